@@ -1,0 +1,41 @@
+/** What every error of this project may say beyond its message. */
+export interface ErrorDetails {
+  /** What the user can do next, one sentence without a trailing newline. */
+  readonly hint?: string;
+  readonly cause?: unknown;
+  /** The exit code a command ends with; absent means the tool's default (125 for buildah, 1 for skopeo and slipway). */
+  readonly exitCode?: number;
+  /** True where the same call may succeed later (a dropped connection, a 503). */
+  readonly retryable?: boolean;
+  /** Machine-readable facts, such as `path`, `reference`, `digest`, `status`, `line`. No secrets. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The base of every error that this project throws on purpose. Each domain subclasses it with a closed union of
+ * codes. The message is one line that says what was being done, to which reference or path; impossible states throw
+ * a plain `Error` instead.
+ */
+export class SlipwayError<Code extends string = string> extends Error {
+  readonly code: Code;
+  readonly hint: string | undefined;
+  readonly exitCode: number | undefined;
+  readonly retryable: boolean;
+  readonly facts: Readonly<Record<string, unknown>>;
+
+  constructor(code: Code, message: string, details: ErrorDetails = {}) {
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
+    this.name = new.target.name;
+    this.code = code;
+    this.hint = details.hint;
+    this.exitCode = details.exitCode;
+    this.retryable = details.retryable ?? false;
+    this.facts = details.facts ?? {};
+  }
+}
+
+/** True for an error of Node's own system calls, optionally of one code such as `ENOENT`. */
+export function isSystemError(error: unknown, ...codes: string[]): error is NodeJS.ErrnoException {
+  if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).code !== 'string') return false;
+  return codes.length === 0 || codes.includes((error as NodeJS.ErrnoException).code as string);
+}
