@@ -1,0 +1,98 @@
+import type { Readable, Writable } from 'node:stream';
+import type { IdMappings } from '../../store/layer/contract.ts';
+
+export type IsolationKind = 'oci' | 'rootless' | 'chroot';
+
+/** A bind, tmpfs or other mount of one RUN. `source` is a host path that the caller resolved safely (an open descriptor's path where it comes from hostile data). */
+export interface RunMount {
+  readonly type: 'bind' | 'tmpfs' | 'overlay' | 'proc' | 'sysfs' | 'devpts' | 'mqueue' | 'cgroup';
+  readonly source?: string;
+  /** Absolute path in the container; resolved inside the root, made when missing and removed afterwards if it was. */
+  readonly destination: string;
+  /** As mount(8): `ro`, `rw`, `nosuid`, `rbind`, `private`, `size=…`, `mode=…`, `uid=…`. */
+  readonly options: readonly string[];
+}
+
+export type NamespaceKind = 'user' | 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup';
+
+/** Limits of resources, as the flags of buildah name them; bytes, microseconds, shares. */
+export interface ResourceLimits {
+  readonly memoryBytes?: number;
+  readonly memorySwapBytes?: number;
+  readonly cpuPeriod?: number;
+  readonly cpuQuota?: number;
+  readonly cpuShares?: number;
+  readonly cpusetCpus?: string;
+  readonly cpusetMems?: string;
+  readonly cgroupParent?: string;
+  readonly shmSizeBytes?: number;
+  /** `nofile=1024:2048` parsed; -1 is unlimited. */
+  readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
+  readonly pidsLimit?: number;
+}
+
+/** One command run in a root file system. Everything is explicit: nothing of the caller's environment leaks in. */
+export interface RunRequest {
+  /** The mounted root file system on the host. */
+  readonly rootfs: string;
+  /** Directory for this run's bundle, hosts and resolv.conf files; made, and removed afterwards, by the runner. */
+  readonly stateDirectory: string;
+  readonly args: readonly string[];
+  /** `NAME=value`, complete. */
+  readonly environment: readonly string[];
+  readonly workingDirectory: string;
+  /** `user[:group]`, names or ids, resolved in the rootfs's passwd and group files. */
+  readonly user: string;
+  readonly additionalGroups?: readonly string[];
+  readonly hostname?: string;
+  readonly terminal?: boolean;
+  readonly mounts: readonly RunMount[];
+  readonly isolation: IsolationKind;
+  /** Runtime executable of `oci` and `rootless`; absent: the first that works of crun, runc. */
+  readonly runtime?: string;
+  readonly runtimeFlags?: readonly string[];
+  /** `host`, `private`, `none`, or `ns:/path` for each namespace; absent: buildah's default for the isolation. */
+  readonly namespaces?: Readonly<Partial<Record<NamespaceKind, string>>>;
+  readonly network: {
+    readonly mode: 'host' | 'none' | 'private';
+    readonly path?: string;
+    readonly options?: readonly string[];
+  };
+  readonly dns?: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+  /** `--no-hosts`, `--add-host`: name:ip pairs; `hosts: false` leaves the image's file alone. */
+  readonly hosts?:
+    | false
+    | {
+        readonly entries: readonly { readonly name: string; readonly address: string }[];
+        readonly baseFile?: string;
+      };
+  readonly resolvConf?: boolean;
+  readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
+  /** Default capability set from containers.conf; absent: buildah's. */
+  readonly defaultCapabilities?: readonly string[];
+  /** `--security-opt` values: `seccomp=…`, `no-new-privileges`, `mask=…`, `unmask=…`, `apparmor=…`, `label=…`. */
+  readonly securityOptions?: readonly string[];
+  readonly devices?: readonly string[];
+  readonly limits?: ResourceLimits;
+  readonly idMappings?: IdMappings;
+  readonly hooksDirectories?: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Names of the environment below which proxies etc. were passed on; informative. */
+  readonly stdin?: Readable | 'inherit' | 'ignore';
+  readonly stdout?: Writable | 'inherit';
+  readonly stderr?: Writable | 'inherit';
+  readonly signal?: AbortSignal;
+}
+
+export interface RunResult {
+  /** The command's own exit code; 128 + n when signal n ended it. */
+  readonly exitCode: number;
+  readonly signal?: NodeJS.Signals;
+}
+
+/** build/run/run.ts exports `runCommand`. */
+export type RunCommand = (request: RunRequest) => Promise<RunResult>;
