@@ -1,0 +1,30 @@
+import type { ToolSpec } from './contract.ts';
+import { UsageError } from './error.ts';
+import { runTool } from './run-tool.ts';
+
+/** Runs a tool as this process: signals become one AbortController, the exit code is set when output has drained. */
+export async function main(tool: ToolSpec): Promise<void> {
+  const controller = new AbortController();
+  for (const [name, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    process.on(name, () => {
+      if (controller.signal.aborted) process.exit(code);
+      controller.abort(new UsageError('usage', `interrupted by ${name}`, { exitCode: code }));
+    });
+  }
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(141);
+    throw error;
+  });
+  const io = {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    environment: process.env,
+    workingDirectory: process.cwd(),
+  };
+  process.exitCode = await runTool(tool, process.argv.slice(2), io, controller.signal);
+}
