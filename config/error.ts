@@ -1,0 +1,6 @@
+import { SlipwayError } from '../errors.ts';
+
+export type ConfigErrorCode = 'bad-config' | 'unreadable' | 'not-found';
+
+/** A configuration file that cannot be read, or that says something it must not. Facts: `path`. */
+export class ConfigError extends SlipwayError<ConfigErrorCode> {}
