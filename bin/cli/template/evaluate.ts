@@ -1,0 +1,152 @@
+import { formatValue } from './format.ts';
+import { FUNCTIONS, isTruthy, type TemplateFunction } from './functions.ts';
+import { bad, type Operand, type Pipeline, parseTemplate, type TemplateNode } from './parse.ts';
+
+/**
+ * Executes a Go template over plain data: objects are structs (an unknown field is an error, a method is a function
+ * property), Maps are Go maps (an unknown key prints `<no value>`).
+ * @param extra functions beside the built-in ones
+ * @throws UsageError `bad-template`
+ */
+export function renderTemplate(
+  text: string,
+  data: unknown,
+  extra: Readonly<Record<string, TemplateFunction>> = {},
+): string {
+  return compileTemplate(text, extra)(data);
+}
+
+/** Parses once for many rows. */
+export function compileTemplate(
+  text: string,
+  extra: Readonly<Record<string, TemplateFunction>> = {},
+): (data: unknown) => string {
+  const nodes = parseTemplate(text);
+  const functions = { ...FUNCTIONS, ...extra };
+  return (data) => new Evaluation(functions).run(nodes, data);
+}
+
+/** The words `\t` and `\n` that shells hand over literally, as the originals unescape them in --format. */
+export function unescapeFormat(text: string): string {
+  return text.replace(/\\([tn])/g, (_whole, letter: string) => (letter === 't' ? '\t' : '\n'));
+}
+
+type Variables = Map<string, unknown>;
+
+class Evaluation {
+  readonly #functions: Readonly<Record<string, TemplateFunction>>;
+
+  constructor(functions: Readonly<Record<string, TemplateFunction>>) {
+    this.#functions = functions;
+  }
+
+  run(nodes: readonly TemplateNode[], data: unknown): string {
+    return this.#nodes(nodes, data, new Map([['$', data]]));
+  }
+
+  #nodes(nodes: readonly TemplateNode[], dot: unknown, variables: Variables): string {
+    return nodes.map((node) => this.#node(node, dot, variables)).join('');
+  }
+
+  #node(node: TemplateNode, dot: unknown, variables: Variables): string {
+    if (node.kind === 'text') return node.text;
+    if (node.kind === 'action') {
+      const value = this.#pipeline(node.pipe, dot, variables);
+      if (node.pipe.declares.length) return '';
+      return value === undefined ? '<no value>' : formatValue(value);
+    }
+    const scope = new Map(variables);
+    const value = this.#pipeline(node.pipe, dot, scope);
+    if (node.kind === 'range') return this.#range(node, value, dot, scope);
+    if (!isTruthy(value)) return this.#nodes(node.otherwise, dot, scope);
+    return this.#nodes(node.body, node.kind === 'with' ? value : dot, scope);
+  }
+
+  #range(
+    node: Extract<TemplateNode, { pipe: Pipeline; body: unknown }>,
+    value: unknown,
+    dot: unknown,
+    variables: Variables,
+  ): string {
+    const entries = rangeEntries(value);
+    if (entries.length === 0) return this.#nodes(node.otherwise, dot, variables);
+    const { declares } = node.pipe;
+    return entries
+      .map(([key, item]) => {
+        const scope = new Map(variables);
+        if (declares.length === 1) scope.set(declares[0] as string, item);
+        if (declares.length === 2) scope.set(declares[0] as string, key).set(declares[1] as string, item);
+        return this.#nodes(node.body, item, scope);
+      })
+      .join('');
+  }
+
+  #pipeline(pipe: Pipeline, dot: unknown, variables: Variables): unknown {
+    let value: unknown;
+    for (const [position, command] of pipe.commands.entries())
+      value = this.#command(command, position === 0 ? [] : [value], dot, variables);
+    for (const name of pipe.declares) {
+      if (pipe.assigns && !variables.has(name)) throw bad(`undefined variable ${JSON.stringify(name)}`);
+      variables.set(name, value);
+    }
+    return value;
+  }
+
+  #command(
+    operands: readonly Operand[],
+    piped: readonly unknown[],
+    dot: unknown,
+    variables: Variables,
+  ): unknown {
+    const [head, ...rest] = operands as [Operand, ...Operand[]];
+    const args = () => [...rest.map((operand) => this.#operand(operand, dot, variables)), ...piped];
+    if (head.kind === 'function') {
+      const call = Object.hasOwn(this.#functions, head.name) ? this.#functions[head.name] : undefined;
+      if (!call) throw bad(`function ${JSON.stringify(head.name)} not defined`);
+      return call(...args());
+    }
+    const value = this.#operand(head, dot, variables, args());
+    if ((rest.length > 0 || piped.length > 0) && head.kind === 'literal')
+      throw bad("can't give argument to non-function");
+    return value;
+  }
+
+  #operand(operand: Operand, dot: unknown, variables: Variables, args: readonly unknown[] = []): unknown {
+    switch (operand.kind) {
+      case 'literal':
+        return operand.value;
+      case 'field':
+        return selectFields(dot, operand.names, args);
+      case 'variable':
+        if (!variables.has(operand.name)) throw bad(`undefined variable ${JSON.stringify(operand.name)}`);
+        return selectFields(variables.get(operand.name), operand.names, args);
+      case 'group':
+        return selectFields(this.#pipeline(operand.pipe, dot, variables), operand.names, args);
+      case 'function':
+        return this.#command([operand], [], dot, variables);
+    }
+  }
+}
+
+function rangeEntries(value: unknown): [unknown, unknown][] {
+  if (value === null || value === undefined) return [];
+  if (Array.isArray(value)) return value.map((item, index) => [index, item]);
+  if (value instanceof Map)
+    return [...value.entries()].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)) as [unknown, unknown][];
+  if (typeof value === 'number') return Array.from({ length: value }, (_, index) => [index, index]);
+  throw bad(`range can't iterate over ${formatValue(value)}`);
+}
+
+function selectFields(value: unknown, names: readonly string[], args: readonly unknown[]): unknown {
+  return names.reduce((current: unknown, name, position) => {
+    if (current instanceof Map) return current.get(name) as unknown;
+    if (typeof current !== 'object' || current === null)
+      throw bad(`at <.${names.slice(0, position + 1).join('.')}>: nil pointer evaluating .${name}`);
+    if (!Object.hasOwn(current, name))
+      throw bad(`at <.${names.slice(0, position + 1).join('.')}>: can't evaluate field ${name}`);
+    const field = (current as Record<string, unknown>)[name];
+    return typeof field === 'function'
+      ? (field as TemplateFunction).apply(current, position === names.length - 1 ? [...args] : [])
+      : field;
+  }, value);
+}
