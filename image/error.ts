@@ -9,6 +9,7 @@ export type ImageErrorCode =
   | 'bad-manifest'
   | 'ambiguous-manifest'
   | 'bad-config'
+  | 'bad-signature'
   | 'too-large'
   | 'no-matching-platform'
   | 'unsupported-conversion';
