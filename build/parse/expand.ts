@@ -1,0 +1,297 @@
+import { BuildError } from '../error.ts';
+import { parsePattern, removePrefix, removeSuffix, replacePattern } from './pattern.ts';
+
+/** Looks a variable up; undefined means unset. */
+export type Variables = (name: string) => string | undefined;
+
+export interface ExpandOptions {
+  /** The escape character of the file; default backslash. */
+  readonly escape?: string;
+  /** Quotes stay in the result (heredoc contents, where they mean nothing). */
+  readonly rawQuotes?: boolean;
+  /** Escapes stay in the result. */
+  readonly rawEscapes?: boolean;
+  /** References to unset variables stay as written instead of becoming empty. */
+  readonly keepUnset?: boolean;
+  /** Told every name that was looked up and whether it was set. */
+  readonly onLookup?: (name: string, set: boolean) => void;
+}
+
+/** Nesting of `${a:-${b:-…}}` beyond which a word is refused. */
+const LIMIT_DEPTH = 200;
+
+/**
+ * Replaces `$v`, `${v}`, `${v:-w}` `${v-w}` `${v:+w}` `${v+w}` `${v:?w}` `${v?w}` `${v#p}` `${v##p}` `${v%p}` `${v%%p}`
+ * `${v/p/r}` `${v//p/r}` in one word and takes quotes and escapes away, as BuildKit's frontend/dockerfile/shell.
+ * @throws BuildError `syntax` for an unfinished quote or substitution, and for `${v:?w}` that fails
+ */
+export function expandWord(word: string, variables: Variables, options: ExpandOptions = {}): string {
+  if (!/[$'"\\`<]/.test(word)) return word;
+  return new Expander(word, variables, options).run().text;
+}
+
+/** As {@link expandWord}, then split at the spaces that were not quoted. */
+export function expandWords(text: string, variables: Variables, options: ExpandOptions = {}): string[] {
+  return new Expander(text, variables, options).run().words;
+}
+
+/** Collects words while text is added; only unquoted spaces split. */
+class WordList {
+  readonly words: string[] = [];
+  #word = '';
+
+  add(text: string): void {
+    for (const char of text) {
+      if (/\s/u.test(char)) this.#flush();
+      else this.#word += char;
+    }
+  }
+
+  addRaw(text: string): void {
+    this.#word += text;
+  }
+
+  #flush(): void {
+    if (this.#word !== '') this.words.push(this.#word);
+    this.#word = '';
+  }
+
+  finish(): string[] {
+    this.#flush();
+    return this.words;
+  }
+}
+
+class Expander {
+  readonly #text: string;
+  readonly #variables: Variables;
+  readonly #escape: string;
+  readonly #options: ExpandOptions;
+  #rawEscapes: boolean;
+  #at = 0;
+  #depth = 0;
+
+  constructor(text: string, variables: Variables, options: ExpandOptions) {
+    this.#text = text;
+    this.#variables = variables;
+    this.#escape = options.escape ?? '\\';
+    this.#options = options;
+    this.#rawEscapes = options.rawEscapes ?? false;
+  }
+
+  run(): { text: string; words: string[] } {
+    return this.#until(undefined, this.#rawEscapes);
+  }
+
+  #fail(why: string): never {
+    throw new BuildError('syntax', `failed to process ${JSON.stringify(shorten(this.#text))}: ${why}`);
+  }
+
+  #until(stop: string | undefined, rawEscapes: boolean): { text: string; words: string[] } {
+    const before = this.#rawEscapes;
+    this.#rawEscapes = rawEscapes;
+    const parts: string[] = [];
+    const words = new WordList();
+    while (this.#at < this.#text.length) {
+      const char = this.#text[this.#at] as string;
+      if (char === stop) {
+        this.#at += 1;
+        this.#rawEscapes = before;
+        return { text: parts.join(''), words: words.finish() };
+      }
+      this.#one(char, parts, words);
+    }
+    this.#rawEscapes = before;
+    if (stop !== undefined)
+      this.#fail(`unexpected end of statement while looking for matching ${stop === '}' ? "'}'" : stop}`);
+    return { text: parts.join(''), words: words.finish() };
+  }
+
+  #one(char: string, parts: string[], words: WordList): void {
+    if (char === '$') {
+      const value = this.#dollar();
+      parts.push(value);
+      words.add(value);
+    } else if (char === "'" || char === '"' || char === '<') {
+      const value = char === '<' ? this.#heredoc() : char === '"' ? this.#doubleQuote() : this.#singleQuote();
+      parts.push(value);
+      words.addRaw(value);
+    } else if (char === this.#escape) {
+      this.#at += 1;
+      const next = this.#take();
+      const kept = (this.#rawEscapes ? char : '') + next;
+      parts.push(kept);
+      words.addRaw(kept);
+    } else {
+      this.#at += 1;
+      parts.push(char);
+      words.add(char);
+    }
+  }
+
+  /** One code point; empty at the end. */
+  #take(): string {
+    const code = this.#text.codePointAt(this.#at);
+    if (code === undefined) return '';
+    const char = String.fromCodePoint(code);
+    this.#at += char.length;
+    return char;
+  }
+
+  #singleQuote(): string {
+    const end = this.#text.indexOf("'", this.#at + 1);
+    if (end < 0) this.#fail('unexpected end of statement while looking for matching single-quote');
+    const inner = this.#text.slice(this.#at + 1, end);
+    this.#at = end + 1;
+    return this.#options.rawQuotes ? `'${inner}'` : inner;
+  }
+
+  #doubleQuote(): string {
+    const quote = this.#options.rawQuotes ? '"' : '';
+    const parts = [quote];
+    this.#at += 1;
+    while (this.#at < this.#text.length) {
+      const char = this.#text[this.#at] as string;
+      if (char === '"') {
+        this.#at += 1;
+        return parts.join('') + quote;
+      }
+      if (char === '$') parts.push(this.#dollar());
+      else if (char === this.#escape) parts.push(this.#escapeInQuotes());
+      else {
+        this.#at += 1;
+        parts.push(char);
+      }
+    }
+    return this.#fail('unexpected end of statement while looking for matching double-quote');
+  }
+
+  #escapeInQuotes(): string {
+    this.#at += 1;
+    const raw = this.#rawEscapes ? this.#escape : '';
+    const next = this.#text[this.#at];
+    if (next === undefined) return raw;
+    if (next === '"' || next === '$' || next === this.#escape) {
+      this.#at += 1;
+      return raw + next;
+    }
+    return raw + this.#escape;
+  }
+
+  /** `<< NAME` stays one word, whatever spaces stand between. */
+  #heredoc(): string {
+    this.#at += 1;
+    if (this.#text[this.#at] !== '<') return '<';
+    this.#at += 1;
+    const start = this.#at;
+    while (/[\t\r ]/.test(this.#text[this.#at] ?? '')) this.#at += 1;
+    return `<<${this.#text.slice(start, this.#at)}`;
+  }
+
+  #name(): string {
+    const rest = /^(?:\d+|[@*#?\-$!0]|[\p{L}_][\p{L}\p{Nd}_]*)/u.exec(
+      this.#text.slice(this.#at, this.#at + 256),
+    );
+    let name = rest?.[0] ?? '';
+    this.#at += name.length;
+    while (name.length >= 256 && /[\p{L}\p{Nd}_]/u.test(this.#text[this.#at] ?? '')) {
+      name += this.#text[this.#at];
+      this.#at += 1;
+    }
+    return name;
+  }
+
+  #lookup(name: string): string | undefined {
+    const value = this.#variables(name);
+    this.#options.onLookup?.(name, value !== undefined);
+    return value;
+  }
+
+  #dollar(): string {
+    this.#at += 1;
+    if (this.#text[this.#at] !== '{') {
+      const name = this.#name();
+      if (name === '') return '$';
+      const value = this.#lookup(name);
+      return value ?? (this.#options.keepUnset ? `$${name}` : '');
+    }
+    this.#depth += 1;
+    if (this.#depth > LIMIT_DEPTH) this.#fail(`substitutions are nested deeper than ${LIMIT_DEPTH}`);
+    const value = this.#braces();
+    this.#depth -= 1;
+    return value;
+  }
+
+  #braces(): string {
+    this.#at += 1;
+    const first = this.#text[this.#at];
+    if (first === undefined) this.#fail("syntax error: missing '}'");
+    if ('{}:'.includes(first)) this.#fail('syntax error: bad substitution');
+    const name = this.#name();
+    const operator = this.#take();
+    if (operator === '}') {
+      const value = this.#lookup(name);
+      return value ?? (this.#options.keepUnset ? `\${${name}}` : '');
+    }
+    if (operator === '') this.#fail("syntax error: missing '}'");
+    if (operator === '/') return this.#replace(name);
+    const colon = operator === ':';
+    const modifier = colon ? this.#take() : operator;
+    if (!'+-?#%'.includes(modifier) || modifier === '' || (colon && '#%'.includes(modifier)))
+      this.#fail(`unsupported modifier (${(colon ? ':' : '') + modifier}) in substitution`);
+    const word = this.#inner('}', modifier === '#' || modifier === '%');
+    const value = this.#lookup(name);
+    if (value === undefined && this.#options.keepUnset)
+      return `\${${name}${colon ? ':' : ''}${modifier}${word}}`;
+    return this.#modify(name, modifier, colon, word, value);
+  }
+
+  #inner(stop: string, rawEscapes: boolean): string {
+    try {
+      return this.#until(stop, rawEscapes).text;
+    } catch (error) {
+      if (!(error instanceof BuildError) || this.#at < this.#text.length) throw error;
+      return this.#fail(`syntax error: missing '${stop}'${stop === '/' ? ' in ${}' : ''}`);
+    }
+  }
+
+  #modify(name: string, modifier: string, colon: boolean, word: string, value: string | undefined): string {
+    const missing = value === undefined || (colon && value === '');
+    if (modifier === '-') return missing ? word : value;
+    if (modifier === '+') return missing ? '' : word;
+    if (modifier === '?') {
+      if (!missing) return value;
+      return this.#fail(
+        `${name}: ${word || (value === undefined ? 'is not allowed to be unset' : 'is not allowed to be empty')}`,
+      );
+    }
+    const longest = word.startsWith(modifier);
+    const pattern = this.#pattern(longest ? word.slice(1) : word);
+    return modifier === '#'
+      ? removePrefix(value ?? '', pattern, longest)
+      : removeSuffix(value ?? '', pattern, longest);
+  }
+
+  #replace(name: string): string {
+    const all = this.#text[this.#at] === '/';
+    if (all) this.#at += 1;
+    const patternText = this.#inner('/', true);
+    const replacement = this.#inner('}', true);
+    const value = this.#lookup(name);
+    if (value === undefined && this.#options.keepUnset) return `\${${name}/${patternText}/${replacement}}`;
+    return replacePattern(value ?? '', this.#pattern(patternText), replacement, all);
+  }
+
+  #pattern(text: string): ReturnType<typeof parsePattern> {
+    try {
+      return parsePattern(text);
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return this.#fail(`invalid pattern (${text}) in substitution: ${error.message}`);
+    }
+  }
+}
+
+function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
