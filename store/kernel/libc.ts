@@ -1,0 +1,102 @@
+import { createRequire } from 'node:module';
+import { constants } from 'node:os';
+import { getSystemErrorMap } from 'node:util';
+import { StoreError } from '../error.ts';
+
+/** A path as bytes, or as text that is written in UTF-8. File names on Linux need not be valid UTF-8. */
+export type PathLike = string | Uint8Array;
+
+/** What a C function of {@link libcFunction} takes: integers, memory, or a null pointer. */
+export type Argument = number | bigint | Uint8Array | null;
+type Native = (...values: Argument[]) => number;
+
+interface Koffi {
+  load(path: null): { func(name: string, result: string, parameters: string[]): Native };
+  errno(): number;
+}
+
+let koffi: Koffi | undefined;
+let library: ReturnType<Koffi['load']> | undefined;
+
+function load(): NonNullable<typeof library> {
+  if (library) return library;
+  if (process.platform !== 'linux') {
+    throw new StoreError('unsupported', `system calls of Linux are not available on ${process.platform}`, {
+      hint: 'Local image storage and working containers need Linux; registries, layouts and archives work here.',
+    });
+  }
+  koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  library = koffi.load(null);
+  return library;
+}
+
+/**
+ * Binds a function of the C library on its first call. Pointers are declared `void*` and take buffers: the kernel
+ * sees their memory directly. Variadic functions are declared with the arguments they are called with, which the
+ * calling conventions of x86-64 and arm64 on Linux allow.
+ */
+export function libcFunction(name: string, result: string, parameters: readonly string[]): Native {
+  let native: Native | undefined;
+  return (...values) => {
+    native ??= load().func(name, result, [...parameters]);
+    return native(...values);
+  };
+}
+
+/** `errno` of the last call of this thread. */
+export function lastErrno(): number {
+  return koffi ? koffi.errno() : 0;
+}
+
+/** The path as bytes that end in NUL. @throws StoreError `unsafe-path` for a NUL inside. */
+export function cString(path: PathLike): Buffer {
+  const length = typeof path === 'string' ? Buffer.byteLength(path) : path.length;
+  const bytes = Buffer.alloc(length + 1);
+  if (typeof path === 'string') bytes.write(path);
+  else bytes.set(path);
+  if (bytes.indexOf(0) !== length) {
+    throw new StoreError('unsafe-path', `a NUL byte in the path ${JSON.stringify(showPath(path))}`);
+  }
+  return bytes;
+}
+
+/** A path for messages: control characters and bytes that are not UTF-8 do not come through raw. */
+export function showPath(path: PathLike): string {
+  const text = typeof path === 'string' ? path : Buffer.from(path).toString('utf8');
+  return text.replace(/[\u0000-\u001f\u007f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+let names: Map<number, string> | undefined;
+
+/** The name of an errno, such as `ENOENT`. */
+export function errnoName(errno: number): string {
+  if (!names) {
+    names = new Map();
+    for (const [name, value] of Object.entries(constants.errno))
+      if (!names.has(value)) names.set(value, name);
+    names.set(95, 'ENOTSUP');
+    names.set(11, 'EAGAIN');
+  }
+  return names.get(errno) ?? `E${errno}`;
+}
+
+/** An error as Node's own file calls throw it: `code`, `errno` (negative), `syscall`, `path` and a one-line message. */
+export function systemError(errno: number, syscall: string, path?: PathLike): NodeJS.ErrnoException {
+  const code = errnoName(errno);
+  const what = getSystemErrorMap().get(-errno)?.[1] ?? 'system error';
+  const shown = path === undefined ? undefined : showPath(path);
+  const error: NodeJS.ErrnoException = new Error(
+    `${code}: ${what}, ${syscall}${shown === undefined ? '' : ` '${shown}'`}`,
+  );
+  error.code = code;
+  error.errno = -errno;
+  error.syscall = syscall;
+  if (shown !== undefined) error.path = shown;
+  return error;
+}
+
+/** The result of a call that says -1 for failure. @throws a system error made from errno */
+export function checked(result: number, syscall: string, path?: PathLike): number {
+  if (result === -1) throw systemError(lastErrno(), syscall, path);
+  return result;
+}
