@@ -251,7 +251,7 @@ class Expander {
       return this.#until(stop, rawEscapes).text;
     } catch (error) {
       if (!(error instanceof BuildError) || this.#at < this.#text.length) throw error;
-      return this.#fail(`syntax error: missing '${stop}'${stop === '/' ? ' in ${}' : ''}`);
+      return this.#fail(`syntax error: missing '${stop}'`);
     }
   }
 

@@ -72,13 +72,13 @@ const READERS: Record<InstructionKind, Reader> = {
 };
 
 /** Converts one logical line. @throws BuildError `syntax` */
-export function parseInstruction(line: ScannedLine, escape = '\\'): Instruction {
+export function parseInstruction(line: ScannedLine, escapeChar = '\\'): Instruction {
   const kind = line.keyword.toLowerCase();
   const { position, keyword, original, flags, heredocs, comments, emptyContinuation } = line;
   try {
     if (!Object.hasOwn(READERS, kind)) throw unknownInstruction(keyword);
     const base = { position, keyword, original, flags, heredocs, comments, emptyContinuation };
-    return READERS[kind as InstructionKind](line, base, { escape, name: kind.toUpperCase() });
+    return READERS[kind as InstructionKind](line, base, { escape: escapeChar, name: kind.toUpperCase() });
   } catch (error) {
     if (!(error instanceof FlagProblem)) throw error;
     throw new BuildError('syntax', `${position.file}:${position.line}: ${error.message}`, {

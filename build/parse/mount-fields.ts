@@ -1,0 +1,31 @@
+/**
+ * The `key=value` fields of a `--mount`, split as CSV (quotes protect commas). A key alone has no value.
+ * Keys are lower-cased; nothing is validated.
+ */
+export function mountFields(text: string): [key: string, value: string | undefined][] {
+  return csvFields(text).map((field) => {
+    const equals = field.indexOf('=');
+    return equals < 0
+      ? [field.toLowerCase(), undefined]
+      : [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)];
+  });
+}
+
+function csvFields(text: string): string[] {
+  const fields: string[] = [];
+  let field = '';
+  let quoted = false;
+  for (let at = 0; at < text.length; at += 1) {
+    const char = text[at] as string;
+    if (quoted && char === '"' && text[at + 1] === '"') {
+      field += '"';
+      at += 1;
+    } else if (char === '"' && (quoted || field === '')) quoted = !quoted;
+    else if (char === ',' && !quoted) {
+      fields.push(field);
+      field = '';
+    } else field += char;
+  }
+  fields.push(field);
+  return fields;
+}

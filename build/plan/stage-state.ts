@@ -1,0 +1,146 @@
+import type { Healthcheck, RuntimeConfig } from '../../image/config.ts';
+import type { Variables } from '../parse/expand.ts';
+import { PROXY_ARGUMENTS } from './arguments.ts';
+import { environmentMap, mergeEnvironment, nameOf } from './variables.ts';
+
+/** The runtime configuration that instructions of a stage change; `Env` holds only what the stage itself set. */
+export interface StageConfig {
+  User: string;
+  WorkingDir: string;
+  Env: string[];
+  Cmd: string[] | null;
+  Entrypoint: string[] | null;
+  ExposedPorts: Record<string, object>;
+  Volumes: Record<string, object>;
+  Labels: Record<string, string>;
+  OnBuild: string[];
+  Shell: string[];
+  StopSignal: string;
+  Healthcheck?: Healthcheck;
+  Hostname: string;
+  Domainname: string;
+}
+
+/** The PATH of images that set none. */
+export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * What executing instructions one after the other changes: configuration, environment and arguments of one stage
+ * (openshift/imagebuilder's Builder). Lives as long as the stage is built; nothing in it touches a file system.
+ */
+export class StageState {
+  readonly config: StageConfig = emptyConfig();
+  /** From containers.conf and the base image, then ENV. */
+  environment: string[];
+  /** Values of arguments: `--build-arg`, defaults of ARG, platform arguments once declared. */
+  readonly arguments: Map<string, string>;
+  /** Names that an ARG of this stage declared, and the proxies. */
+  readonly allowed = new Set<string>(PROXY_ARGUMENTS);
+  readonly userArguments: ReadonlyMap<string, string>;
+  readonly headingArguments: ReadonlyMap<string, string>;
+  readonly builtins: ReadonlyMap<string, string>;
+  readonly volumes: string[] = [];
+  author = '';
+  commandSet = false;
+  /** Words of the stage's ARG instructions, for the histories' sake. */
+  readonly declared: string[] = [];
+
+  constructor(given: {
+    readonly userArguments: ReadonlyMap<string, string>;
+    readonly headingArguments: ReadonlyMap<string, string>;
+    readonly builtins: ReadonlyMap<string, string>;
+    readonly defaultEnvironment?: readonly string[];
+  }) {
+    this.userArguments = given.userArguments;
+    this.headingArguments = given.headingArguments;
+    this.builtins = given.builtins;
+    this.arguments = new Map(given.userArguments);
+    this.environment = [...(given.defaultEnvironment ?? [])];
+  }
+
+  /** Takes over the base image's configuration and gives its ONBUILD triggers, which are used up. */
+  startFrom(config: RuntimeConfig, options: { readonly inheritLabels: boolean }): readonly string[] {
+    const { config: own } = this;
+    own.User = config.User ?? '';
+    own.WorkingDir = config.WorkingDir ?? '';
+    own.Cmd = config.Cmd?.length ? [...config.Cmd] : null;
+    own.Entrypoint = config.Entrypoint?.length ? [...config.Entrypoint] : null;
+    own.ExposedPorts = { ...config.ExposedPorts };
+    own.Volumes = { ...config.Volumes };
+    own.Labels = options.inheritLabels ? { ...config.Labels } : {};
+    own.Shell = [...(config.Shell ?? [])];
+    own.StopSignal = config.StopSignal ?? '';
+    own.Healthcheck = config.Healthcheck;
+    own.Hostname = config.Hostname ?? '';
+    own.Domainname = config.Domainname ?? '';
+    this.environment = mergeEnvironment(this.environment, (config.Env ?? []).filter(isAssignment));
+    own.Env = this.environment.some((entry) => nameOf(entry) === 'PATH') ? [] : [`PATH=${DEFAULT_PATH}`];
+    own.OnBuild = [];
+    return config.OnBuild ?? [];
+  }
+
+  /** `NAME=value` of the arguments that are visible now. */
+  visibleArguments(): string[] {
+    return [...this.arguments].flatMap(([name, value]) =>
+      this.allowed.has(name) ? [`${name}=${value}`] : [],
+    );
+  }
+
+  /** The environment of a RUN: arguments, below the image's and the stage's variables. */
+  runEnvironment(): string[] {
+    return mergeEnvironment(this.visibleArguments(), this.imageEnvironment());
+  }
+
+  /** The variables that the image will have. */
+  imageEnvironment(): string[] {
+    return mergeEnvironment(this.environment, this.config.Env);
+  }
+
+  /** What `$NAME` in an instruction means here. */
+  variables(): Variables {
+    const map = environmentMap(this.runEnvironment());
+    return (name) => map.get(name);
+  }
+
+  setVariable(name: string, value: string): void {
+    const entry = [`${name}=${value}`];
+    this.config.Env = mergeEnvironment(this.config.Env, entry);
+    this.environment = mergeEnvironment(this.environment, entry);
+  }
+
+  /** ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. */
+  declare(name: string, value: string | undefined): void {
+    this.allowed.add(name);
+    const builtin = this.builtins.get(name);
+    if (builtin !== undefined) {
+      const fixed = value === undefined || name === 'TARGETPLATFORM' || name === 'BUILDPLATFORM';
+      if (!this.userArguments.has(name)) this.arguments.set(name, fixed ? builtin : value);
+      return;
+    }
+    const wanted = value ?? this.headingArguments.get(name);
+    if (wanted !== undefined && !this.userArguments.has(name)) this.arguments.set(name, wanted);
+  }
+}
+
+/** SECURITY B16: an entry of a hostile image config without a name or a value never meets the host's environment. */
+function isAssignment(entry: string): boolean {
+  return entry.indexOf('=') > 0;
+}
+
+function emptyConfig(): StageConfig {
+  return {
+    User: '',
+    WorkingDir: '',
+    Env: [],
+    Cmd: null,
+    Entrypoint: null,
+    ExposedPorts: {},
+    Volumes: {},
+    Labels: {},
+    OnBuild: [],
+    Shell: [],
+    StopSignal: '',
+    Hostname: '',
+    Domainname: '',
+  };
+}
