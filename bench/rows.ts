@@ -232,6 +232,8 @@ const transfers: Row[] = [
     peer: 'skopeo',
     goal: 0.5,
     prepare: (bench) => bench.baseImage(),
+    // Every run pushes to an empty registry, else blobs would be mounted instead of moved.
+    before: (bench) => rmSync(bench.path('registry'), { recursive: true, force: true }),
     command: (bench, side, run) =>
       skopeo(bench, side, [
         'copy',
