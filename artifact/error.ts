@@ -1,0 +1,13 @@
+import { SlipwayError } from '../errors.ts';
+
+export type ArtifactErrorCode =
+  | 'bad-file'
+  | 'exists'
+  | 'unsafe-path'
+  | 'not-an-artifact'
+  | 'bad-annotation'
+  | 'digest-mismatch'
+  | 'unsupported';
+
+/** Everything that goes wrong between files and artifacts. */
+export class ArtifactError extends SlipwayError<ArtifactErrorCode> {}

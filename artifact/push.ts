@@ -1,0 +1,163 @@
+import { Readable } from 'node:stream';
+import type { Annotations, Descriptor } from '../image/descriptor.ts';
+import { digestOf } from '../image/digest.ts';
+import { guessManifestMediaType, manifestDigest } from '../image/manifest.ts';
+import { MEDIA_TYPE } from '../image/media-type.ts';
+import type {
+  ImageDestination,
+  ImageReference,
+  OnProgress,
+  TransportContext,
+} from '../transport/contract.ts';
+import {
+  type ArtifactFile,
+  type ArtifactOptions,
+  artifactManifest,
+  EMPTY_BYTES,
+  EMPTY_DESCRIPTOR,
+  type PackedBlob,
+  packFile,
+} from './pack.ts';
+
+/** Options of {@link pushArtifact} and {@link attachArtifact}. */
+export interface PushArtifactOptions extends Omit<ArtifactOptions, 'config' | 'subject'> {
+  /** A file whose bytes become the config, with its media type. */
+  readonly config?: ArtifactFile;
+  /** Annotations for single files, by title. */
+  readonly fileAnnotations?: Readonly<Record<string, Annotations>>;
+  readonly onProgress?: OnProgress;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Packs files and pushes them as one artifact, as `oras push`.
+ * @returns the descriptor of the manifest
+ * @throws ArtifactError `bad-file`; TransportError
+ */
+export async function pushArtifact(
+  reference: ImageReference,
+  files: readonly ArtifactFile[],
+  context: TransportContext,
+  options: PushArtifactOptions = {},
+): Promise<Descriptor> {
+  await using destination = await reference.openDestination(context);
+  return pushTo(destination, files, context, options);
+}
+
+/**
+ * Pushes files as an artifact whose subject is the image or artifact at `reference`, as `oras attach`.
+ * @returns the descriptors of the subject and of the new manifest
+ */
+export async function attachArtifact(
+  reference: ImageReference,
+  files: readonly ArtifactFile[],
+  context: TransportContext,
+  options: PushArtifactOptions & {
+    readonly artifactType: string;
+    readonly referenceOf: (digest: Descriptor) => ImageReference;
+  },
+): Promise<{ subject: Descriptor; manifest: Descriptor }> {
+  const subject = await resolveDescriptor(reference, context);
+  const bytes = await packAll(files, context, options);
+  const document = artifactManifest(
+    bytes.layers.map((blob) => blob.descriptor),
+    { ...options, config: bytes.config?.descriptor, subject },
+  );
+  const manifest = describe(document, options.artifactType);
+  await using destination = await options.referenceOf(manifest).openDestination(context);
+  await send(destination, bytes, document, options);
+  return { subject, manifest };
+}
+
+/** The descriptor of what a reference names now. */
+export async function resolveDescriptor(
+  reference: ImageReference,
+  context: TransportContext,
+): Promise<Descriptor> {
+  await using source = await reference.openSource(context);
+  const { bytes, mediaType } = await source.getManifest();
+  return {
+    mediaType: guessManifestMediaType(bytes) ?? mediaType,
+    digest: manifestDigest(bytes),
+    size: bytes.length,
+  };
+}
+
+interface Packed {
+  readonly layers: readonly PackedBlob[];
+  readonly config: PackedBlob | undefined;
+}
+
+async function packAll(
+  files: readonly ArtifactFile[],
+  context: TransportContext,
+  options: PushArtifactOptions,
+): Promise<Packed> {
+  const layers: PackedBlob[] = [];
+  for (const file of files) {
+    const annotations = { ...file.annotations, ...options.fileAnnotations?.[file.title ?? file.path] };
+    layers.push(await packFile({ ...file, annotations }, context.temporaryDirectory, options.signal));
+  }
+  const config =
+    options.config && (await packFile(options.config, context.temporaryDirectory, options.signal));
+  return {
+    layers,
+    config: config && { ...config, descriptor: { ...config.descriptor, annotations: undefined } },
+  };
+}
+
+async function pushTo(
+  destination: ImageDestination,
+  files: readonly ArtifactFile[],
+  context: TransportContext,
+  options: PushArtifactOptions,
+): Promise<Descriptor> {
+  const packed = await packAll(files, context, options);
+  const document = artifactManifest(
+    packed.layers.map((blob) => blob.descriptor),
+    { ...options, config: packed.config?.descriptor },
+  );
+  await send(destination, packed, document, options);
+  return describe(document, options.artifactType);
+}
+
+function describe(document: Uint8Array, artifactType?: string): Descriptor {
+  return {
+    mediaType: MEDIA_TYPE.ociManifest,
+    digest: digestOf(document),
+    size: document.length,
+    ...(artifactType ? { artifactType } : {}),
+  };
+}
+
+async function send(
+  destination: ImageDestination,
+  packed: Packed,
+  document: Uint8Array,
+  options: PushArtifactOptions,
+): Promise<void> {
+  const empty: PackedBlob = { descriptor: EMPTY_DESCRIPTOR, open: () => Readable.from([EMPTY_BYTES]) };
+  const blobs = [...packed.layers, packed.config ?? empty, ...(packed.layers.length ? [] : [empty])];
+  const distinct = [...new Map(blobs.map((blob) => [blob.descriptor.digest, blob])).values()];
+  for (const blob of distinct) await sendBlob(destination, blob, options);
+  await destination.putManifest(document, MEDIA_TYPE.ociManifest);
+  await destination.commit({ signal: options.signal });
+}
+
+async function sendBlob(
+  destination: ImageDestination,
+  blob: PackedBlob,
+  { onProgress, signal }: PushArtifactOptions,
+): Promise<void> {
+  const { descriptor } = blob;
+  if (await destination.tryReuseBlob(descriptor, { isConfig: false, signal })) {
+    onProgress?.({ type: 'skipped', descriptor, reason: 'exists' });
+    return;
+  }
+  onProgress?.({ type: 'started', what: 'blob', descriptor });
+  await destination.putBlob({ stream: blob.open(), sizeBytes: descriptor.size }, descriptor, {
+    isConfig: false,
+    signal,
+  });
+  onProgress?.({ type: 'done', what: 'blob', descriptor });
+}
