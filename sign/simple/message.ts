@@ -42,31 +42,31 @@ export function readSignedMessage(bytes: Uint8Array): SignedMessage {
 
 function decompress(body: Uint8Array): Uint8Array {
   const data = body.subarray(1);
-  const options = { maxOutputLength: SIGNATURE_LIMIT_BYTES, info: true } as const;
+  if (body[0] === 0) return data;
+  const inflate = INFLATERS.get(body[0] ?? -1);
+  if (!inflate) throw invalid(`OpenPGP compression algorithm ${body[0]} is not supported`);
+  let inflated: Inflated;
   try {
-    switch (body[0]) {
-      case 0:
-        return data;
-      case 1:
-        return exact(inflateRawSync(data, options) as unknown as Inflated, data.length);
-      case 2:
-        return exact(inflateSync(data, options) as unknown as Inflated, data.length);
-    }
+    inflated = inflate(data, {
+      maxOutputLength: SIGNATURE_LIMIT_BYTES,
+      info: true,
+    }) as unknown as Inflated;
   } catch (cause) {
     throw invalid('compressed OpenPGP data is broken or too large', cause);
   }
-  throw invalid(`OpenPGP compression algorithm ${body[0]} is not supported`);
+  if (inflated.engine.bytesWritten !== data.length) throw invalid('data behind the compressed OpenPGP data');
+  return inflated.buffer;
 }
+
+const INFLATERS = new Map([
+  [1, inflateRawSync],
+  [2, inflateSync],
+]);
 
 /** What zlib returns with `info`, which @types/node leaves out. */
 interface Inflated {
   readonly buffer: Buffer;
   readonly engine: { readonly bytesWritten: number };
-}
-
-function exact({ buffer, engine }: Inflated, length: number): Uint8Array {
-  if (engine.bytesWritten !== length) throw invalid('data behind the compressed OpenPGP data');
-  return buffer;
 }
 
 function parseBinarySignature(packet: Packet): SignaturePacket {

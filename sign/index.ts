@@ -1,0 +1,22 @@
+/** Signatures and trust: making and verifying them, and the policy that decides which images may be read. */
+export { SignError, type SignErrorCode } from './error.ts';
+export { formatPayload, parsePayload, type SignaturePayload } from './payload.ts';
+export {
+  createPolicy,
+  type ImagePolicy,
+  type PolicyEvaluationOptions,
+  selectRequirements,
+} from './policy/policy.ts';
+export type { PolicySubject, PolicySubjectReference } from './policy/subject.ts';
+export type { Signer } from './signer.ts';
+export { type GpgOptions, gpgSecretKey, hasGpg } from './simple/gpg.ts';
+export { gnupgHome, readHomeKeyring } from './simple/home.ts';
+export { type Keyring, readKeyring, type VerificationKey } from './simple/keyring.ts';
+export {
+  createSimpleSigner,
+  type SimpleKey,
+  type SimpleSignerOptions,
+  signManifest,
+} from './simple/signer.ts';
+export { dumpUntrusted, type StandaloneVerification, verifyStandalone } from './simple/standalone.ts';
+export { type VerifiedMessage, verifyMessage } from './simple/verify.ts';
