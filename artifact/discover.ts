@@ -7,7 +7,7 @@ import {
   type TransportContext,
 } from '../transport/contract.ts';
 import { ArtifactError } from './error.ts';
-import { resolveDescriptor } from './push.ts';
+import { describeManifest } from './push.ts';
 
 /** A manifest and what refers to it. */
 export interface ReferrerNode {
@@ -26,12 +26,12 @@ export async function discoverReferrers(
   context: TransportContext,
   options: { readonly artifactType?: string; readonly depth?: number; readonly signal?: AbortSignal } = {},
 ): Promise<ReferrerNode> {
-  const descriptor = await resolveDescriptor(reference, context);
   await using source = await reference.openSource(context);
   if (!listsReferrers(source))
     throw new ArtifactError('unsupported', `${reference.transport}: does not list referrers`);
+  const descriptor = describeManifest(await source.getManifest());
   const depth = Math.min(options.depth ?? 1, LIMIT_DEPTH);
-  return walk(source, descriptor, depth, new Set(), options);
+  return await walk(source, descriptor, depth, new Set(), options);
 }
 
 async function walk(

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import { digestOf } from '../image/digest.ts';
-import { guessManifestMediaType, manifestDigest } from '../image/manifest.ts';
+import { guessManifestMediaType, type ManifestDocument, manifestDigest } from '../image/manifest.ts';
 import { MEDIA_TYPE } from '../image/media-type.ts';
 import type {
   ImageDestination,
@@ -41,7 +41,7 @@ export async function pushArtifact(
   options: PushArtifactOptions = {},
 ): Promise<Descriptor> {
   await using destination = await reference.openDestination(context);
-  return pushTo(destination, files, context, options);
+  return await pushTo(destination, files, context, options);
 }
 
 /**
@@ -75,7 +75,11 @@ export async function resolveDescriptor(
   context: TransportContext,
 ): Promise<Descriptor> {
   await using source = await reference.openSource(context);
-  const { bytes, mediaType } = await source.getManifest();
+  return describeManifest(await source.getManifest());
+}
+
+/** The descriptor of manifest bytes; the bytes decide the media type. */
+export function describeManifest({ bytes, mediaType }: ManifestDocument): Descriptor {
   return {
     mediaType: guessManifestMediaType(bytes) ?? mediaType,
     digest: manifestDigest(bytes),
