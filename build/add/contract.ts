@@ -1,0 +1,63 @@
+import type { IdMappings } from '../../store/layer/contract.ts';
+import type { WorkingContainer } from '../container/contract.ts';
+import type { ContentSummary } from './content-digest.ts';
+
+/** Something to add: a local path or pattern, an http(s) URL, a git repository, or bytes given here (a heredoc). */
+export type AddSource = string | { readonly name: string; readonly data: Uint8Array };
+
+/** Options of adding content to a working container: `buildah add` and `copy`, ADD and COPY. */
+export interface AddOptions {
+  /** True unpacks local archives (ADD). */
+  readonly extract?: boolean;
+  /** Unpacks downloaded archives too (`ADD --unpack`). */
+  readonly extractRemote?: boolean;
+  /** Host directory that local sources are below, nothing outside of which is read; absent: `/`, with relative sources counted from the working directory. */
+  readonly contextDirectory?: string;
+  /** `user[:group]`, names looked up in the container; absent: 0:0 unless {@link preserveOwnership}. */
+  readonly chown?: string;
+  readonly preserveOwnership?: boolean;
+  /** Octal or symbolic. */
+  readonly chmod?: string;
+  /** `sha256:…` that a download, or the commit of a git repository, must have. */
+  readonly checksum?: string;
+  /** Rules as of .containerignore, and the file they came from for messages. */
+  readonly excludes?: readonly string[];
+  readonly ignoreFile?: string;
+  /** Keep the sources' directories, from behind a `/./` where there is one. */
+  readonly parents?: boolean;
+  /** Collect into a layer of its own, independent of what is below. */
+  readonly link?: boolean;
+  readonly sourceIdMappings?: IdMappings;
+  /** Only digest: nothing is written. */
+  readonly dryRun?: boolean;
+  readonly stripSetuid?: boolean;
+  readonly stripSetgid?: boolean;
+  readonly stripSticky?: boolean;
+  /** Seconds since the epoch for every file. */
+  readonly timestampSeconds?: number;
+  /** Copy directories themselves, not what is in them. */
+  readonly keepDirectoryNames?: boolean;
+  /** Default true. */
+  readonly allowWildcards?: boolean;
+  /** A pattern without matches is no error. Default false. */
+  readonly allowEmptyWildcard?: boolean;
+  /** Follow a source that is a symbolic link. Default true. */
+  readonly followSymlinks?: boolean;
+  /** Of downloads. */
+  readonly certificateDirectory?: string;
+  readonly tlsVerify?: boolean;
+  /** Default 3. */
+  readonly retries?: number;
+  /** Default 2000. */
+  readonly retryDelayMs?: number;
+  /** Keep the `.git` directory of a git source. */
+  readonly keepGitDirectory?: boolean;
+  /** Text behind the history entry that {@link link} writes. */
+  readonly linkHistorySuffix?: string;
+}
+
+export interface AddResult {
+  readonly summary: ContentSummary;
+  /** The container with a linked layer queued; the same value otherwise. */
+  readonly container: WorkingContainer;
+}

@@ -1,0 +1,214 @@
+import { isSystemError } from '../../errors.ts';
+import {
+  closeDescriptor,
+  type FileStatus,
+  getXattr,
+  listXattrs,
+  OPEN,
+  openAt,
+  readDirectory,
+  readLinkAt,
+  S_IF,
+  statAt,
+  statDescriptor,
+} from '../../store/kernel/index.ts';
+import { BuildError } from '../error.ts';
+import type { ModeChange } from './chmod.ts';
+import { joinBytes } from './glob.ts';
+import type { Owner } from './owner.ts';
+import type { IgnoreRules } from './pattern.ts';
+import { type BytePath, fromBytes, type RootedDirectory, toBytes, toText } from './rooted.ts';
+import type { ContentReader, TreeEntry } from './tree-writer.ts';
+import { descriptorReader } from './tree-writer.ts';
+
+/** How metadata changes on the way. */
+export interface ReadOptions {
+  /** Absent: the source's own owner. */
+  readonly owner?: Owner;
+  readonly chmod?: ModeChange;
+  /** Bits to take away: setuid 04000, setgid 02000, sticky 01000. */
+  readonly stripBits?: number;
+  /** Every modification time, in nanoseconds. */
+  readonly timestampNs?: bigint;
+  readonly ignore?: IgnoreRules;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** Receives what is read, directories before their contents, names in byte order. */
+export type OnEntry = (entry: TreeEntry, sizeBytes: number, content?: ContentReader) => void;
+
+/** Reads files and trees below a root, without following links in the tree and without blocking on fifos (SECURITY I4, B31). */
+export class TreeReader {
+  readonly #root: RootedDirectory;
+  readonly #options: ReadOptions;
+  readonly #onEntry: OnEntry;
+  readonly #links = new Map<string, BytePath>();
+
+  constructor(root: RootedDirectory, options: ReadOptions, onEntry: OnEntry) {
+    this.#root = root;
+    this.#options = options;
+    this.#onEntry = onEntry;
+  }
+
+  /** One thing that is no directory, under the name `as`. @param path resolved, below the root */
+  file(path: BytePath, as: BytePath): boolean {
+    if (this.#excluded(path)) return false;
+    const parent = this.#root.parent(path);
+    if (!parent) throw notThere(path);
+    try {
+      return this.#one(parent.fd, toBytes(parent.name), statAt(parent.fd, toBytes(parent.name)), path, as);
+    } finally {
+      closeDescriptor(parent.fd);
+    }
+  }
+
+  /** A directory's own entry under the name `as`, without what is in it. */
+  directoryEntry(path: BytePath, as: BytePath): void {
+    const fd = this.#root.open(path, OPEN.readOnly | OPEN.directory);
+    if (fd === undefined) throw notThere(path);
+    try {
+      this.#emitDirectory(fd, statDescriptor(fd), as);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  /** Everything in a directory, under the prefix `as`. Gives the number of entries read. */
+  contents(path: BytePath, as: BytePath): number {
+    const fd = this.#root.open(path, OPEN.readOnly | OPEN.directory);
+    if (fd === undefined) throw notThere(path);
+    try {
+      return this.#walk(fd, path, as);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  #walk(directory: number, path: BytePath, as: BytePath): number {
+    let count = 0;
+    const names = readDirectory(directory).map(({ name }) => name);
+    names.sort(Buffer.compare);
+    for (const name of names) {
+      const below = joinBytes(path, fromBytes(name));
+      const target = joinBytes(as, fromBytes(name));
+      let status: FileStatus;
+      try {
+        status = statAt(directory, name);
+      } catch (error) {
+        if (isSystemError(error, 'ENOENT')) continue;
+        throw error;
+      }
+      count += this.#item(directory, name, status, below, target);
+    }
+    return count;
+  }
+
+  #item(directory: number, name: Buffer, status: FileStatus, path: BytePath, as: BytePath): number {
+    const excluded = this.#excluded(path);
+    if ((status.mode & S_IF.mask) !== S_IF.directory)
+      return !excluded && this.#one(directory, name, status, path, as) ? 1 : 0;
+    if (excluded && !this.#options.ignore?.mayIncludeBelow(toText(path))) return 0;
+    const fd = openAt(directory, name, OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+    try {
+      if (!excluded) this.#emitDirectory(fd, status, as);
+      return (excluded ? 0 : 1) + this.#walk(fd, path, as);
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  #excluded(path: BytePath): boolean {
+    return this.#options.ignore?.excludes(toText(path)) ?? false;
+  }
+
+  #emitDirectory(fd: number, status: FileStatus, as: BytePath): void {
+    if (as === '') return;
+    this.#onEntry({ ...this.#metadata(status, as, true), kind: 'directory', xattrs: xattrsOf(fd) }, 0);
+  }
+
+  #one(directory: number, name: Buffer, status: FileStatus, path: BytePath, as: BytePath): boolean {
+    const metadata = this.#metadata(status, as, false);
+    const type = status.mode & S_IF.mask;
+    if (type === S_IF.socket) {
+      this.#options.onWarning?.(`skipping socket "${toText(path)}"`);
+      return false;
+    }
+    const identity = `${status.device}:${status.inode}`;
+    const first = status.links > 1 ? this.#links.get(identity) : undefined;
+    if (first !== undefined) {
+      this.#onEntry({ ...metadata, kind: 'hardlink', link: first }, 0);
+      return true;
+    }
+    if (status.links > 1) this.#links.set(identity, as);
+    if (type === S_IF.symlink) {
+      const link = fromBytes(readLinkAt(directory, name));
+      this.#onEntry({ ...metadata, kind: 'symlink', link, xattrs: xattrsAt(directory, name) }, 0);
+    } else if (type === S_IF.regular) this.#regular(directory, name, path, metadata);
+    else {
+      const kind = type === S_IF.fifo ? 'fifo' : type === S_IF.character ? 'character' : 'block';
+      const { deviceMajor, deviceMinor } = status;
+      this.#onEntry({ ...metadata, kind, ...(kind === 'fifo' ? {} : { deviceMajor, deviceMinor }) }, 0);
+    }
+    return true;
+  }
+
+  #regular(directory: number, name: Buffer, path: BytePath, metadata: Omit<TreeEntry, 'kind'>): void {
+    let fd: number;
+    try {
+      fd = openAt(directory, name, OPEN.readOnly | OPEN.noFollow | OPEN.nonBlock);
+    } catch (cause) {
+      throw new BuildError('missing-file', `reading "${toText(path)}": ${(cause as Error).message}`, {
+        cause,
+      });
+    }
+    try {
+      const status = statDescriptor(fd);
+      this.#onEntry(
+        { ...metadata, kind: 'file', xattrs: xattrsOf(fd) },
+        status.sizeBytes,
+        descriptorReader(fd),
+      );
+    } finally {
+      closeDescriptor(fd);
+    }
+  }
+
+  #metadata(status: FileStatus, path: BytePath, isDirectory: boolean): Omit<TreeEntry, 'kind'> {
+    const { owner, chmod, stripBits = 0, timestampNs } = this.#options;
+    const bits = status.mode & 0o7777 & ~stripBits;
+    const isLink = (status.mode & S_IF.mask) === S_IF.symlink;
+    return {
+      path,
+      mode: chmod && !isLink ? chmod(bits, isDirectory) : bits,
+      uid: owner?.uid ?? status.uid,
+      gid: owner?.gid ?? status.gid,
+      modifiedNs: timestampNs ?? status.modifiedNs,
+    };
+  }
+}
+
+/** The attributes that a copy keeps: the security ones and the user's, not the kernel's or overlay's own. */
+function isKept(name: string): boolean {
+  return name.startsWith('user.')
+    ? !name.startsWith('user.overlay.')
+    : name === 'security.capability' || name === 'security.ima';
+}
+
+function xattrsOf(fd: number): TreeEntry['xattrs'] {
+  return listXattrs(fd)
+    .filter(isKept)
+    .sort()
+    .map((name) => [name, getXattr(fd, name) ?? new Uint8Array()] as const);
+}
+
+function xattrsAt(directory: number, name: Buffer): TreeEntry['xattrs'] {
+  const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
+  return listXattrs(path)
+    .filter(isKept)
+    .sort()
+    .map((key) => [key, getXattr(path, key) ?? new Uint8Array()] as const);
+}
+
+function notThere(path: BytePath): BuildError {
+  return new BuildError('missing-file', `"${toText(path)}": no such file or directory`);
+}

@@ -1,0 +1,291 @@
+import { chmodSync, closeSync, readSync, writeSync } from 'node:fs';
+import { isSystemError } from '../../errors.ts';
+import {
+  chmodDescriptor,
+  chownAt,
+  closeDescriptor,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  OPEN,
+  openAt,
+  openAt2,
+  RESOLVE,
+  readDirectory,
+  S_IF,
+  setTimesAt,
+  setTimesOfDescriptor,
+  setXattr,
+  statAtIfExists,
+  symlinkAt,
+  unlinkAt,
+} from '../../store/kernel/index.ts';
+import { BuildError } from '../error.ts';
+import type { Owner } from './owner.ts';
+import { type BytePath, type RootedDirectory, toBytes, toText } from './rooted.ts';
+
+/** What is written at one place. Ids are the host's. */
+export interface TreeEntry {
+  /** Below the writer's directory, without leading slash. */
+  readonly path: BytePath;
+  readonly kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'fifo' | 'character' | 'block';
+  /** Permission bits, 07777. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly modifiedNs: bigint;
+  /** Target of a symlink as it stands, or the path below the writer's directory of a hard link's file. */
+  readonly link?: BytePath;
+  readonly deviceMajor?: number;
+  readonly deviceMinor?: number;
+  readonly xattrs?: readonly (readonly [string, Uint8Array])[];
+}
+
+/** The content of a file: gives the next chunk, undefined at the end. */
+export type ContentReader = (buffer: Buffer) => number;
+
+export interface TreeWriterOptions {
+  /** Owner of directories made on the way, in host ids. */
+  readonly directoryOwner: Owner;
+  /** In a user namespace devices cannot be made. */
+  readonly skipDevices?: boolean;
+}
+
+const CHUNK_BYTES = 1 << 18;
+
+/**
+ * Writes entries below a directory of a root, never outside the root: directories are opened once with
+ * openat2(RESOLVE_IN_ROOT) and everything is done relative to their descriptors, the last component without following
+ * links (SECURITY I1 to I3, B25). What stands in the way is replaced, except that directories are merged.
+ */
+export class TreeWriter implements Disposable {
+  readonly #root: RootedDirectory;
+  readonly #base: BytePath;
+  readonly #options: TreeWriterOptions;
+  readonly #open = new Map<BytePath, number>();
+  readonly #directories = new Map<BytePath, { mode: number; modifiedNs?: bigint }>();
+  readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES);
+
+  /** @param base the directory below `root` that entry paths are relative to, its links resolved; made when missing */
+  constructor(root: RootedDirectory, base: BytePath, options: TreeWriterOptions) {
+    this.#root = root;
+    this.#base = base;
+    this.#options = options;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#open.values()) closeDescriptor(fd);
+    this.#open.clear();
+  }
+
+  /** Makes the base directory and those above it, owned as the options say, mode 0755. */
+  makeBase(): void {
+    this.#directory('');
+  }
+
+  put(entry: TreeEntry, content?: ContentReader): void {
+    const slash = entry.path.lastIndexOf('/');
+    const directory = this.#directory(slash < 0 ? '' : entry.path.slice(0, slash));
+    const name = toBytes(entry.path.slice(slash + 1));
+    try {
+      this.#make(directory, name, entry, content);
+    } catch (cause) {
+      if (cause instanceof BuildError) throw cause;
+      throw new BuildError(
+        'unsafe-path',
+        `storing "/${toText([this.#base, entry.path].filter(Boolean).join('/'))}": ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
+
+  /** Sets the modes and times of directories, which their contents' arrival changed. Call once, after the last entry. */
+  finish(): void {
+    for (const [path, { mode, modifiedNs }] of [...this.#directories].reverse()) {
+      const fd = this.#root.open(this.#absolute(path), OPEN.readOnly | OPEN.directory);
+      if (fd === undefined) continue;
+      try {
+        chmodDescriptor(fd, mode);
+        if (modifiedNs !== undefined) setTimesOfDescriptor(fd, modifiedNs, modifiedNs);
+      } finally {
+        closeDescriptor(fd);
+      }
+    }
+    this.#directories.clear();
+  }
+
+  #absolute(path: BytePath): BytePath {
+    return [this.#base, path].filter(Boolean).join('/');
+  }
+
+  /** An open descriptor of a directory below the base, made with everything above it where missing. */
+  #directory(path: BytePath): number {
+    const known = this.#open.get(path);
+    if (known !== undefined) return known;
+    const absolute = this.#absolute(path);
+    const fd = this.#root.open(absolute, OPEN.path | OPEN.directory) ?? this.#makeDirectories(absolute);
+    if (this.#open.size >= 64) {
+      const [oldest, stale] = this.#open.entries().next().value as [BytePath, number];
+      closeDescriptor(stale);
+      this.#open.delete(oldest);
+    }
+    this.#open.set(path, fd);
+    return fd;
+  }
+
+  #makeDirectories(absolute: BytePath): number {
+    let done = '';
+    for (const part of absolute.split('/').filter(Boolean)) {
+      const parent = this.#root.open(done, OPEN.path | OPEN.directory) as number;
+      done = done ? `${done}/${part}` : part;
+      try {
+        mkdirAt(parent, toBytes(part), 0o755);
+        chownAt(parent, toBytes(part), this.#options.directoryOwner.uid, this.#options.directoryOwner.gid);
+        const fd = openAt(parent, toBytes(part), OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+        chmodDescriptor(fd, 0o755);
+        closeDescriptor(fd);
+      } catch (error) {
+        if (!isSystemError(error, 'EEXIST')) throw error;
+      } finally {
+        closeDescriptor(parent);
+      }
+    }
+    const fd = this.#root.open(absolute, OPEN.path | OPEN.directory);
+    if (fd === undefined)
+      throw new BuildError('unsafe-path', `"/${toText(absolute)}" already exists but is not a directory`);
+    return fd;
+  }
+
+  #make(directory: number, name: Buffer, entry: TreeEntry, content: ContentReader | undefined): void {
+    switch (entry.kind) {
+      case 'directory':
+        this.#makeDirectory(directory, name, entry);
+        return;
+      case 'file':
+        this.#makeFile(directory, name, entry, content);
+        return;
+      case 'hardlink':
+        this.#makeHardLink(directory, name, entry);
+        return;
+      case 'symlink':
+        replacing(directory, name, () => symlinkAt(toBytes(entry.link ?? ''), directory, name));
+        break;
+      default:
+        if (entry.kind !== 'fifo' && this.#options.skipDevices) return;
+        replacing(directory, name, () => makeNode(directory, name, entry));
+    }
+    chownAt(directory, name, entry.uid, entry.gid);
+    setXattrsAt(directory, name, entry);
+    setTimesAt(directory, name, entry.modifiedNs, entry.modifiedNs);
+  }
+
+  #makeDirectory(directory: number, name: Buffer, entry: TreeEntry): void {
+    const status = statAtIfExists(directory, name);
+    if (status && (status.mode & S_IF.mask) !== S_IF.directory) {
+      unlinkAt(directory, name);
+      this.#forget(entry.path);
+    }
+    if (!status || (status.mode & S_IF.mask) !== S_IF.directory) mkdirAt(directory, name, 0o700);
+    chownAt(directory, name, entry.uid, entry.gid);
+    setXattrsAt(directory, name, entry);
+    this.#directories.set(entry.path, { mode: entry.mode, modifiedNs: entry.modifiedNs });
+  }
+
+  /** Descriptors of a replaced directory and of what was below it are stale. */
+  #forget(path: BytePath): void {
+    for (const [open, fd] of this.#open)
+      if (open === path || open.startsWith(`${path}/`)) {
+        closeDescriptor(fd);
+        this.#open.delete(open);
+      }
+  }
+
+  #makeFile(directory: number, name: Buffer, entry: TreeEntry, content: ContentReader | undefined): void {
+    const flags = OPEN.writeOnly | OPEN.create | OPEN.exclusive | OPEN.noFollow;
+    const fd = replacing(directory, name, () => openAt(directory, name, flags, 0o600)) as number;
+    try {
+      if (content) {
+        for (let count = content(this.#buffer); count > 0; count = content(this.#buffer))
+          for (let written = 0; written < count; )
+            written += writeSync(fd, this.#buffer, written, count - written);
+      }
+      chownAt(directory, name, entry.uid, entry.gid);
+      chmodDescriptor(fd, entry.mode);
+      for (const [key, value] of entry.xattrs ?? []) setXattr(fd, key, Buffer.from(value));
+      setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  #makeHardLink(directory: number, name: Buffer, entry: TreeEntry): void {
+    const target = this.#absolute(entry.link ?? '');
+    const parent = this.#root.parent(this.#root.resolve(target));
+    if (!parent)
+      throw new BuildError('missing-file', `hard link to "/${toText(target)}": no such file or directory`);
+    try {
+      const source = toBytes(parent.name);
+      replacing(directory, name, () => linkAt(parent.fd, source, directory, name));
+    } finally {
+      closeDescriptor(parent.fd);
+    }
+  }
+}
+
+/** Runs an exclusive creation; what is there is removed first, a directory with everything in it. */
+function replacing<T>(directory: number, name: Buffer, create: () => T): T {
+  try {
+    return create();
+  } catch (error) {
+    if (!isSystemError(error, 'EEXIST')) throw error;
+    removeAt(directory, name);
+    return create();
+  }
+}
+
+/** Removes a file or a whole tree, by descriptors, without following links. */
+export function removeAt(directory: number, name: Buffer): void {
+  const status = statAtIfExists(directory, name);
+  if (!status) return;
+  if ((status.mode & S_IF.mask) !== S_IF.directory) {
+    unlinkAt(directory, name);
+    return;
+  }
+  const fd = openAt(directory, name, OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+  try {
+    for (const child of readDirectory(fd)) removeAt(fd, child.name);
+  } finally {
+    closeDescriptor(fd);
+  }
+  unlinkAt(directory, name, true);
+}
+
+const NODE_TYPES = { fifo: S_IF.fifo, character: S_IF.character, block: S_IF.block } as const;
+
+function makeNode(directory: number, name: Buffer, entry: TreeEntry): void {
+  const type = NODE_TYPES[entry.kind as keyof typeof NODE_TYPES];
+  mknodAt(directory, name, type | 0o600, entry.deviceMajor, entry.deviceMinor);
+  if ((entry.mode & 0o7777) === 0o600) return;
+  const fd = openAt2(directory, name, OPEN.path | OPEN.noFollow, RESOLVE.beneath | RESOLVE.noSymlinks);
+  try {
+    chmodPath(fd, entry.mode);
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+/** chmod of a special file by its O_PATH descriptor: opening a device or fifo would have effects. */
+function chmodPath(fd: number, mode: number): void {
+  chmodSync(`/proc/self/fd/${fd}`, mode);
+}
+
+function setXattrsAt(directory: number, name: Buffer, entry: TreeEntry): void {
+  if (!entry.xattrs?.length) return;
+  const prefix = Buffer.from(`/proc/self/fd/${directory}/`);
+  for (const [key, value] of entry.xattrs) setXattr(Buffer.concat([prefix, name]), key, Buffer.from(value));
+}
+
+/** A reader of an open file's content. */
+export function descriptorReader(fd: number): ContentReader {
+  return (buffer) => readSync(fd, buffer, 0, buffer.length, null);
+}

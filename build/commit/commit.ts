@@ -1,0 +1,112 @@
+import { formatReference, parseReference, repositoryOf, withSelector } from '../../image/reference.ts';
+import type { CreateImageOptions } from '../../store/storage/contract.ts';
+import type { ImageReference } from '../../transport/contract.ts';
+import type {
+  BuildSurroundings,
+  CommitOptions,
+  CommitResult,
+  WorkingContainer,
+} from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
+import { imageDocuments } from './image-documents.ts';
+import { commitLayers } from './layers.ts';
+import { signStored } from './sign-stored.ts';
+
+/**
+ * Makes an image of a working container in local storage: its layer in one pass, then config and manifest. The image
+ * id is the hex of the config digest; an image that is there already gets the names.
+ */
+export async function commitToStore(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  options: CommitOptions = {},
+): Promise<CommitResult> {
+  const { store } = surroundings;
+  const epoch = epochOf(options);
+  const created = (epoch === undefined ? surroundings.now() : new Date(epoch * 1000))
+    .toISOString()
+    .replace('.000Z', 'Z');
+  const { layers, ownLayer, extraLayer } = await commitLayers(surroundings, container, options, epoch);
+  const format = options.format ?? container.preferredFormat;
+  const documents = imageDocuments(container, options, {
+    layers,
+    format,
+    created,
+    reproducible: epoch !== undefined,
+    extraLayer,
+  });
+  const imageId = documents.configDigest.slice('sha256:'.length);
+  const image: CreateImageOptions = {
+    id: imageId,
+    names: options.names ?? [],
+    topLayer: layers.at(-1)?.id,
+    metadata: '{}',
+    digest: documents.manifestDigest,
+    created,
+    bigData: [
+      { key: documents.configDigest, data: documents.config },
+      { key: `manifest-${documents.manifestDigest}`, data: documents.manifest },
+      { key: 'manifest', data: documents.manifest },
+    ],
+  };
+  await store.images.create(image);
+  const name = options.names?.[0];
+  return {
+    imageId,
+    manifest: documents.manifest,
+    mediaType: documents.mediaType,
+    digest: documents.manifestDigest,
+    canonicalName: name && canonicalName(name, documents.manifestDigest),
+    topLayer: ownLayer,
+  };
+}
+
+/** Seconds since the epoch that the image's dates are pinned to; undefined for now. */
+function epochOf(options: CommitOptions): number | undefined {
+  if (options.omitTimestamp && options.timestampSeconds !== undefined)
+    throw new BuildError('bad-option', 'omitting the timestamp and setting one cannot be used together');
+  return options.sourceDateEpochSeconds ?? (options.omitTimestamp ? 0 : options.timestampSeconds);
+}
+
+function canonicalName(name: string, digest: CommitResult['digest']): string {
+  return formatReference(withSelector(parseReference(name), { digest }));
+}
+
+/** Options of {@link commitContainer} for a destination outside local storage. */
+export interface CommitElsewhereOptions extends CommitOptions {
+  readonly copy?: CopyStoredOptions;
+}
+
+/**
+ * Commits to any destination: local storage, or, by way of a nameless image there that is removed again, any other
+ * transport.
+ */
+export async function commitContainer(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  destination: ImageReference | undefined,
+  options: CommitElsewhereOptions = {},
+): Promise<CommitResult> {
+  const { store } = surroundings;
+  if (!destination || destination.transport === 'containers-storage') {
+    const named = destination?.named ? [formatReference(destination.named)] : [];
+    const names = [...named, ...(options.names ?? [])];
+    const result = await commitToStore(surroundings, container, { ...options, names });
+    if (options.signers?.length) await signStored(surroundings, result, options.signers);
+    return result;
+  }
+  const before = new Set((await store.images.list()).map((image) => image.id));
+  const local = await commitToStore(surroundings, container, { ...options, names: [] });
+  try {
+    const { manifest, digest } = await copyStored(surroundings, local.imageId, destination, {
+      ...options.copy,
+      signers: options.signers,
+    });
+    const canonicalName = destination.named && `${repositoryOf(destination.named)}@${digest}`;
+    const { bytes, mediaType } = manifest;
+    return { ...local, manifest: bytes, mediaType, digest, canonicalName };
+  } finally {
+    if (!before.has(local.imageId)) await store.deleteImage(local.imageId);
+  }
+}

@@ -1,0 +1,46 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SlipwayError } from '../../errors.ts';
+import type { ImageReference } from '../../transport/contract.ts';
+import type { CopyOptions, CopyResult } from '../../transport/copy-options.ts';
+import { parseImageReference } from '../../transport/references.ts';
+import type { BuildSurroundings } from '../container/contract.ts';
+import { contextOf } from '../container/pull.ts';
+
+/** Options of {@link copyStored}, beyond those of a copy. */
+export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destination'> {
+  /** Tries after the first; default 3. */
+  readonly retries?: number;
+  /** Default 2000. */
+  readonly retryDelayMs?: number;
+}
+
+/** Copies an image of local storage to another place: push, and commit outside of storage. */
+export async function copyStored(
+  surroundings: BuildSurroundings,
+  imageId: string,
+  destination: ImageReference,
+  options: CopyStoredOptions = {},
+): Promise<CopyResult> {
+  const { copyImage } = await import('../../transport/copy.ts');
+  const source = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
+  const context = contextOf(surroundings);
+  const { retries = 3, retryDelayMs = 2000, ...copyOptions } = options;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await copyImage(ACCEPT_ALL, source, destination, {
+        onProgress: surroundings.onProgress,
+        signal: surroundings.signal,
+        ...copyOptions,
+        source: context,
+        destination: context,
+      });
+    } catch (error) {
+      const again = error instanceof SlipwayError && error.retryable && attempt < retries;
+      if (!again || surroundings.signal?.aborted) throw error;
+      await sleep(retryDelayMs, undefined, { signal: surroundings.signal });
+    }
+  }
+}
+
+/** What is in local storage was admitted when it came. */
+export const ACCEPT_ALL = { admit: async () => undefined };

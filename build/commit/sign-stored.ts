@@ -1,0 +1,32 @@
+import { parseReference } from '../../image/reference.ts';
+import type { ImageSigner } from '../../transport/contract.ts';
+import { signatureToBlob } from '../../transport/signature-blob.ts';
+import type { BuildSurroundings, CommitResult } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+
+/**
+ * Signs an image of local storage under its first name and keeps the signatures beside its manifest, as
+ * containers/image does (big data `signature-<digest>`, sizes in the metadata).
+ */
+export async function signStored(
+  { store }: BuildSurroundings,
+  { imageId, manifest, digest, canonicalName }: CommitResult,
+  signers: readonly ImageSigner[],
+): Promise<void> {
+  const record = await store.images.get(imageId);
+  const name = record?.names[0];
+  if (!record || name === undefined || canonicalName === undefined)
+    throw new BuildError('bad-option', 'signing needs an image name: commit with one');
+  const blobs: Uint8Array[] = [];
+  for (const signer of signers) {
+    await signer.prepare();
+    blobs.push(signatureToBlob(await signer.sign(manifest, parseReference(name))));
+  }
+  const key = `signature-${digest.slice(digest.indexOf(':') + 1)}`;
+  await store.images.setBigData(imageId, key, Buffer.concat(blobs));
+  const sizes = blobs.map((blob) => blob.length);
+  await store.images.setMetadata(
+    imageId,
+    JSON.stringify({ 'signature-sizes': sizes, 'signatures-sizes': { [digest]: sizes } }),
+  );
+}

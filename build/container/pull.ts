@@ -1,0 +1,277 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readRegistries } from '../../config/registries.ts';
+import type { RegistriesConfig } from '../../config/registries-types.ts';
+import { resolveShortName } from '../../config/short-names.ts';
+import { SlipwayError } from '../../errors.ts';
+import { type Digest, digestOf } from '../../image/digest.ts';
+import { parseManifest } from '../../image/manifest.ts';
+import { choosePlatform, type Platform } from '../../image/platform.ts';
+import { formatReference, type NamedReference, parseReference } from '../../image/reference.ts';
+import type { ImageRecord } from '../../store/storage/contract.ts';
+import type { ImageReference, TransportContext } from '../../transport/contract.ts';
+import { TRANSPORTS } from '../../transport/contract.ts';
+import type { CopyOptions } from '../../transport/copy-options.ts';
+import { parseImageReference } from '../../transport/references.ts';
+import { BuildError } from '../error.ts';
+import type { BuildSurroundings, PullPolicy } from './contract.ts';
+import { findImage, imageNotKnown, type ShortNames } from './find-image.ts';
+
+/** Options of {@link pullImage}. */
+export interface PullOptions {
+  /** Default `missing`. */
+  readonly pullPolicy?: PullPolicy;
+  /** Tries after the first; default 3. */
+  readonly retries?: number;
+  /** Default 2000. */
+  readonly retryDelayMs?: number;
+  readonly removeSignatures?: boolean;
+  /** The platform was asked for (`--platform`, `--arch`, …): a local image may only look right. */
+  readonly customPlatform?: boolean;
+  readonly decryptor?: CopyOptions['decryptor'];
+  readonly blobCacheDirectory?: string;
+  /** Where `Trying to pull …` goes. */
+  readonly onStatus?: (text: string) => void;
+}
+
+/**
+ * The image that a name means, pulled as the policy says: local storage first, then the registries that the name may
+ * stand for, or the transport that it names.
+ * @throws BuildError `pull-failed`, `policy-denied`
+ */
+export async function pullImage(
+  surroundings: BuildSurroundings,
+  name: string,
+  options: PullOptions = {},
+): Promise<ImageRecord> {
+  const other = await transportReference(surroundings, name);
+  if (other && other.transport !== 'docker') return copyFromTransport(surroundings, other, options);
+  const plain = other?.named ? formatReference(other.named) : name;
+  if (plain.startsWith('sha256:') || /^[0-9a-f]{64}$/.test(plain))
+    return imageOfId(surroundings, plain, options);
+  return pullFromRegistry(surroundings, plain, options);
+}
+
+/** The registries.conf that flags and environment choose. */
+export function registriesOf(surroundings: BuildSurroundings): Promise<RegistriesConfig> {
+  const { docker } = surroundings;
+  return readRegistries({ environment: docker.environment, file: docker.registriesFile });
+}
+
+/** Short names as {@link findImage} wants them. */
+export function shortNamesOf(registries: RegistriesConfig): ShortNames {
+  return {
+    searchRegistries: registries.searchRegistries,
+    alias: (repository) => {
+      const alias = registries.aliases.get(repository);
+      return alias && parseReference(alias.value);
+    },
+  };
+}
+
+/** Finds a local image by the rules of the surroundings' registries.conf. */
+export async function findLocalImage(
+  surroundings: BuildSurroundings,
+  name: string,
+  options: { readonly forPlatform?: boolean } = {},
+) {
+  const shortNames = shortNamesOf(await registriesOf(surroundings));
+  const plain = name.replace(/^containers-storage:/, '');
+  return findImage(surroundings.store, plain, {
+    shortNames,
+    platform: options.forPlatform === false ? undefined : surroundings.platform,
+  });
+}
+
+async function transportReference(
+  { workingDirectory }: BuildSurroundings,
+  name: string,
+): Promise<ImageReference | undefined> {
+  const transport = /^([a-z-]+):/.exec(name)?.[1];
+  if (!transport || !(TRANSPORTS as readonly string[]).includes(transport)) return undefined;
+  if (transport === 'docker' && !name.startsWith('docker://')) return undefined;
+  return parseImageReference(name, { workingDirectory });
+}
+
+async function imageOfId(
+  surroundings: BuildSurroundings,
+  name: string,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  if (options.pullPolicy === 'always') throw alwaysById(name);
+  const found = await findLocalImage(surroundings, name);
+  if (!found) throw imageNotKnown(name);
+  return found.record;
+}
+
+function alwaysById(name: string): BuildError {
+  return new BuildError(
+    'pull-failed',
+    `pull policy is always but image has been referred to by ID (${name})`,
+  );
+}
+
+async function pullFromRegistry(
+  surroundings: BuildSurroundings,
+  given: string,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const local = await findLocalImage(surroundings, given);
+  const policy = options.pullPolicy ?? 'missing';
+  if (policy === 'never') {
+    if (local) return local.record;
+    throw imageNotKnown(given);
+  }
+  const effective = options.customPlatform && policy !== 'always' ? 'ifnewer' : policy;
+  if (effective === 'missing' && local) return local.record;
+  if (local?.record.id.startsWith(given)) {
+    if (effective === 'always') throw alwaysById(given);
+    return local.record;
+  }
+  const name = local && !options.customPlatform ? local.resolvedName : given;
+  const { environment, registriesFile: file } = surroundings.docker;
+  const registries = await readRegistries({ environment, file });
+  try {
+    const resolved = await resolveShortName(name, { registries, environment });
+    return await tryCandidates(surroundings, given, resolved, effective, local?.record, options);
+  } catch (error) {
+    if (local && effective === 'ifnewer' && error instanceof SlipwayError) return local.record;
+    throw error;
+  }
+}
+
+async function tryCandidates(
+  surroundings: BuildSurroundings,
+  given: string,
+  { candidates, description }: Awaited<ReturnType<typeof resolveShortName>>,
+  policy: PullPolicy,
+  local: ImageRecord | undefined,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const failures: unknown[] = [];
+  let described = description === '';
+  for (const candidate of candidates) {
+    surroundings.signal?.throwIfAborted();
+    try {
+      if (policy === 'ifnewer' && local && !(await isNewer(surroundings, candidate, local))) continue;
+      if (!described) options.onStatus?.(description);
+      described = true;
+      options.onStatus?.(`Trying to pull ${formatReference(candidate)}...`);
+      return await pullCandidate(surroundings, candidate, options);
+    } catch (error) {
+      if (surroundings.signal?.aborted) throw error;
+      failures.push(error);
+    }
+  }
+  if (failures.length === 0 && local) return local;
+  throw pullFailure(given, candidates, failures);
+}
+
+/** One failure keeps its own text; several are told together. */
+function pullFailure(
+  given: string,
+  candidates: readonly NamedReference[],
+  failures: readonly unknown[],
+): BuildError {
+  const texts = failures.map((failure) => (failure instanceof Error ? failure.message : String(failure)));
+  const cause = failures[0];
+  const details = {
+    cause,
+    hint: cause instanceof SlipwayError ? cause.hint : undefined,
+    retryable: failures.some((failure) => failure instanceof SlipwayError && failure.retryable),
+  };
+  if (texts.length <= 1)
+    return new BuildError('pull-failed', texts[0] ?? `no image pulled for ${given}`, details);
+  const lines = candidates.length > 1 ? `${texts.length} errors occurred while pulling: ` : '';
+  return new BuildError('pull-failed', `${lines}${texts.map((text) => `* ${text}`).join('; ')}`, details);
+}
+
+async function isNewer(
+  surroundings: BuildSurroundings,
+  candidate: NamedReference,
+  local: ImageRecord,
+): Promise<boolean> {
+  const reference = await parseImageReference(`docker://${formatReference(candidate)}`, surroundings);
+  const context = contextOf(surroundings);
+  await using source = await reference.openSource(context);
+  const { bytes } = await source.getManifest();
+  const digests = [digestOf(bytes), instanceOf(bytes, surroundings.platform)];
+  const known = [local.digest, ...Object.values(local.bigDataDigests)];
+  return !digests.some((digest) => digest !== undefined && known.includes(digest));
+}
+
+/** The child of an index for a platform; undefined for a single manifest. */
+function instanceOf(bytes: Uint8Array, platform: Platform): Digest | undefined {
+  const manifest = parseManifest(bytes);
+  return manifest.kind === 'index' ? choosePlatform(manifest.manifests, platform)?.digest : undefined;
+}
+
+async function pullCandidate(
+  surroundings: BuildSurroundings,
+  candidate: NamedReference,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const name = formatReference(candidate);
+  const source = await parseImageReference(`docker://${name}`, surroundings);
+  return copyIntoStore(surroundings, source, name, options);
+}
+
+async function copyFromTransport(
+  surroundings: BuildSurroundings,
+  source: ImageReference,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  if (source.transport === 'containers-storage') {
+    const name = source.named ? formatReference(source.named) : source.within.replace(/^\[[^\]]*\]@?/, '');
+    const found = await findLocalImage(surroundings, name);
+    if (!found) throw imageNotKnown(name);
+    return found.record;
+  }
+  return copyIntoStore(surroundings, source, await nameOf(source), options);
+}
+
+/** The name that an image from elsewhere gets here: its own where it has one, else one of its path. */
+async function nameOf(source: ImageReference): Promise<string> {
+  if (source.named) return formatReference(source.named);
+  const { createHash } = await import('node:crypto');
+  if (source.transport === 'dir') return `localhost${source.within.replace(/\/+$/, '').toLowerCase()}:latest`;
+  return createHash('sha256').update(source.within).digest('hex');
+}
+
+async function copyIntoStore(
+  surroundings: BuildSurroundings,
+  source: ImageReference,
+  name: string,
+  options: PullOptions,
+): Promise<ImageRecord> {
+  const { copyImage } = await import('../../transport/copy.ts');
+  const destination = await parseImageReference(`containers-storage:${name}`, surroundings);
+  const context = contextOf(surroundings);
+  const retries = options.retries ?? 3;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      await copyImage(surroundings.policy, source, destination, {
+        source: context,
+        destination: context,
+        removeSignatures: options.removeSignatures,
+        decryptor: options.decryptor,
+        onProgress: surroundings.onProgress,
+        signal: surroundings.signal,
+      });
+      break;
+    } catch (error) {
+      const again = error instanceof SlipwayError && error.retryable && attempt < retries;
+      if (!again || surroundings.signal?.aborted) throw error;
+      await sleep(options.retryDelayMs ?? 2000, undefined, { signal: surroundings.signal });
+    }
+  }
+  const record = await surroundings.store.images.get(name);
+  if (!record)
+    throw new BuildError('pull-failed', `pulling ${name}: the image is gone from local storage again`);
+  return record;
+}
+
+/** What transports are given for reading and writing in these surroundings. */
+export function contextOf(surroundings: BuildSurroundings): TransportContext {
+  const { platform, temporaryDirectory, signal, onWarning, docker, store } = surroundings;
+  return { platform, temporaryDirectory, signal, onWarning, docker, openStore: async () => store };
+}
