@@ -57,6 +57,8 @@ export interface TransportContext {
   readonly ociSharedBlobDirectory?: string;
   /** `--dest-oci-accept-uncompressed-layers`. */
   readonly ociAcceptUncompressedLayers?: boolean;
+  /** `--dest-compress`, `--dest-decompress`: what a `dir:` destination wants layers to be; absent: as they come. */
+  readonly directoryLayerCompression?: 'compress' | 'decompress';
   /** docker-archive and docker-daemon: extra tags for the image that is written. */
   readonly additionalTags?: readonly NamedReference[];
 }
@@ -77,12 +79,16 @@ export interface DockerAccess {
   readonly bearerToken?: string;
   /** Path of auth.json; absent: the default places. */
   readonly authFile?: string;
+  /** `--compat-auth-file`: a Docker config.json instead of {@link DockerAccess.authFile}. */
+  readonly dockerConfigFile?: string;
   /** A directory with `*.crt`, `*.cert`, `*.key`; absent: certs.d. */
   readonly certificateDirectory?: string;
   /** Absent: as registries.conf says for the host. False also allows plain http. */
   readonly tlsVerify?: boolean;
   /** Path of registries.conf; absent: the default places. */
   readonly registriesFile?: string;
+  /** Directory of registries.conf drop-ins; absent: the default places. */
+  readonly registriesDropInDirectory?: string;
   /** Directory of registries.d (lookaside signatures); absent: the default places. */
   readonly registriesDirectory?: string;
   readonly certsDirectories?: readonly string[];
@@ -91,6 +97,8 @@ export interface DockerAccess {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Limit of retries of one request after 429, 5xx and dropped connections; default 3 beyond what `--retry-times` repeats. */
   readonly requestRetries?: number;
+  /** First pause between retries in milliseconds, doubled each time; default 500. */
+  readonly retryDelayMs?: number;
   /** Milliseconds without a byte before a body counts as stalled; default 60,000. */
   readonly stallTimeoutMs?: number;
   /** Where interrupted downloads and uploads are journalled; absent: no journal. */
@@ -160,6 +168,15 @@ export interface PutBlobOptions {
   readonly layerIndex?: number;
   /** The plain digest of a layer where the config was already read. */
   readonly diffId?: Digest;
+  /**
+   * The stream starts at this byte of the blob, since {@link ResumableDestination.uploadedBytes} said that those before
+   * are there already. Default 0.
+   */
+  readonly offset?: number;
+  /** True where the stream itself fails before its end unless it is what the descriptor says: no need to hash it again. */
+  readonly verified?: boolean;
+  /** True for a layer that changes nothing (schema 1 throwaway layers). */
+  readonly emptyLayer?: boolean;
   readonly signal?: AbortSignal;
 }
 
