@@ -1,0 +1,44 @@
+/**
+ * JSON bytes as Go's encoding/json writes them for the same value: no spaces, `<`, `>`, `&` and the line separators
+ * escaped. Conversions are digest-compatible with containers/image through this. Objects keep the caller's key order
+ * (Go's structs), Maps are sorted by key (Go's maps), undefined fields are left out.
+ */
+export function goJson(value: unknown): Uint8Array {
+  return Buffer.from(goJsonText(value), 'utf8');
+}
+
+const ESCAPES: Record<string, string> = {
+  '<': '\\u003c',
+  '>': '\\u003e',
+  '&': '\\u0026',
+  '\u2028': '\\u2028',
+  '\u2029': '\\u2029',
+};
+
+/** The text of {@link goJson}. */
+export function goJsonText(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(goJsonText).join(',')}]`;
+  if (value instanceof Map) return members([...value].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
+  if (typeof value === 'object' && value !== null) return members(Object.entries(value));
+  return JSON.stringify(value ?? null).replace(/[<>&\u2028\u2029]/g, (char) => ESCAPES[char] as string);
+}
+
+function members(entries: readonly (readonly [string, unknown])[]): string {
+  const written = entries
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${goJsonText(key)}:${goJsonText(value)}`);
+  return `{${written.join(',')}}`;
+}
+
+/** A map as Go writes one with omitempty: sorted by key; undefined for an absent or empty one. */
+export function sortedMap<T>(
+  map: Readonly<Record<string, T>> | null | undefined,
+): Map<string, T> | undefined {
+  const entries = Object.entries(map ?? {});
+  return entries.length === 0 ? undefined : new Map(entries);
+}
+
+/** Go's omitempty for strings and lists. */
+export function nonEmpty<T extends string | readonly unknown[]>(value: T | null | undefined): T | undefined {
+  return value === undefined || value === null || value.length === 0 ? undefined : value;
+}

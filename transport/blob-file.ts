@@ -1,0 +1,120 @@
+import { randomBytes } from 'node:crypto';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { Digest } from '../image/digest.ts';
+import type { BlobStream } from '../store/blob/contract.ts';
+import { TransportError } from './error.ts';
+import { type Expected, VerifyingStream } from './verify.ts';
+
+/** A blob in a temporary file: `place` gives it its final name, `discard` removes it. */
+export interface StagedBlob {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly size: number;
+  /** Renames into place, making parent directories. */
+  place(path: string): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** How {@link stageBlob} writes. */
+export interface StageOptions {
+  readonly signal?: AbortSignal;
+  /** False leaves flushing to the system, for files that are gone soon. Default true. */
+  readonly sync?: boolean;
+  /** The stream checks itself against the expected digest. */
+  readonly verified?: boolean;
+}
+
+/**
+ * Writes a blob to a new file `<prefix>-<random>` in `directory` (same disk as its later place), synced and 0644.
+ * On any failure the file is gone.
+ * @throws TransportError `digest-mismatch`, `size-mismatch`
+ */
+export async function stageBlob(
+  directory: string,
+  prefix: string,
+  blob: BlobStream,
+  expected: Expected,
+  options: StageOptions = {},
+): Promise<StagedBlob> {
+  const path = join(directory, `${prefix}-${randomBytes(8).toString('hex')}`);
+  const file = createWriteStream(path, {
+    flags: 'wx',
+    mode: 0o644,
+    highWaterMark: 1 << 20,
+    flush: options.sync ?? true,
+  });
+  try {
+    const info = await write(blob, file, expected, options);
+    return {
+      path,
+      ...info,
+      async place(target) {
+        await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+        await rename(path, target);
+      },
+      discard: () => rm(path, { force: true }),
+    };
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  }
+}
+
+async function write(
+  blob: BlobStream,
+  file: WriteStream,
+  expected: Expected,
+  { signal, verified }: StageOptions,
+): Promise<{ digest: Digest; size: number }> {
+  if (verified && expected.digest !== undefined) {
+    await pipeline(blob.stream, file, { signal });
+    return { digest: expected.digest, size: file.bytesWritten };
+  }
+  const verify = new VerifyingStream(expected, expected.digest ? `blob ${expected.digest}` : 'blob');
+  await pipeline(blob.stream, verify, file, { signal });
+  return { digest: verify.digest, size: verify.size };
+}
+
+/** Replaces a file as a whole: temporary file beside it, synced, renamed. */
+export async function replaceFile(path: string, bytes: Uint8Array, mode = 0o644): Promise<void> {
+  const temporary = `${path}.tmp-${randomBytes(6).toString('hex')}`;
+  try {
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await file.writeFile(bytes);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+/**
+ * A whole document from disk.
+ * @param what names it in errors, such as `manifest`
+ * @throws TransportError `size-mismatch` when it is larger than `limitBytes`
+ */
+export async function readDocument(path: string, limitBytes: number, what: string): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const { size } = await file.stat();
+    if (size > limitBytes) throw tooLarge(what, path, limitBytes);
+  } finally {
+    await file.close();
+  }
+  return readFile(path);
+}
+
+export function tooLarge(what: string, where: string, limitBytes: number): TransportError {
+  return new TransportError(
+    'size-mismatch',
+    `${what} ${where}: exceeded maximum allowed size of ${limitBytes} bytes`,
+  );
+}

@@ -1,0 +1,305 @@
+import { pipeline, type Readable } from 'node:stream';
+import { type ManifestFormat, withCompression } from '../image/convert.ts';
+import type { Annotations, Descriptor } from '../image/descriptor.ts';
+import type { Digest } from '../image/digest.ts';
+import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
+import { compress, type DetectedCompression, decompressor, detectCompression, peek } from './compress.ts';
+import type { CopySession } from './copy-session.ts';
+import { DiffIdTap } from './diff-id-tap.ts';
+import { TransportError } from './error.ts';
+import type { ImagePlan, LayerPlan } from './plan.ts';
+import { formatImageReference } from './references.ts';
+import { VerifyingStream } from './verify.ts';
+
+/** A layer at the destination, named in the format of the source manifest. */
+export interface CopiedLayer {
+  readonly descriptor: Descriptor;
+  /** Where it was known or had to be found out. */
+  readonly diffId?: Digest;
+}
+
+/** Brings one layer to the destination: as it is there already, from elsewhere, or by moving its bytes. */
+export async function copyLayer(
+  session: CopySession,
+  plan: ImagePlan,
+  layer: LayerPlan,
+  format: ManifestFormat,
+  signal: AbortSignal,
+): Promise<CopiedLayer> {
+  const { source } = layer;
+  if (layer.action === 'keep-url') {
+    session.report({ type: 'skipped', descriptor: source, reason: 'foreign layer' });
+    return { descriptor: source };
+  }
+  session.report({ type: 'started', what: 'blob', descriptor: source });
+  const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
+  const reused = layer.reuse ? await reuse(session, plan, layer, signal) : undefined;
+  if (reused) return { descriptor: reused, ...known };
+  return transfer(session, layer, format, signal);
+}
+
+async function reuse(
+  session: CopySession,
+  plan: ImagePlan,
+  layer: LayerPlan,
+  signal: AbortSignal,
+): Promise<Descriptor | undefined> {
+  const { source, diffId, index } = layer;
+  const { destination, options } = session;
+  const found = await destination.tryReuseBlob(source, {
+    isConfig: false,
+    layerIndex: index,
+    ...(diffId === undefined ? {} : { diffId }),
+    substitute: plan.substitute && isLayerMediaType(source.mediaType),
+    candidates: candidates(session, source.digest),
+    ...(options.forceCompression && options.compression
+      ? { compression: options.compression.format === 'gzip' ? 'gzip' : 'zstd' }
+      : {}),
+    signal,
+  });
+  if (!found) return undefined;
+  session.count(found.how);
+  noteLocation(session, found.descriptor.digest);
+  if (found.how === 'mounted') session.report({ type: 'mounted', descriptor: source });
+  else session.report({ type: 'skipped', descriptor: source, reason: 'already exists' });
+  if (found.descriptor.digest === source.digest)
+    return source.size >= 0 ? source : { ...source, size: found.descriptor.size };
+  return found.descriptor;
+}
+
+/** Repositories of the destination's registry that may have the blob: the source itself, and what is remembered. */
+function candidates(session: CopySession, digest: Digest) {
+  const to = session.destination.reference.named;
+  if (session.destination.reference.transport !== 'docker' || !to) return [];
+  const from = session.source.reference;
+  const own = from.transport === 'docker' && from.named?.domain === to.domain ? [from.named] : [];
+  return [...own, ...(session.options.blobCache?.locations(to.domain, digest) ?? [])];
+}
+
+/** Remembers where a blob now certainly is. */
+export function noteLocation(session: CopySession, digest: Digest): void {
+  const { reference } = session.destination;
+  if (reference.transport === 'docker' && reference.named)
+    session.options.blobCache?.recordLocation(reference.named, digest);
+}
+
+async function transfer(
+  session: CopySession,
+  layer: LayerPlan,
+  format: ManifestFormat,
+  signal: AbortSignal,
+): Promise<CopiedLayer> {
+  const { source } = layer;
+  const { stream, verify } = await openVerified(session, source, signal);
+  try {
+    const converted = await convert(session, layer, stream);
+    const put = await session.destination.putBlob(
+      { stream: converted.stream, ...(converted.size === undefined ? {} : { sizeBytes: converted.size }) },
+      {
+        mediaType: source.mediaType,
+        ...(converted.digest === undefined ? {} : { digest: converted.digest }),
+        ...(converted.size === undefined ? {} : { size: converted.size }),
+      },
+      {
+        isConfig: false,
+        layerIndex: layer.index,
+        ...(layer.diffId === undefined ? {} : { diffId: layer.diffId }),
+        verified: converted.digest !== undefined,
+        signal,
+      },
+    );
+    session.count('moved', put.size);
+    noteLocation(session, put.digest);
+    session.report({ type: 'done', what: 'blob', descriptor: source });
+    return await describe(session, layer, format, converted, put, verify);
+  } finally {
+    stream.destroy();
+  }
+}
+
+/** The blob's bytes, failing before their end unless they are what the descriptor says. */
+export async function openVerified(
+  session: CopySession,
+  source: Descriptor,
+  signal: AbortSignal,
+): Promise<{ readonly stream: Readable; readonly verify: VerifyingStream }> {
+  const blob = await session.source.getBlob(source, { signal });
+  const verify = new VerifyingStream(
+    source,
+    `blob ${source.digest} of ${formatImageReference(session.source.reference)}`,
+    session.meter(source),
+  );
+  return { stream: chain(blob.stream, verify), verify };
+}
+
+interface Converted {
+  readonly stream: Readable;
+  /** Known where the bytes are those of the source, or a plain layer whose digest the config tells. */
+  readonly digest?: Digest;
+  readonly size?: number;
+  /** What the bytes given to the destination are; undefined: as the source labels them. */
+  readonly compression?: Compression;
+  readonly changed: boolean;
+  readonly plainDigest?: () => Promise<Digest>;
+  readonly annotations?: () => Annotations;
+}
+
+async function convert(session: CopySession, layer: LayerPlan, verified: Readable): Promise<Converted> {
+  if (layer.wish === 'keep' && !layer.decrypt && !layer.encrypt && !layer.needsDiffId)
+    return { ...sameBytes(layer), stream: verified, changed: false };
+  const opened = layer.decrypt ? await decrypted(session, layer, verified) : verified;
+  const { head, stream } = await peek(opened);
+  const detected = detectCompression(head);
+  const recoded = recode(layer, stream, detected);
+  const result =
+    layer.decrypt && !recoded.changed
+      ? { stream: recoded.stream, changed: true, compression: recoded.compression }
+      : recoded;
+  return layer.encrypt ? encrypted(session, layer, result) : result;
+}
+
+function sameBytes({ source }: LayerPlan): { digest: Digest; size?: number } {
+  return { digest: source.digest, ...(source.size >= 0 ? { size: source.size } : {}) };
+}
+
+function recode(layer: LayerPlan, stream: Readable, detected: DetectedCompression): Converted {
+  const { wish, compression, recompress } = layer;
+  const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
+  if (wish === 'compress' && detected === 'none') {
+    const checked = chain(stream, new VerifyingStream(plainOf(layer), describeLayer(layer)));
+    return { stream: compress(checked, compression), compression: target, changed: true };
+  }
+  if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
+    const { stream: plain, plainDigest } = decompressed(layer, stream, detected);
+    return { stream: compress(plain, compression), compression: target, changed: true, plainDigest };
+  }
+  if (detected !== 'none' && wish === 'decompress') {
+    const { stream: plain, plainDigest } = decompressed(layer, stream, detected);
+    const digest = layer.diffId === undefined ? {} : { digest: layer.diffId };
+    return { stream: plain, compression: 'none', changed: true, plainDigest, ...digest };
+  }
+  return preserved(layer, stream, detected);
+}
+
+function preserved(layer: LayerPlan, stream: Readable, detected: DetectedCompression): Converted {
+  const kept = {
+    ...sameBytes(layer),
+    changed: false,
+    ...(detected === 'none' || detected === 'gzip' || detected === 'zstd' ? { compression: detected } : {}),
+  };
+  if (!layer.needsDiffId) return { ...kept, stream };
+  const tap = new DiffIdTap(detected);
+  return { ...kept, stream: chain(stream, tap), plainDigest: () => tap.diffId };
+}
+
+function decompressed(layer: LayerPlan, stream: Readable, detected: Exclude<DetectedCompression, 'none'>) {
+  const verify = new VerifyingStream(plainOf(layer), describeLayer(layer));
+  return {
+    stream: chain(stream, decompressor(detected), verify),
+    plainDigest: async () => verify.digest,
+  };
+}
+
+function plainOf({ diffId }: LayerPlan): { digest?: Digest } {
+  return diffId === undefined ? {} : { digest: diffId };
+}
+
+function describeLayer({ source, diffId }: LayerPlan): string {
+  return `the plain content of layer ${source.digest}${diffId ? `, which the config says is ${diffId},` : ''}`;
+}
+
+async function decrypted(session: CopySession, layer: LayerPlan, stream: Readable): Promise<Readable> {
+  const { decryptor } = session.options;
+  if (!decryptor) throw new Error('decryption was planned without keys');
+  return (await decryptor.decrypt({ stream }, layer.source)).stream;
+}
+
+async function encrypted(session: CopySession, layer: LayerPlan, plain: Converted): Promise<Converted> {
+  const { encryptor } = session.options;
+  if (!encryptor)
+    throw new TransportError('bad-option', 'layers shall be encrypted, but no encryption key is given');
+  const { blob, annotations } = await encryptor.encrypt(plain, layer.source);
+  return {
+    stream: blob.stream,
+    changed: true,
+    annotations,
+    ...(plain.compression === undefined ? {} : { compression: plain.compression }),
+  };
+}
+
+async function describe(
+  session: CopySession,
+  layer: LayerPlan,
+  format: ManifestFormat,
+  converted: Converted,
+  put: { readonly digest: Digest; readonly size: number },
+  verify: VerifyingStream,
+): Promise<CopiedLayer> {
+  const { source } = layer;
+  const detected = converted.compression ?? sniffed(verify);
+  const diffId = layer.diffId ?? (layer.needsDiffId ? await converted.plainDigest?.() : undefined);
+  remember(session, layer, converted, put);
+  let mediaType = source.mediaType;
+  if (layer.decrypt) mediaType = mediaType.replace(/\+encrypted$/, '');
+  const labelled = compressionOf(mediaType);
+  if (
+    detected !== undefined &&
+    labelled !== undefined &&
+    labelled !== detected &&
+    !mediaType.endsWith('+encrypted')
+  )
+    mediaType = withCompression(mediaType, format, detected);
+  if (layer.encrypt) mediaType += '+encrypted';
+  const annotations = editedAnnotations(layer, converted);
+  const { urls, annotations: _old, ...rest } = source;
+  return {
+    descriptor: {
+      ...rest,
+      mediaType,
+      digest: put.digest,
+      size: put.size,
+      ...(urls && !converted.changed ? { urls } : {}),
+      ...(annotations && Object.keys(annotations).length ? { annotations } : {}),
+    },
+    ...(diffId === undefined ? {} : { diffId }),
+  };
+}
+
+function sniffed(verify: VerifyingStream): Compression | undefined {
+  const detected = detectCompression(verify.head);
+  return detected === 'bzip2' || detected === 'xz' ? undefined : detected;
+}
+
+function editedAnnotations(layer: LayerPlan, converted: Converted): Annotations | undefined {
+  const { annotations } = layer.source;
+  if (!converted.changed) return annotations;
+  const kept = Object.entries(annotations ?? {}).filter(
+    ([key]) =>
+      !key.startsWith('io.github.containers.zstd-chunked.') &&
+      !(layer.decrypt && key.startsWith('org.opencontainers.image.enc')),
+  );
+  return { ...Object.fromEntries(kept), ...converted.annotations?.() };
+}
+
+/** Only what was verified over all bytes in this process, and nothing about encrypted data. */
+function remember(
+  session: CopySession,
+  layer: LayerPlan,
+  converted: Converted,
+  put: { readonly digest: Digest; readonly size: number },
+): void {
+  const cache = session.options.blobCache;
+  if (!cache || layer.decrypt || layer.encrypt || !converted.changed) return;
+  const { source, diffId } = layer;
+  const { compression } = converted;
+  if (compression === 'gzip' || compression === 'zstd') {
+    const plain = compressionOf(source.mediaType) === 'none' ? source.digest : diffId;
+    if (plain) cache.recordPlain({ ...put, compression }, plain);
+  }
+}
+
+/** Joins streams; a failure of any destroys all, and the last one shows it to its reader. */
+function chain(first: Readable, ...rest: NodeJS.ReadWriteStream[]): Readable {
+  if (rest.length === 0) return first;
+  return pipeline([first, ...rest], () => {}) as unknown as Readable;
+}

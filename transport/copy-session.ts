@@ -1,0 +1,72 @@
+import type { Descriptor } from '../image/descriptor.ts';
+import type { AdmissionPolicy, ImageDestination, ImageSource, TransferEvent } from './contract.ts';
+import type { CopyCounts, CopyOptions } from './copy-options.ts';
+import { Limit } from './limit.ts';
+
+const DEFAULT_PARALLEL = 6;
+const REPORT_EVERY_MS = 100;
+
+/** What all parts of one copy share. */
+export class CopySession {
+  readonly policy: AdmissionPolicy;
+  readonly source: ImageSource;
+  readonly destination: ImageDestination;
+  readonly options: CopyOptions;
+  readonly limit: Limit;
+  readonly #counts = { moved: 0, present: 0, mounted: 0, reused: 0, bytes: 0 };
+
+  constructor(
+    policy: AdmissionPolicy,
+    source: ImageSource,
+    destination: ImageDestination,
+    options: CopyOptions,
+  ) {
+    this.policy = policy;
+    this.source = source;
+    this.destination = destination;
+    this.options = options;
+    this.limit = new Limit(
+      Math.min(
+        options.parallelBlobs ?? DEFAULT_PARALLEL,
+        source.parallelBlobs ?? DEFAULT_PARALLEL,
+        destination.parallelBlobs ?? DEFAULT_PARALLEL,
+      ),
+    );
+  }
+
+  get counts(): CopyCounts {
+    return { ...this.#counts };
+  }
+
+  count(what: 'moved' | 'present' | 'mounted' | 'reused', bytes = 0): void {
+    this.#counts[what] += 1;
+    this.#counts.bytes += bytes;
+  }
+
+  report(event: TransferEvent): void {
+    this.options.onProgress?.(event);
+  }
+
+  /** Says a line of Skopeo's plain output. */
+  say(what: 'image' | 'manifest' | 'signatures', text: string): void {
+    this.report({ type: 'started', what, text });
+  }
+
+  /** A throttled reporter of bytes read of one blob. */
+  meter(descriptor: Descriptor): (bytes: number) => void {
+    if (!this.options.onProgress) return () => {};
+    let last = 0;
+    return (bytes) => {
+      const now = performance.now();
+      if (now - last < REPORT_EVERY_MS) return;
+      last = now;
+      const totalBytes = descriptor.size >= 0 ? descriptor.size : undefined;
+      this.report({
+        type: 'advanced',
+        descriptor,
+        bytes,
+        ...(totalBytes === undefined ? {} : { totalBytes }),
+      });
+    };
+  }
+}

@@ -1,0 +1,102 @@
+import { type ManifestDocument, parseManifest } from '../image/manifest.ts';
+import { isIndexMediaType } from '../image/media-type.ts';
+import { choosePlatform, formatPlatform } from '../image/platform.ts';
+import type { AdmissionPolicy, ImageReference } from './contract.ts';
+import { type CopiedImage, checkSignatureKinds, copyOneImage, readManifest } from './copy-image.ts';
+import type { CopyOptions, CopyResult } from './copy-options.ts';
+import { CopySession } from './copy-session.ts';
+import { TransportError } from './error.ts';
+import { formatImageReference } from './references.ts';
+
+export type { CopyCounts, CopyOptions, CopyResult, IndexSelection } from './copy-options.ts';
+
+/**
+ * Copies an image, or the images of an index, with everything verified: manifests against their digests, blobs
+ * against digest and size on every byte, plain layers against the config's diffIDs. Manifests keep their bytes unless
+ * an option or the destination makes them change. The policy is asked about exactly the bytes that are used, image by
+ * image. Nothing is visible at the destination before everything is there; running it again after a failure moves
+ * only what is missing.
+ * @param policy decides what may be read; sign/policy makes one from policy.json
+ * @throws TransportError, ImageError, StoreError: whatever reading, converting or writing meets
+ */
+export async function copyImage(
+  policy: AdmissionPolicy,
+  source: ImageReference,
+  destination: ImageReference,
+  options: CopyOptions,
+): Promise<CopyResult> {
+  for (const signer of options.signers ?? []) await signer.prepare();
+  await using opened = await openBoth(source, destination, options);
+  const session = new CopySession(policy, opened.source, opened.destination, options);
+  if (options.signers?.length)
+    checkSignatureKinds(
+      session,
+      options.signers.map(({ kind }) => kind),
+    );
+  const topLevel = await readManifest(opened.source);
+  const { image, images } = await copySelected(session, topLevel);
+  await opened.destination.commit(options.signal ? { signal: options.signal } : {});
+  await options.blobCache?.save();
+  return { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
+}
+
+/** The destination is opened first, as in containers/image: its complaints are the cheaper ones. */
+async function openBoth(source: ImageReference, destination: ImageReference, options: CopyOptions) {
+  const stack = new AsyncDisposableStack();
+  try {
+    const to = stack.use(
+      await destination
+        .openDestination(options.destination)
+        .catch(side('initializing destination', destination)),
+    );
+    const from = stack.use(
+      await source.openSource(options.source).catch(side('initializing source', source)),
+    );
+    const owned = stack.move();
+    return { source: from, destination: to, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  } catch (error) {
+    await stack.disposeAsync();
+    throw error;
+  }
+}
+
+/** Prefixes what went wrong with the side it went wrong on; code, hint and facts stay. */
+function side(doing: string, reference: ImageReference): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof Error && !error.message.startsWith(doing))
+      error.message = `${doing} ${formatImageReference(reference)}: ${error.message}`;
+    throw error;
+  };
+}
+
+async function copySelected(
+  session: CopySession,
+  topLevel: ManifestDocument,
+): Promise<{ readonly image: CopiedImage; readonly images: number }> {
+  const { select = 'system' } = session.options;
+  const manifest = isIndex(topLevel) ? parseManifest(topLevel.bytes, topLevel.mediaType) : undefined;
+  if (manifest?.kind !== 'index')
+    return { image: await copyOneImage(session, topLevel, topLevel), images: 1 };
+  if (select !== 'system') {
+    const { copyIndex } = await import('./copy-index.ts');
+    return copyIndex(session, topLevel, manifest);
+  }
+  const { platform } = session.options.source;
+  const chosen = choosePlatform(manifest.manifests, platform);
+  if (!chosen)
+    throw new TransportError(
+      'not-found',
+      `choosing an image from manifest list ${formatImageReference(session.source.reference)}: no image found in image index for architecture ${JSON.stringify(platform.architecture)}, variant ${JSON.stringify(platform.variant ?? '')}, OS ${JSON.stringify(platform.os)}`,
+      {
+        hint: `it has ${manifest.manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unknown')).join(', ')}`,
+      },
+    );
+  const document = await readManifest(session.source, chosen.digest);
+  if (isIndex(document))
+    throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);
+  return { image: await copyOneImage(session, document, topLevel, { instance: chosen.digest }), images: 1 };
+}
+
+function isIndex({ bytes, mediaType }: ManifestDocument): boolean {
+  return isIndexMediaType(mediaType) || parseManifest(bytes, mediaType).kind === 'index';
+}

@@ -1,0 +1,76 @@
+import { createReadStream } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isSystemError } from '../../errors.ts';
+import type { Descriptor } from '../../image/descriptor.ts';
+import type { Digest } from '../../image/digest.ts';
+import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
+import { guessManifestMediaType, type ManifestDocument } from '../../image/manifest.ts';
+import type { BlobStream } from '../../store/blob/contract.ts';
+import { readDocument } from '../blob-file.ts';
+import type { ImageSource, StoredSignature } from '../contract.ts';
+import { TransportError } from '../error.ts';
+import { SIGNATURE_LIMIT_BYTES, signatureFromBlob } from '../signature-blob.ts';
+import { blobName, checkVersion, manifestName, signatureName } from './files.ts';
+import type { DirectoryReference } from './reference.ts';
+
+/** @throws TransportError `not-found` without a manifest there, `bad-layout` for a newer version of the format */
+export async function openDirectorySource(reference: DirectoryReference): Promise<ImageSource> {
+  const version = await readFile(join(reference.path, 'version'), 'utf8').catch((error: unknown) => {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  });
+  if (version !== undefined) checkVersion(version, reference.path);
+  return new DirectorySource(reference);
+}
+
+class DirectorySource implements ImageSource {
+  readonly reference: DirectoryReference;
+
+  constructor(reference: DirectoryReference) {
+    this.reference = reference;
+  }
+
+  async getManifest(instance?: Digest): Promise<ManifestDocument> {
+    const path = join(this.reference.path, manifestName(instance));
+    const bytes = await readDocument(path, MANIFEST_LIMIT_BYTES, 'manifest').catch(missing(path));
+    return { bytes, mediaType: guessManifestMediaType(bytes) ?? '' };
+  }
+
+  async getBlob(descriptor: Descriptor, options: { readonly offset?: number } = {}): Promise<BlobStream> {
+    const path = join(this.reference.path, blobName(descriptor.digest));
+    const file = await open(path).catch(missing(path));
+    const { size } = await file.stat();
+    const stream = createReadStream(path, {
+      fd: file,
+      start: options.offset ?? 0,
+      highWaterMark: 1 << 20,
+    });
+    return { stream, sizeBytes: size - (options.offset ?? 0) };
+  }
+
+  async getSignatures(instance?: Digest): Promise<readonly StoredSignature[]> {
+    const signatures: StoredSignature[] = [];
+    for (let index = 1; ; index += 1) {
+      const path = join(this.reference.path, signatureName(index, instance));
+      try {
+        signatures.push(signatureFromBlob(await readDocument(path, SIGNATURE_LIMIT_BYTES, 'signature')));
+      } catch (error) {
+        if (isSystemError(error, 'ENOENT')) return signatures;
+        throw error;
+      }
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+function missing(path: string): (error: unknown) => never {
+  return (cause) => {
+    if (!isSystemError(cause, 'ENOENT', 'ENOTDIR')) throw cause;
+    throw new TransportError('not-found', `open ${path}: no such file or directory`, {
+      cause,
+      facts: { path },
+    });
+  };
+}

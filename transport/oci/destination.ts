@@ -1,0 +1,155 @@
+import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isSystemError } from '../../errors.ts';
+import type { Descriptor } from '../../image/descriptor.ts';
+import { type Digest, digestOf } from '../../image/digest.ts';
+import type { JsonObject } from '../../image/json.ts';
+import { MEDIA_TYPE } from '../../image/media-type.ts';
+import type { BlobStream } from '../../store/blob/contract.ts';
+import { replaceFile, stageBlob } from '../blob-file.ts';
+import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
+import { TransportError } from '../error.ts';
+import { withFileLock } from '../file-lock.ts';
+import { LayoutDirectory } from './directory.ts';
+import { addToIndex, type LayoutIndex, parseLayoutIndex, REF_NAME } from './layout.ts';
+import type { LayoutReference } from './reference.ts';
+
+const STAGED = '.oci-put-blob';
+
+/**
+ * Opens a layout for one more image, making it where needed. Blobs get their names only when they are whole, and
+ * index.json names the image at {@link ImageDestination.commit}, under a lock, merged with what others wrote meanwhile.
+ * @throws TransportError `bad-reference` for a reference by position
+ */
+export async function openLayoutDestination(
+  reference: LayoutReference,
+  context: TransportContext,
+): Promise<ImageDestination> {
+  if (reference.selector.position !== undefined)
+    throw new TransportError(
+      'bad-reference',
+      `Destination reference must not contain a manifest index @${reference.selector.position}`,
+    );
+  const made = (await mkdir(reference.path, { recursive: true, mode: 0o755 })) !== undefined;
+  await mkdir(join(reference.path, 'blobs'), { recursive: true, mode: 0o755 });
+  if (context.ociSharedBlobDirectory) await mkdir(context.ociSharedBlobDirectory, { recursive: true });
+  const destination = new LayoutDestination(reference, context, made);
+  await destination.checkIndex();
+  return destination;
+}
+
+class LayoutDestination implements ImageDestination {
+  readonly reference: LayoutReference;
+  readonly manifestTypes = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex];
+  readonly acceptsIndexes = true;
+  readonly layerCompression: ImageDestination['layerCompression'];
+  readonly acceptsForeignLayers = true;
+  readonly signatureKinds = [];
+  readonly requiredDigest?: Digest;
+  readonly #files: LayoutDirectory;
+  /** On the disk of the blobs, so that renaming works. */
+  readonly #staging: string;
+  /** True where opening made the directory; an attempt that stored nothing removes it again. */
+  readonly #made: boolean;
+  #entry: JsonObject | undefined;
+  #stored = false;
+
+  constructor(reference: LayoutReference, context: TransportContext, made: boolean) {
+    this.reference = reference;
+    this.layerCompression = context.ociAcceptUncompressedLayers ? 'preserve' : 'compress';
+    this.#files = new LayoutDirectory(reference.path, context.ociSharedBlobDirectory);
+    this.#staging = context.ociSharedBlobDirectory ?? reference.path;
+    this.#made = made;
+    if (reference.selector.digest) this.requiredDigest = reference.selector.digest;
+  }
+
+  /** A broken index.json stops the copy before any byte moves. */
+  async checkIndex(): Promise<void> {
+    await this.#readIndex();
+  }
+
+  async tryReuseBlob(descriptor: Descriptor) {
+    const found = await stat(this.#files.blobPath(descriptor.digest)).catch((error: unknown) => {
+      if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      throw error;
+    });
+    if (!found?.isFile() || (descriptor.size >= 0 && found.size !== descriptor.size)) return undefined;
+    return { descriptor: { ...descriptor, size: found.size }, how: 'present' as const };
+  }
+
+  async putBlob(
+    blob: BlobStream,
+    descriptor: { readonly digest?: Digest; readonly size?: number },
+    options: PutBlobOptions,
+  ): Promise<{ readonly digest: Digest; readonly size: number }> {
+    const staged = await stageBlob(this.#staging, STAGED, blob, descriptor, options);
+    await this.#place(staged);
+    return { digest: staged.digest, size: staged.size };
+  }
+
+  async putManifest(bytes: Uint8Array, mediaType: string, instance?: Digest): Promise<void> {
+    const digest = instance ?? this.requiredDigest ?? digestOf(bytes);
+    const path = this.#files.blobPath(digest);
+    await mkdir(join(path, '..'), { recursive: true, mode: 0o755 });
+    await replaceFile(path, bytes);
+    this.#stored = true;
+    if (instance !== undefined) return;
+    const { name } = this.reference.selector;
+    this.#entry = {
+      mediaType,
+      digest,
+      size: bytes.length,
+      ...(name === '' ? {} : { annotations: { [REF_NAME]: name } }),
+    };
+  }
+
+  async putSignatures(signatures: readonly StoredSignature[]): Promise<void> {
+    if (signatures.length)
+      throw new TransportError('unsupported', 'Pushing signatures for OCI images is not supported');
+  }
+
+  async commit(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    const entry = this.#entry;
+    if (!entry) throw new Error('commit before the manifest was put');
+    const { path } = this.reference;
+    await withFileLock(
+      join(path, '.index.lock'),
+      async () => {
+        await replaceFile(join(path, 'oci-layout'), Buffer.from('{"imageLayoutVersion":"1.0.0"}'));
+        const index = (await this.#readIndex())?.json ?? {
+          schemaVersion: 2,
+          mediaType: MEDIA_TYPE.ociIndex,
+          manifests: [],
+        };
+        await replaceFile(join(path, 'index.json'), Buffer.from(JSON.stringify(addToIndex(index, entry))));
+      },
+      options.signal,
+    );
+  }
+
+  /** Whole blobs stay for a later try; a layout that got nothing goes again. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#stored || !this.#made) return;
+    await rmdir(join(this.reference.path, 'blobs')).catch(() => {});
+    await rmdir(this.reference.path).catch(() => {});
+  }
+
+  async #place(staged: { place(path: string): Promise<void>; discard(): Promise<void>; digest: Digest }) {
+    try {
+      await staged.place(this.#files.blobPath(staged.digest));
+      this.#stored = true;
+    } catch (error) {
+      await staged.discard();
+      throw error;
+    }
+  }
+
+  async #readIndex(): Promise<LayoutIndex | undefined> {
+    try {
+      return parseLayoutIndex(await this.#files.readIndex(), this.reference.path);
+    } catch (error) {
+      if (error instanceof TransportError && error.code === 'not-found') return undefined;
+      throw error;
+    }
+  }
+}

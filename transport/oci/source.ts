@@ -1,0 +1,92 @@
+import type { Descriptor } from '../../image/descriptor.ts';
+import { algorithmOf, type Digest, digestOf } from '../../image/digest.ts';
+import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
+import { guessManifestMediaType, type ManifestDocument, parseManifest } from '../../image/manifest.ts';
+import type { BlobStream } from '../../store/blob/contract.ts';
+import type { ImageReference, ImageSource, ReferrerLister, StoredSignature, TagLister } from '../contract.ts';
+import { TransportError } from '../error.ts';
+import { type LayoutFiles, type LayoutIndex, parseLayoutIndex, REF_NAME, selectPosition } from './layout.ts';
+import type { LayoutSelector } from './name.ts';
+
+/** @throws TransportError `not-found`, `bad-reference`, `bad-layout` */
+export async function openLayoutSource(
+  reference: ImageReference,
+  selector: LayoutSelector,
+  files: LayoutFiles,
+): Promise<LayoutSource> {
+  try {
+    const index = parseLayoutIndex(await files.readIndex(), files.where);
+    const position = selectPosition(index, selector, files.where);
+    return new LayoutSource(reference, files, index, index.manifests[position] as Descriptor);
+  } catch (error) {
+    await files[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** One image of an OCI layout. Its manifest is checked against the descriptor in index.json. */
+export class LayoutSource implements ImageSource, TagLister, ReferrerLister {
+  readonly reference: ImageReference;
+  readonly #files: LayoutFiles;
+  readonly #index: LayoutIndex;
+  readonly #descriptor: Descriptor;
+
+  constructor(reference: ImageReference, files: LayoutFiles, index: LayoutIndex, descriptor: Descriptor) {
+    this.reference = reference;
+    this.#files = files;
+    this.#index = index;
+    this.#descriptor = descriptor;
+  }
+
+  async getManifest(instance?: Digest): Promise<ManifestDocument> {
+    const descriptor =
+      instance === undefined
+        ? this.#descriptor
+        : this.#index.manifests.find((entry) => entry.digest === instance);
+    const digest = instance ?? this.#descriptor.digest;
+    const bytes = await this.#files.readBlob(digest, MANIFEST_LIMIT_BYTES, 'manifest');
+    if (digestOf(bytes, algorithmOf(digest)) !== digest || (descriptor && descriptor.size !== bytes.length))
+      throw new TransportError(
+        'digest-mismatch',
+        `manifest ${digest} in ${this.#files.where} does not match its descriptor (${bytes.length} bytes, digest ${digestOf(bytes)})`,
+        { hint: 'the layout is damaged: copy the image into it again' },
+      );
+    return { bytes, mediaType: descriptor?.mediaType || (guessManifestMediaType(bytes) ?? '') };
+  }
+
+  getBlob(descriptor: Descriptor, options: { readonly offset?: number } = {}): Promise<BlobStream> {
+    return this.#files.openBlob(descriptor.digest, options.offset ?? 0);
+  }
+
+  async getSignatures(): Promise<readonly StoredSignature[]> {
+    return [];
+  }
+
+  /** The names in index.json, sorted. */
+  async listTags(): Promise<readonly string[]> {
+    const names = this.#index.manifests.flatMap((entry) => entry.annotations?.[REF_NAME] || []);
+    return [...new Set(names)].sort();
+  }
+
+  /** Manifests of index.json whose subject is `subject`. */
+  async listReferrers(
+    subject: Digest,
+    options: { readonly artifactType?: string } = {},
+  ): Promise<readonly Descriptor[]> {
+    const found: Descriptor[] = [];
+    for (const entry of this.#index.manifests) {
+      const bytes = await this.#files.readBlob(entry.digest, MANIFEST_LIMIT_BYTES, 'manifest');
+      const manifest = parseManifest(bytes, entry.mediaType);
+      if (manifest.kind === 'schema1' || manifest.subject?.digest !== subject) continue;
+      const artifactType =
+        manifest.artifactType ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined);
+      if (options.artifactType === undefined || options.artifactType === artifactType)
+        found.push({ ...entry, ...(artifactType ? { artifactType } : {}) });
+    }
+    return found;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve(this.#files[Symbol.asyncDispose]());
+  }
+}
