@@ -44,6 +44,8 @@ export interface LayerRecord {
   readonly compressedDigest?: Digest;
   readonly compressedSize?: number;
   readonly compression?: Compression;
+  /** Digest of the table of contents of a layer that was pulled in parts (zstd:chunked). */
+  readonly tocDigest?: Digest;
   readonly uids?: readonly number[];
   readonly gids?: readonly number[];
   readonly readOnly: boolean;
@@ -53,7 +55,7 @@ export interface LayerRecord {
 }
 
 export interface CreateLayerOptions {
-  /** Default: a random id. */
+  /** Default: a random id for {@link LayerStore.create}, else the one derived from parent and diffID (layerIdOf). */
   readonly id?: string;
   readonly parent?: string;
   readonly names?: readonly string[];
@@ -62,17 +64,31 @@ export interface CreateLayerOptions {
   readonly idMappings?: IdMappings;
 }
 
+/** A layer that was unpacked and checked but is not yet part of the store. Disposing discards it; harmless after it was registered. */
+export interface StagedLayer extends AsyncDisposable {
+  readonly diffId: Digest;
+  /** Bytes of the plain tar. */
+  readonly diffSize: number;
+  /** Of the stream as it came in; of a plain one its diffID. */
+  readonly compressedDigest: Digest;
+  readonly compressedSize: number;
+  readonly compression: Compression;
+}
+
 export interface LayerStore {
   list(): Promise<readonly LayerRecord[]>;
   get(idOrName: string): Promise<LayerRecord | undefined>;
   byDiffId(digest: Digest): Promise<readonly LayerRecord[]>;
   byCompressedDigest(digest: Digest): Promise<readonly LayerRecord[]>;
+  byTocDigest(digest: Digest): Promise<readonly LayerRecord[]>;
   /** An empty writable layer (that of a container) on top of `parent`. */
   create(options: CreateLayerOptions): Promise<LayerRecord>;
   /**
    * A layer filled from a tar stream, plain or compressed (found by its magic bytes). The directory is filled
-   * without holding the store lock, so that layers unpack in parallel; the parent must exist when it is registered.
+   * without holding the store lock, so that layers unpack in parallel. A layer that exists under the id already and
+   * has the same contents is given instead.
    * @param expected checked before the layer becomes visible
+   * @throws StoreError `no-such-layer` for the parent, `digest-mismatch`, `bad-layer`, `name-in-use`
    */
   createFromTar(
     options: CreateLayerOptions,
@@ -83,6 +99,23 @@ export interface LayerStore {
       readonly signal?: AbortSignal;
     },
   ): Promise<LayerRecord>;
+  /**
+   * The first half of {@link createFromTar}: unpacks beside the store. Overlay needs no parent for it; vfs unpacks on a
+   * copy of the parent, which must exist.
+   */
+  stageTar(
+    tar: Readable,
+    options?: {
+      readonly parent?: string;
+      readonly idMappings?: IdMappings;
+      readonly expected?: { readonly diffId?: Digest; readonly compressedDigest?: Digest };
+      readonly signal?: AbortSignal;
+    },
+  ): Promise<StagedLayer>;
+  /** The second half: gives a staged layer its parent and makes it visible. */
+  createFromStaged(options: CreateLayerOptions, staged: StagedLayer): Promise<LayerRecord>;
+  /** True where {@link stageTar} does not need the parent. */
+  readonly stagesWithoutParent: boolean;
   /**
    * DESIGN 3, one pass: makes a read-only layer from a container layer's upper directory. With `move` the directory
    * is renamed into place and the container layer is left empty; otherwise it is copied (reflink where possible).

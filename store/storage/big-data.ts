@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSystemError } from '../../errors.ts';
+import { type Digest, digestOf } from '../../image/digest.ts';
+import { manifestDigest } from '../../image/manifest.ts';
+import { writeFileDurably } from './durable.ts';
+import { bigDataFileName } from './ids.ts';
+import type { BigDataRow } from './records.ts';
+
+/** Reads `<directory>/<key>`; undefined where there is no such data. */
+export function readBigData(directory: string, key: string): Uint8Array | undefined {
+  try {
+    return readFileSync(join(directory, bigDataFileName(key)));
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Writes big data and notes its size and digest in the row. Manifests of images have the manifest digest.
+ * @returns true where the row changed and must be saved
+ */
+export function writeBigData(directory: string, row: BigDataRow, key: string, data: Uint8Array): boolean {
+  writeFileDurably(join(directory, bigDataFileName(key)), data);
+  const digest: Digest = key.startsWith('manifest') ? manifestDigest(data) : digestOf(data);
+  const known =
+    row['big-data-names']?.includes(key) === true &&
+    row['big-data-sizes']?.[key] === data.length &&
+    row['big-data-digests']?.[key] === digest;
+  if (known) return false;
+  row['big-data-names'] = [...new Set([...(row['big-data-names'] ?? []), key])];
+  row['big-data-sizes'] = { ...row['big-data-sizes'], [key]: data.length };
+  row['big-data-digests'] = { ...row['big-data-digests'], [key]: digest };
+  return true;
+}

@@ -1,0 +1,86 @@
+import { join } from 'node:path';
+import type { WritableRows } from './database.ts';
+import { type Foundation, layerDirectory } from './foundation.ts';
+import { bigDataFileName } from './ids.ts';
+import type { LayerRow } from './records.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
+
+export const INCOMPLETE = 'incomplete';
+
+export function isIncomplete(row: LayerRow): boolean {
+  return row.flags?.[INCOMPLETE] === true;
+}
+
+export function tarSplitPath(foundation: Foundation, id: string): string {
+  return join(layerDirectory(foundation.places), `${id}.tar-split.gz`);
+}
+
+export function layerDataPath(foundation: Foundation, id: string, key: string): string {
+  return join(layerDirectory(foundation.places), id, bigDataFileName(key));
+}
+
+/** The temporary directories of one change: dispose of it after the locks are given back, since deleting takes long. */
+export class Trash implements AsyncDisposable {
+  readonly #foundation: Foundation;
+  #trees: TemporaryDirectory | undefined;
+  #metadata: TemporaryDirectory | undefined;
+
+  constructor(foundation: Foundation) {
+    this.#foundation = foundation;
+  }
+
+  /** For trees of layers: on the driver's file system. */
+  get trees(): TemporaryDirectory {
+    this.#trees ??= new TemporaryDirectory(this.#foundation.driver.temporaryRoots[0]!);
+    return this.#trees;
+  }
+
+  /** For tar-split files and big data. */
+  get metadata(): TemporaryDirectory {
+    this.#metadata ??= new TemporaryDirectory(metadataTemporaryRoot(this.#foundation));
+    return this.#metadata;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#trees?.[Symbol.asyncDispose]();
+    await this.#metadata?.[Symbol.asyncDispose]();
+  }
+}
+
+export function metadataTemporaryRoot(foundation: Foundation): string {
+  return join(layerDirectory(foundation.places), 'tmp');
+}
+
+/**
+ * Removes layers, topmost first, with everything on disk. They are marked incomplete first, so that whoever comes next
+ * finishes what a killed process began. The caller has made sure that nobody needs them.
+ */
+export async function removeLayers(
+  foundation: Foundation,
+  rows: WritableRows<LayerRow>,
+  doomed: readonly LayerRow[],
+  trash: Trash,
+): Promise<void> {
+  if (doomed.length === 0) return;
+  for (const row of doomed) {
+    await unmountEntirely(foundation, row.id);
+    if (isIncomplete(row)) continue;
+    row.flags = { ...row.flags, [INCOMPLETE]: true };
+    rows.touch(row);
+  }
+  rows.save({ durable: false });
+  for (const row of doomed) {
+    foundation.driver.remove(row.id, trash.trees);
+    trash.metadata.take(tarSplitPath(foundation, row.id));
+    trash.metadata.take(join(layerDirectory(foundation.places), row.id));
+    rows.remove(row);
+  }
+  rows.save();
+}
+
+async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
+  await foundation.mounts.update(id, async (current) => {
+    if (current !== undefined) await foundation.driver.unmount(id);
+    return undefined;
+  });
+}

@@ -1,0 +1,99 @@
+import { createHash } from 'node:crypto';
+import { type Readable, Transform } from 'node:stream';
+import { type Digest, finishDigest } from '../../image/digest.ts';
+import type { Compression } from '../../image/media-type.ts';
+import { StoreError } from '../error.ts';
+import type { IdMappings } from '../layer/contract.ts';
+import type { StagedLayer } from './contract.ts';
+import type { GraphDriver, StagedTree } from './driver.ts';
+import { openTar } from './open-tar.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
+
+export interface StageOptions {
+  readonly parent?: string;
+  readonly idMappings?: IdMappings;
+  readonly expected?: { readonly diffId?: Digest; readonly compressedDigest?: Digest };
+  readonly signal?: AbortSignal;
+}
+
+/** A staged layer with what the layer store needs to register it. */
+export interface StagedLayerTree extends StagedLayer {
+  readonly tree: StagedTree;
+  readonly temporary: TemporaryDirectory;
+  readonly idMappings?: IdMappings;
+}
+
+/**
+ * Unpacks a tar, plain or compressed, into a temporary directory of the driver and checks its digests.
+ * @throws StoreError `digest-mismatch`
+ */
+export async function stageTar(
+  driver: GraphDriver,
+  tar: Readable,
+  options: StageOptions,
+): Promise<StagedLayerTree> {
+  const temporary = new TemporaryDirectory(driver.temporaryRoots[0]!);
+  try {
+    const counted = countAndHash();
+    const { plain, compression } = await openTar(tar, counted.through, options.signal);
+    const tree = await driver.stage(plain, temporary, options);
+    const { digest, sizeBytes } = await counted.finish();
+    const staged = stagedLayer(tree, temporary, {
+      compression,
+      compressedDigest: compression === 'none' ? tree.result.diffId : digest,
+      compressedSize: sizeBytes,
+      idMappings: options.idMappings,
+    });
+    checkDigest('compressed digest', options.expected?.compressedDigest, staged.compressedDigest);
+    checkDigest('diffID', options.expected?.diffId, staged.diffId);
+    return staged;
+  } catch (error) {
+    tar.destroy();
+    await temporary[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+export function stagedLayer(
+  tree: StagedTree,
+  temporary: TemporaryDirectory,
+  facts: {
+    readonly compression: Compression;
+    readonly compressedDigest: Digest;
+    readonly compressedSize: number;
+    readonly idMappings?: IdMappings;
+  },
+): StagedLayerTree {
+  return {
+    tree,
+    temporary,
+    diffId: tree.result.diffId,
+    diffSize: tree.result.sizeBytes,
+    ...facts,
+    [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose](),
+  };
+}
+
+function checkDigest(what: string, expected: Digest | undefined, actual: Digest): void {
+  if (expected === undefined || expected === actual) return;
+  throw new StoreError('digest-mismatch', `the layer's ${what} is ${actual}, not ${expected} as expected`, {
+    hint: 'the blob is damaged or not the one that was asked for; fetch it again',
+  });
+}
+
+function countAndHash(): {
+  through: Transform;
+  finish: () => Promise<{ digest: Digest; sizeBytes: number }>;
+} {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const through = new Transform({
+    highWaterMark: 1 << 18,
+    transform(chunk: Buffer, _encoding, done) {
+      sizeBytes += chunk.length;
+      hash.update(chunk);
+      done(null, chunk);
+    },
+  });
+  return { through, finish: async () => ({ digest: finishDigest(hash), sizeBytes }) };
+}

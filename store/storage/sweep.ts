@@ -1,0 +1,58 @@
+import { readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { isSystemError } from '../../errors.ts';
+import {
+  containerDirectory,
+  containerRunDirectory,
+  type Foundation,
+  imageDirectory,
+  layerDirectory,
+  writeEverything,
+} from './foundation.ts';
+import { isId } from './ids.ts';
+import { metadataTemporaryRoot, Trash } from './layer-removal.ts';
+import { removeStaleTemporaryDirectories } from './temporary-directory.ts';
+
+/**
+ * Removes what no record refers to: incomplete layers (by reading the rows), directories, tar-splits and data of
+ * unknown layers, images and containers, temporary directories without a living owner, `.tmp-` files.
+ */
+export async function sweep(foundation: Foundation): Promise<void> {
+  for (const root of [...foundation.driver.temporaryRoots, metadataTemporaryRoot(foundation)])
+    await removeStaleTemporaryDirectories(root);
+  await using trash = new Trash(foundation);
+  await writeEverything(foundation, (layers, images, containers) => {
+    for (const id of foundation.driver.list())
+      if (!layers.byId(id)) foundation.driver.remove(id, trash.trees);
+    const { places } = foundation;
+    removeUnknown(
+      layerDirectory(places),
+      (id) => layers.byId(id) !== undefined,
+      /^([0-9a-f]{64})(?:\.tar-split\.gz)?$/,
+    );
+    removeUnknown(imageDirectory(places), (id) => images.byId(id) !== undefined);
+    removeUnknown(containerDirectory(places), (id) => containers.byId(id) !== undefined);
+    removeUnknown(containerRunDirectory(places), (id) => containers.byId(id) !== undefined);
+  });
+}
+
+function removeUnknown(
+  directory: string,
+  isKnown: (id: string) => boolean,
+  pattern = /^([0-9a-f]{64})$/,
+): void {
+  for (const name of namesIn(directory)) {
+    const id = pattern.exec(name)?.[1];
+    const unknown = id !== undefined && isId(id) && !isKnown(id);
+    if (unknown || name.startsWith('.tmp-')) rmSync(join(directory, name), { recursive: true, force: true });
+  }
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT')) return [];
+    throw error;
+  }
+}
