@@ -31,6 +31,16 @@ export interface ResourceLimits {
   readonly pidsLimit?: number;
 }
 
+/** The facts that Podman and Buildah write to /run/.containerenv. */
+export interface ContainerEnvFile {
+  /** `buildah-1.44.0` and the like. */
+  readonly engine: string;
+  readonly name: string;
+  readonly id: string;
+  readonly image: string;
+  readonly imageId: string;
+}
+
 /** One command run in a root file system. Everything is explicit: nothing of the caller's environment leaks in. */
 export interface RunRequest {
   /** The mounted root file system on the host. */
@@ -81,7 +91,16 @@ export interface RunRequest {
   readonly idMappings?: IdMappings;
   readonly hooksDirectories?: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
-  /** Names of the environment below which proxies etc. were passed on; informative. */
+  /** What /run/.containerenv says of the container; absent: the file is empty. */
+  readonly containerEnv?: ContainerEnvFile;
+  /** `--no-hostname`: false leaves the image's /etc/hostname alone. Default true. */
+  readonly hostnameFile?: boolean;
+  /** Image volumes; made in the root file system, and generated files are not put over them. */
+  readonly volumes?: readonly string[];
+  /** `name=value` of containers.conf's default_sysctls; those of a namespace that is not private are left out. */
+  readonly sysctls?: readonly string[];
+  /** Told what could not be done as asked and was done otherwise. */
+  readonly onWarning?: (text: string) => void;
   readonly stdin?: Readable | 'inherit' | 'ignore';
   readonly stdout?: Writable | 'inherit';
   readonly stderr?: Writable | 'inherit';

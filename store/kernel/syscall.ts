@@ -20,6 +20,7 @@ export const SYSCALL = {
   gettid: { x64: 186, generic: 178 },
   keyctl: { x64: 250, generic: 219 },
   pivotRoot: { x64: 155, generic: 41 },
+  closeRange: { x64: 436, generic: 436 },
 } as const;
 export type SyscallName = keyof typeof SYSCALL;
 

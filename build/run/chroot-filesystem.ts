@@ -1,0 +1,205 @@
+import { isSystemError } from '../../errors.ts';
+import {
+  changeDirectory,
+  closeDescriptor,
+  MNT,
+  MS,
+  mknodAt,
+  mount,
+  OPEN,
+  openAt,
+  pivotRoot,
+  S_IF,
+  statDescriptor,
+  symlinkAt,
+  unmount,
+} from '../../store/kernel/index.ts';
+import { BuildError } from '../error.ts';
+import { parseOptions, restrictMount } from './mount-flags.ts';
+import { ensureInRoot, openInRoot, openRoot, type RootHandle } from './rooted-path.ts';
+import type { RuntimeSpec, SpecDevice, SpecMount } from './runtime-spec.ts';
+
+const NODES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
+const LINKS: readonly (readonly [string, string])[] = [
+  ['fd', '/proc/self/fd'],
+  ['stdin', '/proc/self/fd/0'],
+  ['stdout', '/proc/self/fd/1'],
+  ['stderr', '/proc/self/fd/2'],
+  ['ptmx', 'pts/ptmx'],
+];
+/** System mounts that a kernel or a namespace may refuse without harm to the command. */
+const OPTIONAL = new Set(['mqueue', 'cgroup']);
+
+/** The path by which mount(2) reaches exactly what a descriptor stands for. */
+export function descriptorPath(fd: number): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/**
+ * Binds the root file system onto itself in this thread's new mount namespace and gives a handle of that mount.
+ * Nothing that happens below is seen outside; what is unmounted outside disappears here too.
+ */
+export function bindRoot(path: string): RootHandle {
+  mount(undefined, '/', undefined, MS.rec | MS.slave);
+  mount(path, path, undefined, MS.bind | MS.rec);
+  return openRoot(path);
+}
+
+/**
+ * Mounts everything of the spec below the root except /proc, which needs a process of the new pid namespace and is
+ * done by `mountProc` when its turn comes.
+ */
+export async function mountAll(
+  root: RootHandle,
+  spec: RuntimeSpec,
+  mountProc: (target: number) => Promise<boolean>,
+): Promise<void> {
+  for (const one of spec.mounts) {
+    if (one.type === 'cgroup') continue;
+    const target = place(root, one);
+    try {
+      if (one.type !== 'proc') mountOne(root, one, target);
+      else if (!(await mountProc(target))) mountOne(root, procOfHost(one), target);
+    } catch (error) {
+      if (!OPTIONAL.has(one.type)) throw mountError(one, error);
+    } finally {
+      closeDescriptor(target);
+    }
+    if (one.destination === '/dev' && one.type === 'tmpfs') fillDev(root, spec.linux.devices ?? []);
+  }
+}
+
+/** Where no fresh /proc may be mounted, the host's is bound. */
+function procOfHost(one: SpecMount): SpecMount {
+  return { ...one, type: 'bind', source: '/proc', options: ['rbind', 'nosuid', 'noexec', 'nodev'] };
+}
+
+function mountError(one: SpecMount, cause: unknown): unknown {
+  if (!isSystemError(cause)) return cause;
+  const from = one.type === 'bind' ? `"${one.source}"` : one.type;
+  return new BuildError('bad-mount', `mounting ${from} on "${one.destination}": ${cause.message}`, { cause });
+}
+
+function place(root: RootHandle, one: SpecMount): number {
+  const kind = one.type === 'bind' && !isDirectory(one.source) ? 'file' : 'directory';
+  return ensureInRoot(root, one.destination, { kind });
+}
+
+function isDirectory(path: string): boolean {
+  const fd = openAt(-100, path, OPEN.path);
+  try {
+    return (statDescriptor(fd).mode & S_IF.mask) === S_IF.directory;
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+function mountOne(root: RootHandle, one: SpecMount, target: number): void {
+  const { flags, recursive, propagation, data } = parseOptions(one.options);
+  if (one.type === 'bind')
+    mount(one.source, descriptorPath(target), undefined, MS.bind | (recursive ? MS.rec : 0));
+  else mount(one.source, descriptorPath(target), one.type, flags, data);
+  const mounted = openInRoot(root, one.destination);
+  try {
+    if (one.type === 'bind') restrictMount(mounted, flags, one.destination === '/sys');
+    if (propagation !== undefined) mount(undefined, descriptorPath(mounted), undefined, propagation);
+  } finally {
+    closeDescriptor(mounted);
+  }
+}
+
+function fillDev(root: RootHandle, devices: readonly SpecDevice[]): void {
+  const dev = openInRoot(root, '/dev', OPEN.readOnly | OPEN.directory);
+  try {
+    for (const name of NODES) bindNode(root, `/dev/${name}`, `/dev/${name}`);
+    for (const [name, to] of LINKS) symlinkAt(to, dev, name);
+    for (const device of devices) addDevice(root, device);
+  } finally {
+    closeDescriptor(dev);
+  }
+}
+
+function bindNode(root: RootHandle, path: string, source: string): void {
+  const target = ensureInRoot(root, path, { kind: 'file' });
+  try {
+    mount(source, descriptorPath(target), undefined, MS.bind);
+  } catch (error) {
+    // A host without the device (a container without /dev/tty) gives none to the command.
+    if (!isSystemError(error, 'ENOENT')) throw error;
+  } finally {
+    closeDescriptor(target);
+  }
+}
+
+const DEVICE_TYPES = { c: S_IF.character, u: S_IF.character, b: S_IF.block, p: S_IF.fifo };
+
+function addDevice(root: RootHandle, device: SpecDevice): void {
+  const slash = device.path.lastIndexOf('/');
+  const parent = ensureInRoot(root, device.path.slice(0, slash) || '/', { kind: 'directory' });
+  try {
+    const mode = DEVICE_TYPES[device.type] | (device.fileMode ?? 0o666);
+    mknodAt(parent, device.path.slice(slash + 1), mode, device.major, device.minor);
+  } catch (error) {
+    // In a user namespace no node can be made; the host's own serves where it has the same name.
+    if (!isSystemError(error, 'EPERM')) throw error;
+    bindNode(root, device.path, device.path);
+  } finally {
+    closeDescriptor(parent);
+  }
+}
+
+/** Hides masked paths and protects read-only ones; what is not there is left out. */
+export function protectPaths(root: RootHandle, spec: RuntimeSpec): void {
+  for (const path of spec.linux.readonlyPaths) {
+    withExisting(root, path, (fd) => {
+      mount(descriptorPath(fd), descriptorPath(fd), undefined, MS.bind | MS.rec);
+      withExisting(root, path, (mounted) => restrictMount(mounted, MS.rdonly, false));
+    });
+  }
+  for (const path of spec.linux.maskedPaths) {
+    withExisting(root, path, (fd) => {
+      if ((statDescriptor(fd).mode & S_IF.mask) === S_IF.directory)
+        mount('tmpfs', descriptorPath(fd), 'tmpfs', MS.rdonly | MS.nosuid | MS.nodev | MS.noexec, 'size=0k');
+      else mount('/dev/null', descriptorPath(fd), undefined, MS.bind);
+    });
+  }
+}
+
+function withExisting(root: RootHandle, path: string, action: (fd: number) => void): void {
+  let fd: number;
+  try {
+    fd = openInRoot(root, path);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return;
+    throw error;
+  }
+  try {
+    action(fd);
+  } finally {
+    closeDescriptor(fd);
+  }
+}
+
+/**
+ * Makes the root handle this thread's root and lets go of the host's file systems; ends in the working directory,
+ * which was opened inside the root and so cannot lie outside it (SECURITY B21).
+ * @throws BuildError `unsafe-path` for a working directory that is none
+ */
+export function enterRoot(root: RootHandle, workingDirectory: string): void {
+  let cwd: number;
+  try {
+    cwd = openInRoot(root, workingDirectory, OPEN.path | OPEN.directory);
+  } catch (cause) {
+    throw new BuildError('unsafe-path', `changing to the working directory "${workingDirectory}" failed`, {
+      cause,
+    });
+  }
+  const old = openAt(-100, '/', OPEN.path | OPEN.directory);
+  changeDirectory(root.fd);
+  pivotRoot('.', '.');
+  changeDirectory(old);
+  unmount('.', MNT.detach);
+  changeDirectory(cwd);
+  closeDescriptor(old);
+  closeDescriptor(cwd);
+}

@@ -1,0 +1,112 @@
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
+import { workerUrl } from '../../store/kernel/worker-url.ts';
+import { BuildError, type BuildErrorCode } from '../error.ts';
+import type { RunRequest, RunResult } from './contract.ts';
+import type { RunPlan } from './plan.ts';
+import type { RuntimeSpec } from './runtime-spec.ts';
+import { openStdio } from './stdio.ts';
+
+/** What the worker is told; descriptors are the process's own. */
+export interface ChrootJob {
+  readonly spec: RuntimeSpec;
+  readonly filter?: Uint8Array;
+  readonly stdio: [number | 'ignore' | 'inherit', number | 'inherit', number | 'inherit'];
+}
+
+export type ChrootEvent =
+  | { readonly kind: 'guarded'; readonly pid: number }
+  | { readonly kind: 'started'; readonly pid: number }
+  | { readonly kind: 'ended'; readonly code: number | null; readonly signal: NodeJS.Signals | null }
+  | {
+      readonly kind: 'failed';
+      readonly error: { readonly code: string; readonly message: string; readonly syscall: string };
+    };
+
+/**
+ * Runs a planned command without any runtime: a worker thread enters the namespaces and the root file system and
+ * starts it. Works as root, and inside a user namespace as an ordinary user.
+ * @throws BuildError `isolation-unavailable` where the kernel refuses the namespaces, `run-failed` where the command
+ * cannot be started (127 not found, 126 not executable); the abort reason when the signal aborts
+ */
+export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
+  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {} });
+  const stdio = openStdio(request, plan.userOwner);
+  let victim = 0;
+  const kill = () => {
+    if (victim > 0) killProcess(victim);
+  };
+  request.signal?.addEventListener('abort', kill, { once: true });
+  try {
+    const job: ChrootJob = { spec: plan.spec, stdio: stdio.descriptors };
+    worker.postMessage(job);
+    const last = await lastEvent(worker, (event) => {
+      // The guard is the first process of the pid namespace: its death is everyone's.
+      if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
+      if (event.kind === 'started') stdio.started();
+      if (request.signal?.aborted) kill();
+    });
+    stdio.started();
+    await Promise.race([stdio.finished(), sleep(10_000, undefined, { ref: false })]);
+    request.signal?.throwIfAborted();
+    if (last.kind === 'failed') throw startError(last.error, plan.spec.process.args[0] ?? '');
+    return last.signal === null
+      ? { exitCode: last.code ?? 1 }
+      : { exitCode: 128 + signalNumber(last.signal), signal: last.signal };
+  } finally {
+    request.signal?.removeEventListener('abort', kill);
+    stdio.abandon();
+    await worker.terminate();
+  }
+}
+
+type LastEvent = Extract<ChrootEvent, { kind: 'ended' | 'failed' }>;
+
+function lastEvent(worker: Worker, onEvent: (event: ChrootEvent) => void): Promise<LastEvent> {
+  return new Promise((resolve, reject) => {
+    worker.on('message', (event: ChrootEvent) => {
+      onEvent(event);
+      if (event.kind === 'ended' || event.kind === 'failed') resolve(event);
+    });
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new Error('the isolation thread ended without a result')));
+  });
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It has ended by itself.
+  }
+}
+
+function startError(error: { code: string; message: string; syscall: string }, command: string): BuildError {
+  if (error.syscall.startsWith('spawn')) return spawnError(error.code, command);
+  if (error.syscall === 'unshare' || error.syscall === 'setns') {
+    return new BuildError('isolation-unavailable', `chroot isolation: ${error.message}`, {
+      hint: 'It needs root, or a user namespace of its own (buildah unshare).',
+    });
+  }
+  const known: readonly string[] = ['unsafe-path', 'bad-mount', 'bad-user'] satisfies BuildErrorCode[];
+  const code = known.includes(error.code) ? (error.code as BuildErrorCode) : 'run-failed';
+  return new BuildError(code, `running ${JSON.stringify(command)}: ${error.message}`);
+}
+
+function spawnError(code: string, command: string): BuildError {
+  const shown = JSON.stringify(command);
+  if (code === 'ENOENT' && !command.includes('/'))
+    return new BuildError('run-failed', `exec: ${shown}: executable file not found in $PATH`, {
+      exitCode: 127,
+    });
+  if (code === 'ENOENT')
+    return new BuildError('run-failed', `exec: ${shown}: no such file or directory`, { exitCode: 127 });
+  if (code === 'EACCES')
+    return new BuildError('run-failed', `exec: ${shown}: permission denied`, { exitCode: 126 });
+  return new BuildError('run-failed', `exec: ${shown}: ${code}`, { exitCode: 126 });
+}
+
+function signalNumber(signal: NodeJS.Signals): number {
+  return constants.signals[signal];
+}

@@ -1,0 +1,1 @@
+export const BUILT_IN_PROFILE = { defaultAction: 'SCMP_ACT_ALLOW' };
