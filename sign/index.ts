@@ -9,6 +9,20 @@ export {
 } from './policy/policy.ts';
 export type { PolicySubject, PolicySubjectReference } from './policy/subject.ts';
 export type { Signer } from './signer.ts';
+export { ANNOTATION, SIGSTORE_SIGNATURE_TYPE } from './sigstore/annotations.ts';
+export { parseSigningParameters, type SigningParameters } from './sigstore/parameters.ts';
+export { decryptPrivateKey, generateSigstoreKey } from './sigstore/private-key.ts';
+export {
+  createSigstoreSigner,
+  type SigstoreIdentity,
+  type SigstoreSignerOptions,
+} from './sigstore/signer.ts';
+export {
+  identityFromKeyFile,
+  type ParameterSignerOptions,
+  readPassphraseFile,
+  signerFromParameters,
+} from './sigstore/signer-from-parameters.ts';
 export { type GpgOptions, gpgSecretKey, hasGpg } from './simple/gpg.ts';
 export { gnupgHome, readHomeKeyring } from './simple/home.ts';
 export { type Keyring, readKeyring, type VerificationKey } from './simple/keyring.ts';
