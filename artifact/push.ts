@@ -54,7 +54,7 @@ export async function attachArtifact(
   context: TransportContext,
   options: PushArtifactOptions & {
     readonly artifactType: string;
-    readonly referenceOf: (digest: Descriptor) => ImageReference;
+    readonly referenceOf: (manifest: Descriptor) => Promise<ImageReference>;
   },
 ): Promise<{ subject: Descriptor; manifest: Descriptor }> {
   const subject = await resolveDescriptor(reference, context);
@@ -64,7 +64,8 @@ export async function attachArtifact(
     { ...options, config: bytes.config?.descriptor, subject },
   );
   const manifest = describe(document, options.artifactType);
-  await using destination = await options.referenceOf(manifest).openDestination(context);
+  const target = await options.referenceOf(manifest);
+  await using destination = await target.openDestination(context);
   await send(destination, bytes, document, options);
   return { subject, manifest };
 }

@@ -68,7 +68,7 @@ test('an attached artifact names its subject', async ({ directory }) => {
     await layout(directory),
     [{ path: join(directory, 'a'), title: 'sig' }],
     contextIn(directory),
-    { artifactType: 'application/vnd.sig', referenceOf: () => child },
+    { artifactType: 'application/vnd.sig', referenceOf: async () => child },
   );
   equal(subject.digest, image.digest);
   await using source = await child.openSource(contextIn(directory));
