@@ -97,12 +97,15 @@ function long(at: number): number {
   return buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 2 ** 32;
 }
 
-/** An entry of a directory: its name as bytes, and its file type ({@link S_IF}, 0 where the file system does not say). */
+/** An entry of a directory: its name as bytes, and its file type ({@link S_IF}). */
 export interface DirectoryEntry {
   readonly name: Buffer;
   readonly type: number;
   readonly inode: bigint;
 }
+
+/** For file systems that do not give types in listings. */
+const typeOf = (directory: number, name: Buffer) => statAt(directory, name).mode >> 12;
 
 const DIRENT_BYTES = 65536;
 let dirents: Buffer | undefined;
@@ -123,7 +126,7 @@ export function readDirectory(fd: number): DirectoryEntry[] {
       if (!isDot) {
         entries.push({
           name: Buffer.from(name),
-          type: dirents[at + 18]! << 12,
+          type: (dirents[at + 18]! || typeOf(fd, name)) << 12,
           inode: dirents.readBigUInt64LE(at),
         });
       }

@@ -23,7 +23,11 @@ export interface ApplyOptions {
   readonly idMappings?: IdMappings;
   /** In a user namespace devices cannot be made and are skipped, as containers/storage does. */
   readonly inUserNamespace?: boolean;
-  /** Entries whose ownership cannot be set keep the caller's (rootless with one id). Default false: an error. */
+  /**
+   * Entries whose ownership cannot be set keep the caller's (rootless with one id) and note the wanted one in
+   * `user.containers.override_stat`; devices that cannot be made become empty files with that attribute. Default
+   * false: an error.
+   */
   readonly ignoreChownErrors?: boolean;
   /** `user.` where the kernel wants rootless overlay attributes, else `trusted.`. Default `trusted.`. */
   readonly overlayXattrPrefix?: 'trusted.' | 'user.';
@@ -54,6 +58,15 @@ export interface PackOptions {
   readonly whiteouts: 'overlay' | 'none';
   readonly idMappings?: IdMappings;
   readonly overlayXattrPrefix?: 'trusted.' | 'user.';
+  /**
+   * The directories of the layers below, topmost first. overlayfs marks every new directory opaque; with this list
+   * only those become opaque whiteouts that hide something. Absent: all of them.
+   */
+  readonly lowerDirectories?: readonly string[];
+  /** Owner, mode and device come from `user.containers.override_stat` where a file has it, which is not packed then. */
+  readonly ownerOverrides?: boolean;
+  /** A full tree to compare with: only what differs is packed, and whiteouts for what is gone (vfs). */
+  readonly base?: string;
   /** Clamp or set every modification time, in seconds since the epoch. */
   readonly timestamp?: { readonly seconds: number; readonly mode: 'set' | 'clamp' };
   /** Paths relative to the root that stay out, exact names with everything below. */

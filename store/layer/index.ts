@@ -1,0 +1,5 @@
+export { applyLayer } from './apply.ts';
+export type * from './contract.ts';
+export { packLayer } from './pack.ts';
+export { warmLayerWorker } from './run-job.ts';
+export { assembleLayer } from './tar-split.ts';

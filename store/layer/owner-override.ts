@@ -1,0 +1,57 @@
+import { isSystemError } from '../../errors.ts';
+import { S_IF } from '../kernel/stat.ts';
+import { getXattr, setXattr, type XattrTarget } from '../kernel/xattr.ts';
+
+/**
+ * The attribute in which containers/storage and fuse-overlayfs keep the owner and mode of files whose real ones
+ * could not be set: `uid:gid:mode:type`, the mode in octal, devices as `char-1-3` or `block-8-0`.
+ */
+export const OVERRIDE_XATTR = 'user.containers.override_stat';
+
+/** Owner, mode and device of a file, as an image knows them. */
+export interface OverriddenStatus {
+  readonly uid: number;
+  readonly gid: number;
+  /** Type ({@link S_IF}) and permission bits. */
+  readonly mode: number;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+}
+
+const TYPES: readonly (readonly [string, number])[] = [
+  ['file', S_IF.regular],
+  ['dir', S_IF.directory],
+  ['symlink', S_IF.symlink],
+  ['pipe', S_IF.fifo],
+  ['socket', S_IF.socket],
+  ['block', S_IF.block],
+  ['char', S_IF.character],
+];
+
+/** Writes the attribute; a file system or file type without user attributes is passed over. */
+export function setOverride(target: XattrTarget, status: OverriddenStatus): void {
+  const type = TYPES.find(([, bits]) => bits === (status.mode & S_IF.mask))?.[0] ?? 'file';
+  const device = type === 'block' || type === 'char' ? `-${status.deviceMajor}-${status.deviceMinor}` : '';
+  const mode = (status.mode & 0o7777).toString(8).padStart(4, '0');
+  try {
+    setXattr(target, OVERRIDE_XATTR, `${status.uid}:${status.gid}:${mode}:${type}${device}`);
+  } catch (error) {
+    if (!isSystemError(error, 'ENOTSUP', 'EPERM')) throw error;
+  }
+}
+
+/** The attribute read; undefined where there is none or it makes no sense. `mode` without a type keeps that of `real`. */
+export function readOverride(target: XattrTarget, real: OverriddenStatus): OverriddenStatus | undefined {
+  const value = getXattr(target, OVERRIDE_XATTR)?.toString('latin1');
+  const match =
+    value === undefined ? undefined : /^(\d+):(\d+):([0-7]+)(?::([a-z]+)(?:-(\d+)-(\d+))?)?/.exec(value);
+  if (!match) return undefined;
+  const type = TYPES.find(([name]) => name === match[4])?.[1] ?? real.mode & S_IF.mask;
+  return {
+    uid: Number(match[1]),
+    gid: Number(match[2]),
+    mode: type | (Number.parseInt(match[3]!, 8) & 0o7777),
+    deviceMajor: Number(match[5] ?? real.deviceMajor),
+    deviceMinor: Number(match[6] ?? real.deviceMinor),
+  };
+}

@@ -1,0 +1,33 @@
+import type { RingWriter } from './byte-ring.ts';
+import { type PackSettings, TreePacker } from './pack-tree.ts';
+import { TarSplitWriter } from './tar-split-format.ts';
+
+/** Packs a tree into the ring and makes its tar-split. */
+export function packJob(
+  args: { readonly root: string; readonly settings: PackSettings },
+  output: RingWriter,
+  crc: (bytes: Buffer, previous: bigint) => bigint,
+  sendText: (text: Buffer) => void,
+): { contentBytes: number; uids: number[]; gids: number[] } {
+  const split = new TarSplitWriter(sendText);
+  let sum = 0n;
+  const packer = new TreePacker(args.settings, {
+    raw: (bytes) => {
+      output.write(bytes);
+      split.raw(bytes);
+    },
+    room: (limit) => output.room(limit),
+    filled: (room, length) => {
+      sum = crc(room.subarray(0, length), sum);
+      output.commit(length);
+    },
+    entryEnd: (name, sizeBytes) => {
+      split.entry(name, sizeBytes, sum);
+      sum = 0n;
+    },
+  });
+  const counts = packer.pack(args.root);
+  output.end();
+  split.end();
+  return { contentBytes: counts.contentBytes, uids: [...counts.uids], gids: [...counts.gids] };
+}

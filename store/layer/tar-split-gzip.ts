@@ -1,0 +1,35 @@
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
+import { StoreError } from '../error.ts';
+
+const compress = promisify(gzip);
+const LIMIT_BYTES = 512 << 20;
+
+/**
+ * Compresses tar-split text as it comes, on the zlib thread pool: each piece becomes a gzip member of its own, and
+ * members in a row are one gzip stream (RFC 1952).
+ */
+export class TarSplitCompressor {
+  readonly #parts: Promise<Buffer>[] = [];
+  #bytes = 0;
+
+  add(text: Uint8Array): void {
+    const part = compress(text, { level: 1 }).then((bytes) => {
+      this.#bytes += bytes.length;
+      return this.#bytes > LIMIT_BYTES ? Buffer.alloc(0) : bytes;
+    });
+    part.catch(() => {});
+    this.#parts.push(part);
+  }
+
+  /** @throws StoreError `too-large` for an archive whose headers alone exceed what is kept for a layer */
+  async finish(): Promise<Buffer> {
+    const parts = await Promise.all(this.#parts.length > 0 ? this.#parts : [compress('')]);
+    if (this.#bytes > LIMIT_BYTES)
+      throw new StoreError(
+        'too-large',
+        `the headers and padding of the archive exceed ${LIMIT_BYTES} bytes compressed`,
+      );
+    return Buffer.concat(parts);
+  }
+}
