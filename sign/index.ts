@@ -10,6 +10,14 @@ export {
 export type { PolicySubject, PolicySubjectReference } from './policy/subject.ts';
 export type { Signer } from './signer.ts';
 export { ANNOTATION, SIGSTORE_SIGNATURE_TYPE } from './sigstore/annotations.ts';
+export {
+  type BundleTrust,
+  createBundle,
+  SIGN_PREDICATE,
+  type VerifiedBundle,
+  verifyBundle,
+} from './sigstore/bundle.ts';
+export { BUNDLE_TYPE } from './sigstore/bundle-format.ts';
 export { parseSigningParameters, type SigningParameters } from './sigstore/parameters.ts';
 export { decryptPrivateKey, generateSigstoreKey } from './sigstore/private-key.ts';
 export {

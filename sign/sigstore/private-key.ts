@@ -14,7 +14,7 @@ import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json
 import { decodeBase64 } from '../../image/signature.ts';
 import { SignError } from '../error.ts';
 import { formatPem, readOnePem } from './pem.ts';
-import { checkStrength, formatSigstoreKey } from './public-key.ts';
+import { checkStrength, formatSigstoreKey, type HashRule, hashFor } from './public-key.ts';
 
 /** Cosign reads both labels; containers/image and older Cosign write and expect the first. */
 const LABELS = ['ENCRYPTED COSIGN PRIVATE KEY', 'ENCRYPTED SIGSTORE PRIVATE KEY'];
@@ -93,12 +93,12 @@ export async function decryptPrivateKey(
   }
 }
 
-/** A signature as sigstore makes it: SHA-256, DER for ECDSA, PKCS #1 v1.5 for RSA, plain Ed25519. */
-export function signBlob(key: KeyObject, data: Uint8Array): Uint8Array {
+/** A signature as sigstore makes it: DER for ECDSA, PKCS #1 v1.5 for RSA, plain Ed25519. */
+export function signBlob(key: KeyObject, data: Uint8Array, rule: HashRule = 'sha256'): Uint8Array {
   if (key.asymmetricKeyType === 'ed25519') return sign(null, data, key);
   if (key.asymmetricKeyType === 'rsa')
     return sign('sha256', data, { key, padding: constants.RSA_PKCS1_PADDING });
-  return sign('sha256', data, { key, dsaEncoding: 'der' });
+  return sign(hashFor(key, rule), data, { key, dsaEncoding: 'der' });
 }
 
 function parseEnvelope(json: Uint8Array) {

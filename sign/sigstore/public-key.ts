@@ -42,11 +42,25 @@ export function checkStrength(key: KeyObject): KeyObject {
   }
 }
 
-/** Whether `key` made `signature` over `data`, with SHA-256 as sigstore fixes it (Ed25519 hashes by itself). */
-export function verifyBlob(key: KeyObject, data: Uint8Array, signature: Uint8Array): boolean {
+/** Attachments are always signed over SHA-256; bundles over the hash that fits the curve. */
+export type HashRule = 'sha256' | 'by-curve';
+
+export function hashFor(key: KeyObject, rule: HashRule): string {
+  if (rule === 'sha256') return rule;
+  const { namedCurve } = key.asymmetricKeyDetails ?? {};
+  return namedCurve === 'secp384r1' ? 'sha384' : namedCurve === 'secp521r1' ? 'sha512' : 'sha256';
+}
+
+/** Whether `key` made `signature` over `data` (Ed25519 hashes by itself). */
+export function verifyBlob(
+  key: KeyObject,
+  data: Uint8Array,
+  signature: Uint8Array,
+  rule: HashRule = 'sha256',
+): boolean {
   switch (key.asymmetricKeyType) {
     case 'ec':
-      return verify('sha256', data, { key, dsaEncoding: 'der' }, signature);
+      return verify(hashFor(key, rule), data, { key, dsaEncoding: 'der' }, signature);
     case 'rsa':
       return verify('sha256', data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
     case 'ed25519':
