@@ -82,7 +82,9 @@ const attach: CommandSpec = {
         ...packing(context),
         ...options,
         artifactType,
-        referenceOf: ({ digest }) => parseAnyReference(`docker://${repository}@${digest}`, context.io.workingDirectory),
+        referenceOf: ({ digest }) =>
+          parseAnyReference(`docker://${repository}@${digest}`, context.io.workingDirectory),
+      }),
     );
     context.note(`Attached to ${formatImageReference(reference)}`);
     context.print(manifest.digest);
