@@ -1,14 +1,19 @@
 /**
  * The `key=value` fields of a `--mount`, split as CSV (quotes protect commas). A key alone has no value.
- * Keys are lower-cased; nothing is validated.
+ * Keys are lower-cased except Podman's one-letter flags; nothing is validated.
  */
 export function mountFields(text: string): [key: string, value: string | undefined][] {
   return csvFields(text).map((field) => {
     const equals = field.indexOf('=');
     return equals < 0
-      ? [field.toLowerCase(), undefined]
-      : [field.slice(0, equals).toLowerCase(), field.slice(equals + 1)];
+      ? [foldKey(field), undefined]
+      : [foldKey(field.slice(0, equals)), field.slice(equals + 1)];
   });
+}
+
+/** `Z` and `z` differ. */
+function foldKey(key: string): string {
+  return key.length === 1 ? key : key.toLowerCase();
 }
 
 function csvFields(text: string): string[] {

@@ -1,0 +1,163 @@
+import type { BuildSurroundings } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import { parseContainerfile } from '../parse/parse.ts';
+import { BUILTIN_ARGUMENTS, platformArguments } from '../plan/arguments.ts';
+import { stageGraph } from '../plan/graph.ts';
+import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
+import { warnAboutArguments } from './argument-warnings.ts';
+import { destinationOf } from './destination.ts';
+import type { BuildOptions, BuildResult } from './options.ts';
+import { writeOutputs } from './output.ts';
+import { Semaphore } from './semaphore.ts';
+import { BuildSession, type StageResult } from './session.ts';
+import { StageBuilder } from './stage.ts';
+import { Workspace } from './workspace.ts';
+
+/**
+ * Builds an image for one platform. Step lines, the commands' output and, last, nothing more go to
+ * {@link BuildOptions.stdout}: printing the image id is the caller's.
+ * @throws BuildError; whatever happens, containers, mounts and temporary files of the build are gone afterwards
+ */
+export async function buildImage(
+  surroundings: BuildSurroundings,
+  options: BuildOptions,
+): Promise<BuildResult> {
+  const controller = new AbortController();
+  const signal = surroundings.signal
+    ? AbortSignal.any([surroundings.signal, controller.signal])
+    : controller.signal;
+  const inner = { ...surroundings, signal };
+  await using workspace = new Workspace(inner);
+  const session = openSession(inner, options, workspace);
+  warnAboutArguments(session);
+  const temporary: string[] = [];
+  try {
+    const result = await runStages(session, controller, temporary);
+    if (!result) throw new BuildError('syntax', 'building: no stages to build');
+    reportUnusedArguments(session);
+    const names = await nameImage(session, result);
+    await writeOutputs(session, result);
+    return {
+      imageId: result.imageId,
+      names,
+      ...(result.digest ? { digest: result.digest } : {}),
+      ...(result.manifest ? { manifest: result.manifest } : {}),
+      ...(result.mediaType ? { mediaType: result.mediaType } : {}),
+    };
+  } finally {
+    await workspace[Symbol.asyncDispose]();
+    await removeTemporaryImages(session, temporary);
+  }
+}
+
+function openSession(
+  surroundings: BuildSurroundings,
+  options: BuildOptions,
+  workspace: Workspace,
+): BuildSession {
+  const files = options.files.map(({ name, text }) => parseContainerfile(text, { file: name }));
+  const targetStage = options.target;
+  const builtins = platformArguments(options.platform, options.buildPlatform, targetStage);
+  const all = splitStages(files, {
+    arguments: options.arguments,
+    builtins,
+    ...(options.fromOverride ? { fromOverride: options.fromOverride } : {}),
+  });
+  const stages = throughTarget(all, options.target);
+  const graph = stageGraph(stages, new Set(options.contexts.keys()), {
+    arguments: options.arguments,
+    builtins,
+  });
+  const instructions = files.flatMap((file) => file.instructions);
+  return new BuildSession({ surroundings, options, stages, graph, workspace, builtins, instructions });
+}
+
+/** Runs the needed stages, each when those it needs are done, at most `jobs` at once; the last one's result. */
+async function runStages(
+  session: BuildSession,
+  controller: AbortController,
+  temporary: string[],
+): Promise<StageResult | undefined> {
+  const { stages, graph, options } = session;
+  const jobs = options.jobs ?? 1;
+  if (jobs < 0)
+    throw new BuildError('bad-option', 'building: invalid value for jobs.  It must be a positive integer');
+  const slots = new Semaphore(jobs === 0 ? Math.max(1, stages.length) : jobs);
+  const wanted = stages.filter(
+    (stage) => graph.needed.has(stage.index) || options.skipUnusedStages === false,
+  );
+  const running = new Map<number, Promise<StageResult>>();
+  const start = (stage: Stage): Promise<StageResult> => {
+    const known = running.get(stage.index);
+    if (known) return known;
+    const needs = [...(graph.needs[stage.index]?.all ?? [])];
+    const promise = (async () => {
+      for (const need of needs) await start(stages[need] as Stage);
+      using _slot = await slots.acquire(session.surroundings.signal);
+      const result = await new StageBuilder(session, stage).run();
+      session.results.set(stage.index, result);
+      const isLast = stage.index === stages.length - 1;
+      if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)
+        temporary.push(result.imageId);
+      return result;
+    })();
+    running.set(stage.index, promise);
+    promise.catch((error) => controller.abort(error));
+    return promise;
+  };
+  const outcomes = await Promise.allSettled(wanted.map(start));
+  const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+  if (failed) throw controller.signal.aborted ? controller.signal.reason : failed.reason;
+  return session.results.get(stages.length - 1);
+}
+
+function reportUnusedArguments(session: BuildSession): void {
+  const { options } = session;
+  const declared = new Set(
+    session.instructions.flatMap((instruction) =>
+      instruction.kind === 'arg' ? instruction.words.map((word) => word.split('=', 1)[0] as string) : [],
+    ),
+  );
+  const unused = [...options.arguments.keys()].filter(
+    (name) => !declared.has(name) && !BUILTIN_ARGUMENTS.has(name),
+  );
+  if (unused.length > 0 && !options.quiet)
+    options.stdout.write(
+      `[Warning] one or more build args were not consumed: [${unused.sort().join(' ')}]\n`,
+    );
+}
+
+/** Adds the further tags and says which names the image has now. */
+async function nameImage(session: BuildSession, result: StageResult): Promise<readonly string[]> {
+  const { options, surroundings } = session;
+  if (options.output === '') return [];
+  const destination = destinationOf(session, options.output);
+  if (!destination.isStore) {
+    if (options.additionalTags.length > 0)
+      surroundings.onWarning?.(
+        `don't know how to add tags to images stored in "${options.output.split(':', 1)[0]}" transport`,
+      );
+    return [];
+  }
+  const more = options.additionalTags.map((tag) => destinationOf(session, tag).storedName);
+  if (more.length > 0) await surroundings.store.images.addNames(result.imageId, more);
+  const names = (await surroundings.store.images.get(result.imageId))?.names ?? [];
+  if (!options.quiet) for (const name of names) options.stdout.write(`Successfully tagged ${name}\n`);
+  return names;
+}
+
+/** Images of stages that were only needed on the way. One that another build uses stays. */
+async function removeTemporaryImages(session: BuildSession, ids: readonly string[]): Promise<void> {
+  const { store } = session.surroundings;
+  const last = session.results.get(session.stages.length - 1)?.imageId;
+  for (const id of [...ids].reverse()) {
+    if (id === last) continue;
+    const record = await store.images.get(id);
+    if (!record || record.names.length > 0) continue;
+    try {
+      await store.deleteImage(id);
+    } catch (error) {
+      session.options.debug?.(`failed to remove intermediate image "${id}": ${String(error)}`);
+    }
+  }
+}

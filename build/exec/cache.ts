@@ -1,0 +1,85 @@
+import type { HistoryEntry } from '../../image/config.ts';
+import type { Digest } from '../../image/digest.ts';
+import type { Store } from '../../store/storage/contract.ts';
+import type { ImageView, ImageViews } from './image-view.ts';
+
+/** The step that a cached image is looked for. */
+export interface CacheQuery {
+  /** The image that the step builds on; undefined: scratch. */
+  readonly base: ImageView | undefined;
+  readonly createdBy: string;
+  readonly addsLayer: boolean;
+  readonly format: 'oci' | 'docker';
+  readonly os: string;
+  readonly architecture: string;
+  readonly cacheTtlMs?: number;
+  readonly now: Date;
+}
+
+/**
+ * The newest image in the store that an earlier build made by the same step on the same base: parent layer, whole
+ * history and diffIDs agree (imagebuildah intermediateImageExists). Images are looked up by their top layer, so the
+ * cost does not grow with the store.
+ */
+export async function findCachedStep(
+  store: Store,
+  views: ImageViews,
+  query: CacheQuery,
+): Promise<ImageView | undefined> {
+  let best: ImageView | undefined;
+  for (const record of await store.images.list()) {
+    if (record.readOnly && record.names.length === 0) continue;
+    if (query.cacheTtlMs !== undefined && query.now.getTime() - Date.parse(record.created) > query.cacheTtlMs)
+      continue;
+    if (best && Date.parse(best.record.created) > Date.parse(record.created)) continue;
+    if (!(await standsOnBase(store, record.topLayer, query))) continue;
+    const view = await views.get(record);
+    if (view && matches(view, query)) best = { ...view, record };
+  }
+  return best;
+}
+
+async function standsOnBase(store: Store, topLayer: string | undefined, query: CacheQuery): Promise<boolean> {
+  const wanted = query.base?.record.topLayer ?? '';
+  if (!topLayer) return wanted === '';
+  if (!query.addsLayer) return topLayer === wanted;
+  const layer = await store.layers.get(topLayer);
+  return layer !== undefined && (layer.parent ?? '') === wanted;
+}
+
+function matches(view: ImageView, query: CacheQuery): boolean {
+  if (view.format !== query.format) return false;
+  if (query.architecture && view.config.architecture !== query.architecture) return false;
+  if (query.os && view.config.os !== query.os) return false;
+  return historyMatches(query.base?.history ?? [], query.base?.diffIds ?? [], view, query);
+}
+
+function historyMatches(
+  baseHistory: readonly HistoryEntry[],
+  baseDiffIds: readonly Digest[],
+  view: ImageView,
+  query: CacheQuery,
+): boolean {
+  const { history, diffIds } = view;
+  if (history.length !== baseHistory.length + 1) return false;
+  if (!baseHistory.every((entry, index) => sameEntry(entry, history[index] as HistoryEntry))) return false;
+  const baseLayers = baseHistory.filter((entry) => !entry.empty_layer).length;
+  if (baseDiffIds.length !== baseLayers) return false;
+  if (diffIds.length !== baseLayers + (query.addsLayer ? 1 : 0)) return false;
+  if (!baseDiffIds.every((diffId, index) => diffId === diffIds[index])) return false;
+  return history[baseHistory.length]?.created_by === query.createdBy;
+}
+
+function sameEntry(a: HistoryEntry, b: HistoryEntry): boolean {
+  return (
+    (a.created_by ?? '') === (b.created_by ?? '') &&
+    (a.comment ?? '') === (b.comment ?? '') &&
+    (a.author ?? '') === (b.author ?? '') &&
+    (a.empty_layer ?? false) === (b.empty_layer ?? false) &&
+    sameTime(a.created, b.created)
+  );
+}
+
+function sameTime(a: string | undefined, b: string | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && Date.parse(a) === Date.parse(b));
+}

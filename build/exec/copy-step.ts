@@ -1,0 +1,110 @@
+import { posix } from 'node:path';
+import { addToContainer } from '../add/add.ts';
+import { formatSummary } from '../add/content-digest.ts';
+import type { AddOptions, AddSource } from '../add/contract.ts';
+import type { WorkingContainer } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import type { ResolvedCopy } from '../plan/apply.ts';
+import type { Stage } from '../plan/stages.ts';
+import type { BuildSession } from './session.ts';
+
+export interface CopyOutcome {
+  /** `file:<hex>`, `dir:<hex>`, `multi:<hex>`. */
+  readonly summary: string;
+  /** With a linked layer queued for `--link`. */
+  readonly container: WorkingContainer;
+}
+
+/**
+ * COPY and ADD: finds where the sources are (context, stage, image, additional context, heredoc) and adds them.
+ * @throws BuildError
+ */
+export async function copyStep(
+  session: BuildSession,
+  stage: Stage,
+  container: WorkingContainer,
+  copy: ResolvedCopy,
+  given: { readonly dryRun: boolean; readonly link: boolean; readonly linkHistorySuffix: string },
+): Promise<CopyOutcome> {
+  checkSources(copy);
+  const { options, surroundings } = session;
+  const base: AddOptions = {
+    extract: copy.kind === 'add' && copy.unpack !== false,
+    extractRemote: copy.unpack === true,
+    chown: copy.chown,
+    chmod: copy.chmod,
+    checksum: copy.checksum,
+    parents: copy.parents,
+    link: given.link,
+    linkHistorySuffix: given.linkHistorySuffix,
+    dryRun: given.dryRun,
+    retries: options.retries,
+    retryDelayMs: options.retryDelayMs,
+    certificateDirectory: surroundings.docker.certificateDirectory,
+    tlsVerify: surroundings.docker.tlsVerify,
+    keepGitDirectory: copy.keepGitDirectory,
+  };
+  const files = copy.files.map(
+    (file): AddSource => ({ name: posix.basename(file.name), data: Buffer.from(file.content) }),
+  );
+  const where =
+    copy.sources.length > 0
+      ? await sourceOptions(session, stage, copy)
+      : { contextDirectory: options.contextDirectory };
+  const { summary, container: after } = await addToContainer(
+    surroundings,
+    container,
+    copy.destination,
+    [...files, ...copy.sources],
+    { ...base, ...where },
+  );
+  return { summary: formatSummary(summary), container: after };
+}
+
+function checkSources(copy: ResolvedCopy): void {
+  if (copy.kind === 'copy' && copy.sources.some((source) => /^https?:\/\//i.test(source)))
+    throw new BuildError('bad-argument', "source can't be a URL for COPY", { hint: 'ADD downloads' });
+}
+
+async function sourceOptions(
+  session: BuildSession,
+  stage: Stage,
+  copy: ResolvedCopy,
+): Promise<
+  Pick<
+    AddOptions,
+    'contextDirectory' | 'excludes' | 'ignoreFile' | 'preserveOwnership' | 'stripSetuid' | 'stripSetgid'
+  >
+> {
+  const own = excludesOf(copy);
+  if (copy.from === undefined)
+    return {
+      contextDirectory: session.options.contextDirectory,
+      excludes: [...session.ignore.patterns, ...own],
+      ignoreFile: session.ignore.path,
+      stripSetuid: true,
+      stripSetgid: true,
+    };
+  const from = await session.filesFrom(stage.index, copy.from);
+  const context = from.kind === 'context' ? session.contexts.excludes(copy.from) : [];
+  return {
+    contextDirectory: from.directory,
+    excludes: [...context, ...own],
+    preserveOwnership: true,
+  };
+}
+
+/** `--exclude` counts from the context's top and from each source. */
+function excludesOf(copy: ResolvedCopy): string[] {
+  if (copy.excludes.length === 0) return [];
+  const below = copy.sources.flatMap((source) =>
+    copy.excludes.map((pattern) => joinPattern(posix.normalize(source).replace(/^\/+|\/+$/g, ''), pattern)),
+  );
+  return [...copy.excludes, ...below];
+}
+
+function joinPattern(source: string, pattern: string): string {
+  if (source === '.' || source === '') return pattern;
+  if (!pattern.startsWith('!')) return posix.join(source, pattern);
+  return pattern === '!' ? pattern : `!${posix.join(source, pattern.slice(1))}`;
+}

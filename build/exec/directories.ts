@@ -1,0 +1,34 @@
+import { closeSync } from 'node:fs';
+import type { IdMappings, IdRange } from '../../store/layer/contract.ts';
+import type { WorkingContainer } from '../container/contract.ts';
+import { ensureInRoot, openRoot } from '../run/rooted-path.ts';
+import { resolveUser } from '../run/user.ts';
+
+/**
+ * Makes a directory in a container's root file system with those above it, mode 0755, owned by the user where one is
+ * given; what is there stays as it is. Links are followed inside the root alone (SECURITY B21, B22).
+ */
+export function ensureDirectory(
+  mounted: { readonly rootfs: string; readonly container: WorkingContainer },
+  path: string,
+  user: string | undefined,
+): void {
+  using root = openRoot(mounted.rootfs);
+  const owner = ownerOf(mounted, user);
+  closeSync(ensureInRoot(root, path, { kind: 'directory', mode: 0o755, ...(owner ? { owner } : {}) }));
+}
+
+function ownerOf(
+  { rootfs, container }: { readonly rootfs: string; readonly container: WorkingContainer },
+  user: string | undefined,
+): { uid: number; gid: number } | undefined {
+  const mappings: IdMappings | undefined = container.idMappings;
+  const { uid, gid } = user ? resolveUser(rootfs, user) : { uid: 0, gid: 0 };
+  if (!mappings && uid === 0 && gid === 0) return undefined;
+  return { uid: toHost(mappings?.uids, uid), gid: toHost(mappings?.gids, gid) };
+}
+
+function toHost(ranges: readonly IdRange[] | undefined, id: number): number {
+  const range = ranges?.find((entry) => id >= entry.containerId && id < entry.containerId + entry.size);
+  return range ? range.hostId + id - range.containerId : id;
+}

@@ -1,0 +1,54 @@
+import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { MountContext, PreparedMount } from './prepare.ts';
+import { openSource } from './source.ts';
+import type { MountSpec } from './spec.ts';
+
+/**
+ * A bind mount of the context, another stage, an image or an additional context. A writable one gets an overlay, or,
+ * for a single file, a copy: writes are seen by this RUN alone and never reach what was mounted (SECURITY B14).
+ */
+export async function prepareBind(spec: MountSpec, context: MountContext): Promise<PreparedMount> {
+  const { session, stage } = context;
+  const root =
+    spec.from === undefined
+      ? session.options.contextDirectory
+      : (await session.filesFrom(stage.index, spec.from)).directory;
+  const source = openSource(root, spec.source ?? '.', spec.source ?? spec.text);
+  context.cleanup.defer(() => source.close());
+  const destination = spec.target as string;
+  const bind = spec.recursive ? 'rbind' : 'bind';
+  if (spec.readOnly !== false)
+    return {
+      mount: { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, bind] },
+    };
+  if (source.isDirectory)
+    return { mount: discardingOverlay(source.path, destination, context.scratch, spec.flags) };
+  const directory = mkdtempSync(join(context.scratch, 'file-'));
+  const copy = join(directory, 'file');
+  writeFileSync(copy, readFileSync(source.path), { mode: statSync(source.path).mode & 0o777 });
+  return { mount: { type: 'bind', source: copy, destination, options: ['rw', ...spec.flags, bind] } };
+}
+
+/** A writable view of a directory; what is written goes to a scratch directory that the end of the RUN removes. */
+export function discardingOverlay(
+  lower: string,
+  destination: string,
+  scratch: string,
+  flags: readonly string[],
+): NonNullable<PreparedMount['mount']> {
+  const directory = mkdtempSync(join(scratch, 'overlay-'));
+  for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 });
+  return {
+    type: 'overlay',
+    source: 'overlay',
+    destination,
+    options: [
+      `lowerdir=${lower}`,
+      `upperdir=${join(directory, 'upper')}`,
+      `workdir=${join(directory, 'work')}`,
+      ...flags.filter((flag) => flag.startsWith('no')),
+      'private',
+    ],
+  };
+}

@@ -1,0 +1,97 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { lock, tryLock } from '../../../store/kernel/lock.ts';
+import { discardingOverlay } from './bind.ts';
+import type { MountContext, PreparedMount } from './prepare.ts';
+import { openSource } from './source.ts';
+import type { MountSpec } from './spec.ts';
+
+const LOCKS = 'buildah-cache-lockfiles';
+const LOCK = 'buildah-cache-lockfile';
+
+/**
+ * A cache mount: a directory of this user that outlives builds, found by id (or target) and owner, never by a path out
+ * of the file (SECURITY B03). `sharing=locked` waits for the others, `private` takes an empty one when it is in use.
+ */
+export async function prepareCache(spec: MountSpec, context: MountContext): Promise<PreparedMount> {
+  const destination = spec.target as string;
+  const flags = spec.flags.length > 0 ? spec.flags : [];
+  if (spec.from !== undefined) return cacheFromElsewhere(spec, context, destination);
+  const root = await cacheDirectory(spec, context);
+  const source = openSource(root, spec.source ?? '.', spec.source ?? spec.text);
+  context.cleanup.defer(() => source.close());
+  return {
+    mount: {
+      type: 'bind',
+      source: source.path,
+      destination,
+      options: [spec.readOnly ? 'ro' : 'rw', ...flags, 'bind'],
+    },
+  };
+}
+
+async function cacheFromElsewhere(
+  spec: MountSpec,
+  context: MountContext,
+  destination: string,
+): Promise<PreparedMount> {
+  const from = await context.session.filesFrom(context.stage.index, spec.from as string);
+  const source = openSource(from.directory, spec.source ?? '.', spec.source ?? spec.text);
+  context.cleanup.defer(() => source.close());
+  if (spec.readOnly)
+    return {
+      mount: { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, 'bind'] },
+    };
+  return { mount: discardingOverlay(source.path, destination, context.scratch, spec.flags) };
+}
+
+async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<string> {
+  const { cacheDirectory: parent } = context.session.options;
+  const { uid = 0, gid = 0 } = spec;
+  const key = cacheKey(spec.id ?? (spec.target as string), uid, gid);
+  const path = join(parent, key);
+  mkdirSync(parent, { recursive: true, mode: 0o700 });
+  if (spec.sharing !== 'shared') {
+    const fd = openLock(parent, key);
+    context.cleanup.defer(() => closeSync(fd));
+    if (spec.sharing === 'locked') await lock(fd, 'write', { signal: context.session.surroundings.signal });
+    else if (!tryLock(fd, 'write')) return emptyCache(spec, context);
+  }
+  if (!existsSync(path)) makeCache(path, spec);
+  return path;
+}
+
+/** The first 16 digits of a digest, as Buildah names its cache directories. */
+export function cacheKey(name: string, uid: number, gid: number): string {
+  return createHash('sha256').update(`${name}:${uid}:${gid}`).digest('hex').slice(0, 16);
+}
+
+function makeCache(path: string, spec: MountSpec): void {
+  mkdirSync(path, { recursive: true });
+  chmodSync(path, spec.mode ?? 0o755);
+  if (spec.uid || spec.gid) chownSync(path, spec.uid ?? 0, spec.gid ?? 0);
+}
+
+function emptyCache(spec: MountSpec, context: MountContext): string {
+  const path = join(context.scratch, `cache-${readdirSync(context.scratch).length}`);
+  makeCache(path, spec);
+  context.cleanup.defer(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+function openLock(parent: string, key: string): number {
+  const directory = join(parent, LOCKS, key);
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  return openSync(join(directory, LOCK), constants.O_RDWR | constants.O_CREAT, 0o600);
+}

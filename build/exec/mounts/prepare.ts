@@ -1,0 +1,85 @@
+import type { Stage } from '../../plan/stages.ts';
+import type { RunMount } from '../../run/contract.ts';
+import type { BuildSession } from '../session.ts';
+import { prepareBind } from './bind.ts';
+import { prepareCache } from './cache.ts';
+import { prepareSecret } from './secret.ts';
+import { parseMountSpec } from './spec.ts';
+import { prepareSsh } from './ssh.ts';
+
+/** What the mounts of one RUN need while it runs; taken away when disposed. */
+export interface PreparedMounts extends AsyncDisposable {
+  readonly mounts: readonly RunMount[];
+  /** Variables that mounts set: a secret's, `SSH_AUTH_SOCK`. */
+  readonly environment: readonly string[];
+}
+
+/** What each kind of mount is given. */
+export interface MountContext {
+  readonly session: BuildSession;
+  readonly stage: Stage;
+  /** A directory for this RUN alone, on a disk. */
+  readonly scratch: string;
+  /** Undone, in reverse order, when the RUN has ended. */
+  readonly cleanup: AsyncDisposableStack;
+  /** How many agents were mounted before. */
+  readonly agents: number;
+}
+
+export interface PreparedMount {
+  readonly mount?: RunMount;
+  readonly environment?: readonly string[];
+}
+
+/**
+ * Opens the sources of all mounts of a RUN: directories inside their roots, caches with their locks, secrets in
+ * memory, agents. A failure takes back what was done.
+ * @throws BuildError `bad-mount`, `no-such-stage`
+ */
+export async function prepareMounts(
+  session: BuildSession,
+  stage: Stage,
+  texts: readonly string[],
+  given: { readonly workingDirectory: string; readonly scratch: string },
+): Promise<PreparedMounts> {
+  const cleanup = new AsyncDisposableStack();
+  const mounts: RunMount[] = [];
+  const environment: string[] = [];
+  let agents = 0;
+  try {
+    for (const text of texts) {
+      const spec = parseMountSpec(text, given.workingDirectory);
+      const context: MountContext = { session, stage, scratch: given.scratch, cleanup, agents };
+      const prepared = await {
+        bind: prepareBind,
+        cache: prepareCache,
+        tmpfs: prepareTmpfs,
+        secret: prepareSecret,
+        ssh: prepareSsh,
+      }[spec.type](spec, context);
+      if (spec.type === 'ssh' && prepared.mount) agents += 1;
+      if (prepared.mount) mounts.push(prepared.mount);
+      environment.push(...(prepared.environment ?? []));
+    }
+  } catch (error) {
+    await cleanup.disposeAsync();
+    throw error;
+  }
+  return { mounts, environment, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
+}
+
+function prepareTmpfs(spec: ReturnType<typeof parseMountSpec>): PreparedMount {
+  return {
+    mount: {
+      type: 'tmpfs',
+      destination: spec.target as string,
+      options: [
+        ...(spec.readOnly ? ['ro'] : []),
+        ...spec.flags,
+        ...(spec.copyUp ? ['tmpcopyup'] : []),
+        ...(spec.modeText ? [`mode=${spec.modeText}`] : []),
+        ...(spec.sizeText ? [`size=${spec.sizeText}`] : []),
+      ],
+    },
+  };
+}

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import { posix } from 'node:path';
+import { BuildError } from '../../error.ts';
+import type { RunMount } from '../../run/contract.ts';
+import { discardingOverlay } from './bind.ts';
+
+const OPTIONS = new Set(
+  'ro rw z Z U O nosuid suid nodev dev noexec exec bind rbind private rprivate shared rshared slave rslave unbindable runbindable nocopy copy'.split(
+    ' ',
+  ),
+);
+
+/**
+ * `--volume host:container[:options]` of the command line as mounts. `O` gives a writable view whose changes are lost.
+ * @throws BuildError `bad-mount`
+ */
+export async function prepareVolumes(volumes: readonly string[], scratch: string): Promise<RunMount[]> {
+  return volumes.map((text) => prepareVolume(text, scratch));
+}
+
+/** @throws BuildError `bad-mount` */
+export function parseVolume(text: string): { host: string; container: string; options: readonly string[] } {
+  const [host = '', container, options, ...rest] = text.split(':');
+  if (rest.length > 0 || host === '')
+    throw new BuildError(
+      'bad-mount',
+      `incorrect volume format "${text}", should be host-dir:ctr-dir[:option]`,
+    );
+  const target = container ?? host;
+  if (!posix.isAbsolute(target))
+    throw new BuildError('bad-mount', `invalid container path "${target}", must be an absolute path`);
+  if (!posix.isAbsolute(host))
+    throw new BuildError('bad-mount', `invalid host path, must be an absolute path "${host}"`);
+  if (!existsSync(host)) throw new BuildError('bad-mount', `stat ${host}: no such file or directory`);
+  const list = options ? options.split(',') : [];
+  for (const option of list)
+    if (!OPTIONS.has(option) && !/^(upperdir|workdir)=\//.test(option))
+      throw new BuildError('bad-mount', `invalid option "${option}" specified for volume mount "${text}"`);
+  return { host, container: target, options: list };
+}
+
+function prepareVolume(text: string, scratch: string): RunMount {
+  const { host, container, options } = parseVolume(text);
+  if (options.includes('O')) return discardingOverlay(host, container, scratch, options);
+  const kept = options.filter((option) => !['z', 'Z', 'U', 'O', 'copy', 'nocopy'].includes(option));
+  return { type: 'bind', source: host, destination: container, options: kept };
+}

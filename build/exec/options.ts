@@ -1,0 +1,175 @@
+import type { Readable, Writable } from 'node:stream';
+import type { HistoryEntry } from '../../image/config.ts';
+import type { Platform } from '../../image/platform.ts';
+import type { ImageSigner } from '../../transport/contract.ts';
+import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
+import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
+
+/** One `-f` file, read already. Several go on where the one before ends. */
+export interface ContainerfileText {
+  /** As it is named in messages. */
+  readonly name: string;
+  readonly text: string;
+  /** Host path, for `<name>.dockerignore` beside it; absent for stdin and URLs. */
+  readonly path?: string;
+}
+
+/** `--build-context name=…`. */
+export type AdditionalContext =
+  | { readonly kind: 'image'; readonly reference: string }
+  | { readonly kind: 'directory'; readonly path: string }
+  | { readonly kind: 'url'; readonly url: string };
+
+/** A secret of `--secret`: a file, or the value of a variable, read when a RUN wants it. */
+export interface SecretSource {
+  readonly kind: 'file' | 'env';
+  readonly value: string;
+}
+
+/** `--ssh id[=socket|key,key…]`. */
+export interface SshSource {
+  /** Agent socket, or private key files. */
+  readonly paths: readonly string[];
+}
+
+/** How every RUN is isolated; the flags of `buildah build` and `from`. */
+export interface RunSettings {
+  readonly isolation: IsolationKind;
+  readonly runtime?: string;
+  readonly runtimeFlags?: readonly string[];
+  readonly namespaces?: RunRequest['namespaces'];
+  readonly networkMode: 'host' | 'none' | 'private';
+  readonly networkPath?: string;
+  readonly networkOptions?: readonly string[];
+  readonly dns?: RunRequest['dns'];
+  readonly hostEntries?: readonly { readonly name: string; readonly address: string }[];
+  readonly noHosts?: boolean;
+  readonly noHostname?: boolean;
+  readonly baseHostsFile?: string;
+  readonly hostname?: string;
+  readonly capabilitiesAdd: readonly string[];
+  readonly capabilitiesDrop: readonly string[];
+  readonly defaultCapabilities?: readonly string[];
+  readonly securityOptions?: readonly string[];
+  readonly devices?: readonly string[];
+  readonly limits?: ResourceLimits;
+  readonly hooksDirectories?: readonly string[];
+  readonly groupAdd?: readonly string[];
+  /** `--volume` of the command line: `host:container[:options]`. */
+  readonly volumes?: readonly string[];
+  /** `--mount` of the command line: added to every RUN. */
+  readonly mounts?: readonly string[];
+  /** Pass the proxy variables of {@link hostEnvironment} on. Default true. */
+  readonly httpProxy?: boolean;
+  readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
+  /** Kept in the container's state file. */
+  readonly stored?: { readonly namespaces?: readonly NamespaceOption[]; readonly options?: RunOptions };
+}
+
+/** Where the result's files go besides the store: `--output`. */
+export interface BuildOutput {
+  readonly type: 'local' | 'tar';
+  /** Absolute path; `-` writes a tar to {@link BuildOptions.stdout}. */
+  readonly path: string;
+}
+
+/** One build of one platform. */
+export interface BuildOptions {
+  /** Absolute and without symbolic links. */
+  readonly contextDirectory: string;
+  readonly files: readonly ContainerfileText[];
+  /** `--ignorefile`, else found beside the Containerfile and in the context. */
+  readonly ignoreFile?: string;
+  readonly arguments: ReadonlyMap<string, string>;
+  readonly target: string;
+  readonly contexts: ReadonlyMap<string, AdditionalContext>;
+  readonly fromOverride?: string;
+
+  /** The platform of the image that is built, and whether the user chose it. */
+  readonly platform: Platform;
+  readonly buildPlatform: Platform;
+  readonly platformGiven: boolean;
+  readonly osVersion?: string;
+  /** A trailing `-` removes one. */
+  readonly osFeatures?: readonly string[];
+
+  /** One image for each step, used again by later builds. */
+  readonly layers: boolean;
+  readonly useCache: boolean;
+  readonly cacheTtlMs?: number;
+  readonly cacheFrom?: readonly string[];
+  readonly cacheTo?: readonly string[];
+
+  readonly format: 'oci' | 'docker';
+  /** The first name may have a transport; the others are tags in the store. */
+  readonly output: string;
+  readonly additionalTags: readonly string[];
+  readonly signers?: readonly ImageSigner[];
+  readonly squash?: boolean;
+  readonly timestampSeconds?: number;
+  readonly sourceDateEpochSeconds?: number;
+  readonly rewriteTimestamp?: boolean;
+  readonly omitHistory?: boolean;
+
+  readonly labels?: readonly string[];
+  readonly layerLabels?: readonly string[];
+  readonly annotations?: readonly string[];
+  readonly environment?: readonly string[];
+  readonly unsetEnvironment?: readonly string[];
+  readonly unsetLabels?: readonly string[];
+  readonly unsetAnnotations?: readonly string[];
+  readonly inheritLabels?: boolean;
+  readonly inheritAnnotations?: boolean;
+  readonly createdAnnotation?: boolean;
+  /** `io.buildah.version`; absent: unless a timestamp is given. */
+  readonly identityLabel?: boolean;
+  readonly builderVersion: string;
+  readonly stageLabels?: boolean;
+  readonly saveStages?: boolean;
+  readonly skipUnusedStages?: boolean;
+
+  readonly pullPolicy: PullPolicy;
+  readonly retries?: number;
+  readonly retryDelayMs?: number;
+  readonly decryptionKeys?: readonly string[];
+
+  /** Stages at once. Default 1, as Buildah. */
+  readonly jobs?: number;
+  /** Remove working containers of steps that succeeded; default true. */
+  readonly removeIntermediate?: boolean;
+  readonly forceRemove?: boolean;
+  readonly compatVolumes?: boolean;
+  readonly compatScratchConfig?: boolean;
+  readonly compatLayerOmissions?: boolean;
+  readonly compatSetParent?: boolean;
+
+  readonly secrets?: ReadonlyMap<string, SecretSource>;
+  readonly ssh?: ReadonlyMap<string, SshSource>;
+  readonly entitlements?: readonly string[];
+  readonly run: RunSettings;
+  /** containers.conf `env`. */
+  readonly defaultEnvironment?: readonly string[];
+
+  readonly outputs?: readonly BuildOutput[];
+  readonly quiet?: boolean;
+  /** Written in front of every step line: `[linux/arm64] `. */
+  readonly logPrefix?: string;
+  /** Told instead of the `--> id` lines when ids go to a file. */
+  readonly hideImageIds?: boolean;
+  readonly stdin?: Readable;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  readonly debug?: (text: string) => void;
+  /** Where things that outlive a build are kept (cache mounts). */
+  readonly cacheDirectory: string;
+}
+
+/** What a build gives. */
+export interface BuildResult {
+  readonly imageId: string;
+  readonly digest?: string;
+  readonly manifest?: Uint8Array;
+  readonly mediaType?: string;
+  readonly names: readonly string[];
+  readonly history?: readonly HistoryEntry[];
+}

@@ -1,0 +1,83 @@
+import { createWriteStream, mkdirSync } from 'node:fs';
+import { PassThrough, type Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { layerTar } from '../commit/layer-tar.ts';
+import { BuildError } from '../error.ts';
+import type { BuildOutput } from './options.ts';
+import type { BuildSession, StageResult } from './session.ts';
+
+/** Writes the result's files where `--output` says: a directory, a tar file, or a tar on stdout. */
+export async function writeOutputs(session: BuildSession, result: StageResult): Promise<void> {
+  const { outputs = [] } = session.options;
+  if (outputs.length === 0) return;
+  const root = result.container
+    ? await session.workspace.mountLayer(result.container.layerId, false)
+    : await session.layerDirectory(result.view?.record.topLayer);
+  for (const output of outputs) await writeOutput(session, root, output);
+}
+
+async function writeOutput(session: BuildSession, root: string, output: BuildOutput): Promise<void> {
+  const { options, surroundings } = session;
+  const seconds = options.sourceDateEpochSeconds ?? options.timestampSeconds;
+  const timestamp = seconds === undefined ? undefined : ({ seconds, mode: 'set' } as const);
+  const tar: Readable = layerTar(root, timestamp, surroundings.signal);
+  if (output.type === 'local') {
+    const { applyLayer } = await import('../../store/layer/apply.ts');
+    mkdirSync(output.path, { recursive: true, mode: 0o700 });
+    await applyLayer(output.path, tar, {
+      whiteouts: 'delete',
+      ignoreChownErrors: surroundings.store.rootless,
+      inUserNamespace: surroundings.store.rootless,
+      signal: surroundings.signal,
+    });
+    return;
+  }
+  if (output.path !== '-') return pipeline(tar, createWriteStream(output.path));
+  const through = new PassThrough();
+  through.on('data', (chunk: Buffer) => options.stdout.write(chunk));
+  await pipeline(tar, through);
+}
+
+/**
+ * Reads `--output`: a directory, `-`, or `type=local|tar,dest=PATH`.
+ * @param resolvePath makes a path absolute
+ * @throws BuildError `bad-option`
+ */
+export function parseOutput(text: string, resolvePath: (path: string) => string): BuildOutput {
+  if (!/[,=]/.test(text))
+    return text === '-' ? { type: 'tar', path: '-' } : { type: 'local', path: resolvePath(text) };
+  const fields = new Map<string, string>();
+  for (const option of text.split(',')) {
+    const equals = option.indexOf('=');
+    if (equals < 0)
+      throw new BuildError('bad-option', `invalid build output options "${text}", expected format key=value`);
+    const key = option.slice(0, equals);
+    if (key !== 'type' && key !== 'dest')
+      throw new BuildError('bad-option', `unrecognized key "${key}" in build output option: "${text}"`);
+    if (fields.has(key)) throw new BuildError('bad-option', `duplicate "${key}" not supported`);
+    fields.set(key, option.slice(equals + 1));
+  }
+  return checkedOutput(text, fields.get('type'), fields.get('dest'), resolvePath);
+}
+
+function checkedOutput(
+  text: string,
+  type: string | undefined,
+  path: string | undefined,
+  resolvePath: (path: string) => string,
+): BuildOutput {
+  if (type === undefined)
+    throw new BuildError('bad-option', `missing required key "type" in build output option: "${text}"`);
+  if (type !== 'local' && type !== 'tar')
+    throw new BuildError('bad-option', `invalid type "${type}" selected for build output options "${text}"`, {
+      hint: 'types are local and tar',
+    });
+  if (!path)
+    throw new BuildError('bad-option', `missing required key "dest" in build output option: "${text}"`);
+  if (path !== '-') return { type, path: resolvePath(path) };
+  if (type === 'tar') return { type, path };
+  throw new BuildError(
+    'bad-option',
+    `invalid build output option "${text}", only "type=tar" can be used with "dest=-"`,
+  );
+}

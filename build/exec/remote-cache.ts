@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import { SlipwayError } from '../../errors.ts';
+import { copyStored } from '../commit/copy-stored.ts';
+import { pullImage } from '../container/pull.ts';
+import type { ImageView } from './image-view.ts';
+import type { StageLog } from './log.ts';
+import type { BuildSession } from './session.ts';
+
+/** Steps kept in registries: `--cache-from` and `--cache-to`. Each step is an image tagged with its key. */
+export class RemoteCache {
+  readonly #session: BuildSession;
+  readonly #log: StageLog;
+  /** The last step was found in a registry and need not be pushed again. */
+  pulled = false;
+
+  constructor(session: BuildSession, log: StageLog) {
+    this.#session = session;
+    this.#log = log;
+  }
+
+  get pulls(): boolean {
+    return (this.#session.options.cacheFrom?.length ?? 0) > 0;
+  }
+
+  get pushes(): boolean {
+    return (this.#session.options.cacheTo?.length ?? 0) > 0;
+  }
+
+  /** True where a registry had the step and it is in the store now. */
+  async pull(createdBy: string, addsLayer: boolean, base: ImageView | undefined): Promise<boolean> {
+    const key = stepKey(createdBy, addsLayer, base);
+    const { surroundings, options } = this.#session;
+    for (const repository of options.cacheFrom ?? []) {
+      try {
+        await pullImage(surroundings, `docker://${repository}:${key}`, {
+          pullPolicy: 'ifnewer',
+          retries: options.retries,
+          retryDelayMs: options.retryDelayMs,
+        });
+      } catch (error) {
+        if (!(error instanceof SlipwayError)) throw error;
+        options.debug?.(`failed pulling cache from source ${repository}: ${error.message}`);
+        continue;
+      }
+      this.#log.line(`--> Cache pulled from remote ${repository}:${key}`);
+      this.pulled = true;
+      return true;
+    }
+    return false;
+  }
+
+  async push(
+    createdBy: string,
+    addsLayer: boolean,
+    base: ImageView | undefined,
+    imageId: string,
+  ): Promise<void> {
+    const key = stepKey(createdBy, addsLayer, base);
+    const { surroundings, options } = this.#session;
+    const { parseImageReference } = await import('../../transport/references.ts');
+    this.#log.line(`--> Pushing cache [${(options.cacheTo ?? []).join(' ')}]:${key}`);
+    for (const repository of options.cacheTo ?? []) {
+      const reference = await parseImageReference(`docker://${repository}:${key}`, {
+        workingDirectory: surroundings.workingDirectory,
+      });
+      await copyStored(surroundings, imageId, reference, {});
+    }
+  }
+}
+
+/** A digest of everything the step's result depends on; Buildah's shape of the key, so that tags are 64 digits. */
+export function stepKey(createdBy: string, addsLayer: boolean, base: ImageView | undefined): string {
+  const hash = createHash('sha256');
+  for (const diffId of base?.diffIds ?? []) hash.update(`${diffId}\n`);
+  hash.update(`${addsLayer}${createdBy}\n${base?.mediaType ?? ''}\n`);
+  for (const entry of base?.history ?? [])
+    hash.update(
+      `${entry.created_by ?? ''}\n${entry.author ?? ''}\n${entry.comment ?? ''}\n${entry.created ?? ''}\n${entry.empty_layer ?? false}\n`,
+    );
+  return hash.digest('hex');
+}

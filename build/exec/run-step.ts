@@ -1,0 +1,206 @@
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { WorkingContainer } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import { parseHeredocWord } from '../parse/heredoc.ts';
+import type { ResolvedRun } from '../plan/apply.ts';
+import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
+import type { StageState } from '../plan/stage-state.ts';
+import type { Stage } from '../plan/stages.ts';
+import { mergeEnvironment } from '../plan/variables.ts';
+import type { RunMount, RunRequest } from '../run/contract.ts';
+import { runCommand } from '../run/run.ts';
+import { discardingOverlay } from './mounts/bind.ts';
+import { prepareMounts } from './mounts/prepare.ts';
+import { prepareVolumes } from './mounts/volume.ts';
+import type { BuildSession } from './session.ts';
+
+interface Mounted {
+  readonly container: WorkingContainer;
+  readonly rootfs: string;
+}
+
+/**
+ * Executes one RUN in a mounted container.
+ * @throws BuildError `run-failed` with the command's exit code
+ */
+export async function runStep(
+  session: BuildSession,
+  stage: Stage,
+  state: StageState,
+  run: ResolvedRun,
+  mounted: Mounted,
+): Promise<void> {
+  const { options } = session;
+  const scratch = session.workspace.directory('run');
+  const network = networkOf(session, run);
+  const { words, mounts: heredocMounts } = commandWords(run, state, scratch);
+  await using prepared = await prepareMounts(session, stage, [...run.mounts, ...(options.run.mounts ?? [])], {
+    workingDirectory: state.config.WorkingDir,
+    scratch,
+  });
+  const volumes = await prepareVolumes(options.run.volumes ?? [], scratch);
+  const request: RunRequest = {
+    ...settingsOf(session, run, mounted),
+    rootfs: mounted.rootfs,
+    stateDirectory: join(scratch, 'state'),
+    args: words,
+    environment: mergeEnvironment([...proxies(session), ...run.environment], prepared.environment),
+    workingDirectory: state.config.WorkingDir || '/',
+    user: state.config.User,
+    hostname: state.config.Hostname || mounted.container.id.slice(0, 12),
+    mounts: [
+      ...prepared.mounts,
+      ...heredocMounts,
+      ...volumes,
+      ...compatVolumes(session, state, mounted, scratch),
+    ],
+    network,
+    namespaces: { ...options.run.namespaces, ...(network.mode === 'host' ? { network: 'host' } : {}) },
+    volumes: Object.keys(state.config.Volumes),
+  };
+  const result = await runCommand(request);
+  if (result.exitCode === 0) return;
+  throw new BuildError(
+    'run-failed',
+    result.signal
+      ? `while running runtime: killed by signal ${result.signal}`
+      : `while running runtime: exit status ${result.exitCode}`,
+    { exitCode: result.exitCode },
+  );
+}
+
+function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Mounted) {
+  const { options, surroundings } = session;
+  const { run: settings } = options;
+  const security = securityOf(session, run);
+  return {
+    isolation: settings.isolation,
+    runtime: settings.runtime,
+    runtimeFlags: settings.runtimeFlags,
+    dns: settings.dns,
+    hosts: settings.noHosts
+      ? (false as const)
+      : {
+          entries: settings.hostEntries ?? [],
+          ...(settings.baseHostsFile === undefined ? {} : { baseFile: settings.baseHostsFile }),
+        },
+    hostnameFile: !settings.noHostname,
+    capabilities: security.insecure
+      ? { add: ['ALL'], drop: [] }
+      : { add: settings.capabilitiesAdd, drop: settings.capabilitiesDrop },
+    defaultCapabilities: settings.defaultCapabilities,
+    securityOptions: security.insecure ? ['seccomp=unconfined', 'unmask=ALL'] : settings.securityOptions,
+    devices: [...(settings.devices ?? []), ...run.devices],
+    limits: settings.limits,
+    idMappings: container.idMappings,
+    hooksDirectories: settings.hooksDirectories,
+    additionalGroups: settings.groupAdd,
+    containerEnv: {
+      engine: `buildah-${options.builderVersion}`,
+      name: container.name,
+      id: container.id,
+      image: container.fromImage,
+      imageId: container.fromImageId,
+    },
+    onWarning: surroundings.onWarning,
+    stdin: options.stdin ?? ('ignore' as const),
+    stdout: options.quiet ? options.stderr : options.stdout,
+    stderr: options.stderr,
+    signal: surroundings.signal,
+  };
+}
+
+/** `RUN --security=insecure` needs the entitlement, unknown values are refused (SECURITY B06). */
+function securityOf(session: BuildSession, run: ResolvedRun): { readonly insecure: boolean } {
+  const { security } = run;
+  if (security === undefined || security === 'sandbox') return { insecure: false };
+  if (security !== 'insecure')
+    throw new BuildError('bad-option', `security "${security}" is not valid`, {
+      hint: 'sandbox or insecure',
+    });
+  if (!session.options.entitlements?.includes('security.insecure'))
+    throw new BuildError('bad-option', 'RUN --security=insecure is not allowed', {
+      hint: 'allow it with --allow security.insecure',
+    });
+  return { insecure: true };
+}
+
+function networkOf(session: BuildSession, run: ResolvedRun): RunRequest['network'] {
+  const { networkMode, networkPath, networkOptions } = session.options.run;
+  switch (run.network) {
+    case 'host':
+      return { mode: 'host' };
+    case 'none':
+      return { mode: 'none' };
+    case undefined:
+    case 'default':
+      return {
+        mode: networkMode,
+        ...(networkPath === undefined ? {} : { path: networkPath }),
+        ...(networkOptions === undefined ? {} : { options: networkOptions }),
+      };
+    default:
+      throw new BuildError(
+        'bad-option',
+        `unsupported value "${run.network}" for "RUN --network", must be either "host" or "none"`,
+      );
+  }
+}
+
+/** Proxy variables of the host, below everything else. */
+function proxies(session: BuildSession): string[] {
+  const { run } = session.options;
+  if (run.httpProxy === false) return [];
+  return PROXY_ARGUMENTS.flatMap((name) => {
+    const value = run.hostEnvironment[name];
+    return value === undefined || value === '' ? [] : [`${name}=${value}`];
+  });
+}
+
+/** The words to execute: shell form in the SHELL, a heredoc as script, with its interpreter, or as input. */
+function commandWords(
+  run: ResolvedRun,
+  state: StageState,
+  scratch: string,
+): { words: readonly string[]; mounts: readonly RunMount[] } {
+  if (run.form === 'exec') return { words: run.words, mounts: [] };
+  const shell = state.config.Shell.length > 0 ? state.config.Shell : ['/bin/sh', '-c'];
+  const line = run.words[0] ?? '';
+  const [first] = run.heredocs;
+  if (!first) return { words: [...shell, line], mounts: [] };
+  if (!parseHeredocWord(line))
+    return {
+      words: [...shell, line + run.heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('')],
+      mounts: [],
+    };
+  if (!first.content.startsWith('#!'))
+    return { words: [...shell, first.content.replace(/\n$/, '')], mounts: [] };
+  const script = scriptMount(first.content, first.name, scratch);
+  return { words: [...shell, script.destination], mounts: [script] };
+}
+
+function scriptMount(content: string, name: string, scratch: string): RunMount {
+  const source = join(scratch, 'heredoc');
+  writeFileSync(source, content, { mode: 0o755 });
+  chmodSync(source, 0o755);
+  return {
+    type: 'bind',
+    source,
+    destination: `/dev/pipes/${name.replaceAll(/[^A-Za-z0-9._-]/g, '_')}`,
+    options: ['rbind', 'rprivate', 'ro'],
+  };
+}
+
+/** `--compat-volumes`: what a RUN writes into a volume is gone afterwards. */
+function compatVolumes(
+  session: BuildSession,
+  state: StageState,
+  mounted: Mounted,
+  scratch: string,
+): RunMount[] {
+  if (!session.options.compatVolumes) return [];
+  return Object.keys(state.config.Volumes).map((path) =>
+    discardingOverlay(join(mounted.rootfs, path), path, scratch, []),
+  );
+}

@@ -1,0 +1,182 @@
+import { mkdirSync } from 'node:fs';
+import type { Digest } from '../../image/digest.ts';
+import { type Platform, parsePlatform } from '../../image/platform.ts';
+import type { ImageRecord } from '../../store/storage/contract.ts';
+import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
+import { pullImage } from '../container/pull.ts';
+import { BuildError } from '../error.ts';
+import type { Instruction } from '../parse/instruction.ts';
+import { type StageGraph, sourceStage } from '../plan/graph.ts';
+import type { Stage } from '../plan/stages.ts';
+import { ContextSet } from './contexts.ts';
+import { type IgnoreFile, readIgnoreFile } from './ignore-file.ts';
+import { type ImageView, ImageViews } from './image-view.ts';
+import type { BuildOptions } from './options.ts';
+import type { Workspace } from './workspace.ts';
+
+/** What a finished stage leaves to the others. */
+export interface StageResult {
+  readonly imageId: string;
+  readonly view?: ImageView;
+  readonly digest?: Digest;
+  readonly manifest?: Uint8Array;
+  readonly mediaType?: string;
+  /** The container whose file system is the stage's, where no image was made of it. */
+  readonly container?: WorkingContainer;
+  /** The image is the base image itself. */
+  readonly onlyBaseImage: boolean;
+  /** Something was executed and not found in the cache. */
+  readonly didExecute: boolean;
+}
+
+/** Where a `from=` leads. */
+export interface FileSource {
+  readonly directory: string;
+  /** What cache keys use for it: a digest, or undefined where contents are hashed. */
+  readonly digest?: string;
+  readonly kind: 'stage' | 'image' | 'context';
+  readonly didExecute: boolean;
+}
+
+/** One build of one platform: what its stages share. */
+export class BuildSession {
+  readonly surroundings: BuildSurroundings;
+  readonly options: BuildOptions;
+  readonly stages: readonly Stage[];
+  readonly graph: StageGraph;
+  readonly workspace: Workspace;
+  readonly views: ImageViews;
+  readonly contexts: ContextSet;
+  readonly builtins: ReadonlyMap<string, string>;
+  /** Of all files, those of unneeded stages too. */
+  readonly instructions: readonly Instruction[];
+  readonly results = new Map<number, StageResult>();
+  /** The rules of the main context. */
+  readonly ignore: IgnoreFile;
+  readonly #imageRoots = new Map<string, Promise<{ directory: string; digest?: string }>>();
+  readonly #stageRoots = new Map<number, Promise<string>>();
+
+  constructor(given: {
+    readonly surroundings: BuildSurroundings;
+    readonly options: BuildOptions;
+    readonly stages: readonly Stage[];
+    readonly graph: StageGraph;
+    readonly workspace: Workspace;
+    readonly builtins: ReadonlyMap<string, string>;
+    readonly instructions: readonly Instruction[];
+  }) {
+    this.surroundings = given.surroundings;
+    this.options = given.options;
+    this.stages = given.stages;
+    this.graph = given.graph;
+    this.workspace = given.workspace;
+    this.builtins = given.builtins;
+    this.instructions = given.instructions;
+    this.views = new ImageViews(given.surroundings.store);
+    this.contexts = new ContextSet(given.options, given.surroundings, given.workspace);
+    this.ignore = readIgnoreFile(given.options.contextDirectory, {
+      explicit: given.options.ignoreFile,
+      containerfile: given.options.files[0]?.path,
+    });
+  }
+
+  /** The platform a stage is built for: what `FROM --platform` says, else the build's. */
+  platformOf(stage: Stage): Platform {
+    return stage.platform === undefined
+      ? this.surroundings.platform
+      : parsePlatform(stage.platform, this.options.buildPlatform);
+  }
+
+  /** Brings an image into the store as `--pull` says. */
+  pull(reference: string, platform = this.surroundings.platform): Promise<ImageRecord> {
+    const { options } = this;
+    return pullImage(
+      { ...this.surroundings, platform, workingDirectory: options.contextDirectory },
+      reference,
+      {
+        pullPolicy: options.pullPolicy,
+        retries: options.retries,
+        retryDelayMs: options.retryDelayMs,
+        customPlatform: platform !== this.surroundings.platform || options.platformGiven,
+        onStatus: options.quiet ? undefined : (text) => options.stderr.write(`${text}\n`),
+      },
+    );
+  }
+
+  /** The stage that a name means for the stage `own`, where it is one. */
+  stageNamed(own: number, name: string): number | undefined {
+    return sourceStage(this.stages, own, name, this.contexts.names);
+  }
+
+  /** The directory that `--from=NAME` or `from=NAME` means: context, stage, or image, in this order. */
+  async filesFrom(own: number, name: string): Promise<FileSource> {
+    const index = this.stageNamed(own, name);
+    const context = this.contexts.get(index === undefined ? this.#stageNameOf(own, name) : name);
+    if (context?.kind === 'image') {
+      const root = await this.#imageRoot(context.reference, name);
+      return { ...root, kind: 'image', didExecute: true };
+    }
+    if (context) return { directory: await this.contexts.directory(name), kind: 'context', didExecute: true };
+    if (index === undefined)
+      return { ...(await this.#imageRoot(name, name)), kind: 'image', didExecute: true };
+    const result = this.results.get(index);
+    if (!result) throw new BuildError('no-such-stage', `the stage "${name}" has not been built`);
+    return {
+      directory: await this.#stageRoot(index, result),
+      digest: result.digest,
+      kind: 'stage',
+      didExecute: result.didExecute,
+    };
+  }
+
+  /** `--from=0` is a context when that stage's name is one. */
+  #stageNameOf(own: number, name: string): string {
+    const index = /^\d+$/.test(name) ? Number(name) : -1;
+    return (index < own ? this.stages[index]?.name : undefined) ?? name;
+  }
+
+  #imageRoot(reference: string, shown: string): Promise<{ directory: string; digest?: string }> {
+    const known = this.#imageRoots.get(reference);
+    if (known) return known;
+    const root = this.#openImageRoot(reference, shown);
+    this.#imageRoots.set(reference, root);
+    return root;
+  }
+
+  async #openImageRoot(reference: string, shown: string): Promise<{ directory: string; digest?: string }> {
+    let record: ImageRecord;
+    try {
+      record = await this.pull(reference);
+    } catch (cause) {
+      if (!(cause instanceof BuildError)) throw cause;
+      throw new BuildError(
+        'no-such-stage',
+        `--from=${shown}: no stage or image found with that name: ${cause.message}`,
+        {
+          cause,
+          ...(cause.hint ? { hint: cause.hint } : {}),
+        },
+      );
+    }
+    return { directory: await this.layerDirectory(record.topLayer), digest: record.digest };
+  }
+
+  /** The files of an image's top layer, read-only; an empty directory for an image without layers. */
+  async layerDirectory(topLayer: string | undefined): Promise<string> {
+    if (topLayer) return this.workspace.mountLayer(topLayer, true);
+    const empty = this.workspace.directory('empty');
+    mkdirSync(empty, { recursive: true });
+    return empty;
+  }
+
+  #stageRoot(index: number, result: StageResult): Promise<string> {
+    const known = this.#stageRoots.get(index);
+    if (known) return known;
+    const { container } = result;
+    const root = container
+      ? this.workspace.mountLayer(container.layerId, false)
+      : this.layerDirectory(result.view?.record.topLayer);
+    this.#stageRoots.set(index, root);
+    return root;
+  }
+}

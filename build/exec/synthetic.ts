@@ -1,0 +1,46 @@
+import type { Instruction } from '../parse/instruction.ts';
+import { parseContainerfile } from '../parse/parse.ts';
+import type { Stage } from '../plan/stages.ts';
+import { nameOf, valueOf } from '../plan/variables.ts';
+import type { BuildSession } from './session.ts';
+
+/**
+ * A stage's instructions with what flags add: `--env` at its beginning, `--label` at the end of the last one, and the
+ * labels of `--stage-labels`.
+ */
+export function stageInstructions(session: BuildSession, stage: Stage): readonly Instruction[] {
+  const { options } = session;
+  const isLast = stage.index === session.stages.length - 1;
+  const before = [
+    ...(options.stageLabels && options.saveStages && stage.instructions.length > 0
+      ? [
+          `LABEL ${pair('io.buildah.stage.name', stage.name)} ${pair('io.buildah.stage.base', baseOf(session, stage))}`,
+        ]
+      : []),
+    ...(options.environment?.length
+      ? [`ENV ${options.environment.map((entry) => pair(nameOf(entry), valueOf(entry))).join(' ')}`]
+      : []),
+  ];
+  const labels = isLast ? (options.labels ?? []).filter((label) => nameOf(label) !== '') : [];
+  const after =
+    labels.length > 0
+      ? [`LABEL ${labels.map((label) => pair(nameOf(label), valueOf(label))).join(' ')}`]
+      : [];
+  return [...parsed(before), ...stage.instructions, ...parsed(after)];
+}
+
+function parsed(lines: readonly string[]): readonly Instruction[] {
+  return lines.length === 0
+    ? []
+    : parseContainerfile(lines.join('\n'), { file: 'command line' }).instructions;
+}
+
+/** Go's `%q=%q`. */
+function pair(name: string, value: string): string {
+  return `${JSON.stringify(name)}=${JSON.stringify(value)}`;
+}
+
+function baseOf(session: BuildSession, stage: Stage): string {
+  const index = session.graph.needs[stage.index]?.base;
+  return (index === undefined ? undefined : session.results.get(index)?.imageId) ?? stage.base;
+}

@@ -1,0 +1,74 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
+
+/**
+ * Everything that a build makes for its own time: working containers, mounts, temporary directories. Registered when
+ * made, taken away on success, failure and interruption alike (SECURITY I12).
+ */
+export class Workspace implements AsyncDisposable {
+  readonly #surroundings: BuildSurroundings;
+  readonly #containers = new Map<string, WorkingContainer>();
+  readonly #mounts: string[] = [];
+  readonly #directories: string[] = [];
+  readonly #kept = new Set<string>();
+
+  constructor(surroundings: BuildSurroundings) {
+    this.#surroundings = surroundings;
+  }
+
+  /** A new directory below the temporary one, readable by its owner alone. */
+  directory(purpose: string): string {
+    const path = mkdtempSync(join(this.#surroundings.temporaryDirectory, `slipway-${purpose}-`));
+    this.#directories.push(path);
+    return path;
+  }
+
+  addContainer(container: WorkingContainer): void {
+    this.#containers.set(container.id, container);
+  }
+
+  /** Mounts a layer for the rest of the build. */
+  async mountLayer(layerId: string, readOnly: boolean): Promise<string> {
+    const path = await this.#surroundings.store.layers.mount(layerId, { readOnly });
+    this.#mounts.push(layerId);
+    return path;
+  }
+
+  /** The container stays when the build ends (`--rm=false`). */
+  keepContainer(id: string): void {
+    this.#kept.add(id);
+  }
+
+  async removeContainer(id: string): Promise<void> {
+    const container = this.#containers.get(id);
+    this.#containers.delete(id);
+    if (container) await this.#drop(container.layerId);
+    await this.#surroundings.store.deleteContainer(id);
+  }
+
+  /** Drops this build's mounts of a layer. */
+  async #drop(layerId: string): Promise<void> {
+    for (let at = this.#mounts.indexOf(layerId); at >= 0; at = this.#mounts.indexOf(layerId)) {
+      this.#mounts.splice(at, 1);
+      await this.#surroundings.store.layers.unmount(layerId);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const failures: unknown[] = [];
+    const attempt = async (action: () => Promise<unknown> | void) => {
+      try {
+        await action();
+      } catch (error) {
+        failures.push(error);
+      }
+    };
+    for (const id of [...this.#containers.keys()])
+      if (!this.#kept.has(id)) await attempt(() => this.removeContainer(id));
+    for (const layerId of [...this.#mounts]) await attempt(() => this.#drop(layerId));
+    for (const path of this.#directories.splice(0))
+      await attempt(() => rmSync(path, { recursive: true, force: true }));
+    if (failures.length > 0) throw failures[0];
+  }
+}
