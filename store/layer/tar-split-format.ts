@@ -77,7 +77,10 @@ export class TarSplitWriter {
 
   #flushText(): void {
     if (this.#text === '') return;
-    this.#sink(Buffer.from(this.#text));
+    // Memory of its own, which can be handed to another thread.
+    const text = Buffer.allocUnsafeSlow(Buffer.byteLength(this.#text));
+    text.write(this.#text);
+    this.#sink(text);
     this.#text = '';
   }
 }
