@@ -69,7 +69,7 @@ export interface StagedLayer extends AsyncDisposable {
   readonly diffId: Digest;
   /** Bytes of the plain tar. */
   readonly diffSize: number;
-  /** Of the stream as it came in; of a plain one its diffID. */
+  /** Of the stream as it came in, sha256 unless another was expected; of a plain one its diffID. */
   readonly compressedDigest: Digest;
   readonly compressedSize: number;
   readonly compression: Compression;
@@ -96,6 +96,12 @@ export interface LayerStore {
     expected?: {
       readonly diffId?: Digest;
       readonly compressedDigest?: Digest;
+      /** What the record says of the compressed form, where the stream is the plain form of a blob that is known. */
+      readonly recordAs?: {
+        readonly compressedDigest: Digest;
+        readonly compressedSize: number;
+        readonly compression: Compression;
+      };
       readonly signal?: AbortSignal;
     },
   ): Promise<LayerRecord>;
@@ -109,6 +115,8 @@ export interface LayerStore {
       readonly parent?: string;
       readonly idMappings?: IdMappings;
       readonly expected?: { readonly diffId?: Digest; readonly compressedDigest?: Digest };
+      /** True where the stream fails by itself unless it is what `expected.compressedDigest` says: it is not hashed again. */
+      readonly trustCompressedDigest?: boolean;
       readonly signal?: AbortSignal;
     },
   ): Promise<StagedLayer>;

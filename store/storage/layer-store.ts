@@ -136,20 +136,19 @@ export class StorageLayers implements LayerStore {
   async createFromTar(
     options: CreateLayerOptions,
     tar: Readable,
-    expected: {
-      readonly diffId?: Digest;
-      readonly compressedDigest?: Digest;
-      readonly signal?: AbortSignal;
-    } = {},
+    expected: Parameters<LayerStore['createFromTar']>[2] = {},
   ): Promise<LayerRecord> {
     const parent = await this.#parent(options.parent);
-    await using staged = await this.stageTar(tar, {
+    await using staged = await stageTar(this.#foundation.driver, tar, {
       parent: parent?.id,
       idMappings: options.idMappings,
       expected,
       signal: expected.signal,
     });
-    return await this.createFromStaged({ ...options, parent: parent?.id }, staged);
+    return await this.createFromStaged(
+      { ...options, parent: parent?.id },
+      { ...staged, ...expected.recordAs },
+    );
   }
 
   stageTar(tar: Readable, options: StageOptions = {}): Promise<StagedLayer> {

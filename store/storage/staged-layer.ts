@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import { type Readable, Transform } from 'node:stream';
-import { type Digest, finishDigest } from '../../image/digest.ts';
+import { algorithmOf, type Digest, finishDigest, startDigest } from '../../image/digest.ts';
 import type { Compression } from '../../image/media-type.ts';
 import { StoreError } from '../error.ts';
 import type { IdMappings } from '../layer/contract.ts';
@@ -13,6 +12,7 @@ export interface StageOptions {
   readonly parent?: string;
   readonly idMappings?: IdMappings;
   readonly expected?: { readonly diffId?: Digest; readonly compressedDigest?: Digest };
+  readonly trustCompressedDigest?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -34,13 +34,13 @@ export async function stageTar(
 ): Promise<StagedLayerTree> {
   const temporary = new TemporaryDirectory(driver.temporaryRoots[0]!);
   try {
-    const counted = countAndHash();
+    const counted = countAndHash(options);
     const { plain, compression } = await openTar(tar, counted.through, options.signal);
     const tree = await driver.stage(plain, temporary, options);
-    const { digest, sizeBytes } = await counted.finish();
+    const { digest, sizeBytes } = counted.finish();
     const staged = stagedLayer(tree, temporary, {
       compression,
-      compressedDigest: compression === 'none' ? tree.result.diffId : digest,
+      compressedDigest: digest,
       compressedSize: sizeBytes,
       idMappings: options.idMappings,
     });
@@ -81,19 +81,22 @@ function checkDigest(what: string, expected: Digest | undefined, actual: Digest)
   });
 }
 
-function countAndHash(): {
+function countAndHash({ expected, trustCompressedDigest }: StageOptions): {
   through: Transform;
-  finish: () => Promise<{ digest: Digest; sizeBytes: number }>;
+  finish: () => { digest: Digest; sizeBytes: number };
 } {
-  const hash = createHash('sha256');
+  const wanted = expected?.compressedDigest;
+  const trusted = trustCompressedDigest ? wanted : undefined;
+  const algorithm = wanted === undefined ? 'sha256' : algorithmOf(wanted);
+  const hash = trusted === undefined ? startDigest(algorithm) : undefined;
   let sizeBytes = 0;
   const through = new Transform({
     highWaterMark: 1 << 18,
     transform(chunk: Buffer, _encoding, done) {
       sizeBytes += chunk.length;
-      hash.update(chunk);
+      hash?.update(chunk);
       done(null, chunk);
     },
   });
-  return { through, finish: async () => ({ digest: finishDigest(hash), sizeBytes }) };
+  return { through, finish: () => ({ digest: trusted ?? finishDigest(hash!, algorithm), sizeBytes }) };
 }
