@@ -1,0 +1,54 @@
+import { SlipwayError } from '../../errors.ts';
+import type { AdmissionPolicy } from '../../transport/contract.ts';
+import { TransportError } from '../../transport/error.ts';
+import type { CommandContext, FlagSpec } from './contract.ts';
+
+/** What a tool's flags say about policy.json; the names differ between the tools. */
+export interface PolicyFlags {
+  /** `--policy`, `--signature-policy`; empty or absent: the default places. */
+  readonly path?: string;
+  /** `--insecure-policy`. */
+  readonly insecure?: boolean;
+  /** `--require-signed`. */
+  readonly requireSigned?: boolean;
+}
+
+/** slipway's own flags. */
+export const POLICY_FLAGS: readonly FlagSpec[] = [
+  { name: 'policy', kind: 'string', usage: 'decide by the policy file at `PATH`' },
+  { name: 'insecure-policy', kind: 'bool', usage: 'accept every image' },
+  { name: 'require-signed', kind: 'bool', usage: 'refuse images that no signature was checked of' },
+];
+
+/**
+ * The policy a command's images must pass. What it throws reads `Source image rejected: …`, as the originals say.
+ * @throws ConfigError for an unusable policy file; TransportError `bad-option` for contradicting flags
+ */
+export async function imagePolicy(context: CommandContext, flags: PolicyFlags): Promise<AdmissionPolicy> {
+  if (flags.insecure && flags.requireSigned)
+    throw new TransportError('bad-option', '--insecure-policy and --require-signed are mutually exclusive');
+  const { INSECURE_POLICY, readPolicy } = await import('../../config/policy.ts');
+  const { createPolicy } = await import('../../sign/policy/policy.ts');
+  const home = context.io.environment.HOME;
+  const values = flags.insecure
+    ? INSECURE_POLICY
+    : await readPolicy({
+        ...(flags.path && { path: flags.path }),
+        ...(home && { home }),
+        onWarning: (text) => context.note(`warning: ${text}`),
+      });
+  const policy = createPolicy(values, { requireSigned: flags.requireSigned ?? false, now: Date.now });
+  return {
+    async admit(image) {
+      try {
+        await policy.admit(image);
+      } catch (cause) {
+        if (!(cause instanceof SlipwayError)) throw cause;
+        throw new TransportError('rejected-by-policy', `Source image rejected: ${cause.message}`, {
+          cause,
+          ...(cause.hint && { hint: cause.hint }),
+        });
+      }
+    },
+  };
+}
