@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream';
+import { TransportError } from '../error.ts';
+import type { HttpResponse } from './http.ts';
+import { isRetryable, pause } from './retry.ts';
+
+/** Asks for a blob, from `offset` where it is not 0. */
+export type FetchBlob = (offset: number) => Promise<HttpResponse>;
+
+const MINIMUM_PROGRESS_BYTES = 1024 * 1024;
+const PATIENCE_MS = 60_000;
+
+export interface BlobReaderOptions {
+  /** `blob sha256:… in docker.io/library/alpine`, for messages. */
+  readonly what: string;
+  /** Where the first answer starts. */
+  readonly offset: number;
+  /** Pause before a download is taken up again, in milliseconds; default 1,000 and up to a tenth more. */
+  readonly resumeDelayMs?: number;
+  readonly signal?: AbortSignal;
+  readonly now?: () => number;
+}
+
+/**
+ * The bytes of a blob. A connection that breaks or stalls is replaced by a ranged request from where it stopped, the
+ * first time at once, later only after a mebibyte of progress or a minute (containers/image docker/body_reader.go).
+ */
+export function blobStream(first: HttpResponse, fetch: FetchBlob, options: BlobReaderOptions): Readable {
+  return Readable.from(read(first, fetch, options), { objectMode: false, highWaterMark: 1 << 20 });
+}
+
+async function* read(
+  first: HttpResponse,
+  fetch: FetchBlob,
+  options: BlobReaderOptions,
+): AsyncGenerator<Buffer> {
+  const now = options.now ?? Date.now;
+  let response = first;
+  let offset = options.offset;
+  let resumed: { readonly offset: number; readonly ms: number } | undefined;
+  for (;;) {
+    try {
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        offset += chunk.length;
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      const hopeful =
+        resumed === undefined ||
+        offset - resumed.offset >= MINIMUM_PROGRESS_BYTES ||
+        now() - resumed.ms >= PATIENCE_MS;
+      if (!isRetryable(error) || !hopeful) throw failed(options.what, offset, error);
+      await pause((options.resumeDelayMs ?? 1000) * (1 + Math.random() / 10), options.signal);
+      response = await resume(fetch, offset, options.what, error);
+      resumed = { offset, ms: now() };
+    } finally {
+      response.body.destroy();
+    }
+  }
+}
+
+async function resume(
+  fetch: FetchBlob,
+  offset: number,
+  what: string,
+  broken: unknown,
+): Promise<HttpResponse> {
+  const response = await fetch(offset);
+  const wrong = offset === 0 && response.status === 200 ? undefined : wrongRange(response, offset);
+  if (wrong === undefined) return response;
+  response.body.destroy();
+  throw new TransportError('network', `${what}: ${messageOf(broken)} (after reconnecting, ${wrong})`, {
+    cause: broken,
+    retryable: true,
+  });
+}
+
+/** Why an answer is not the rest of the blob from `offset`; undefined where it is (RFC 9110, 14.4). */
+export function wrongRange(response: HttpResponse, offset: number): string | undefined {
+  if (response.status === 200) return 'the server did not process the Range header';
+  if (response.status !== 206) return `the status is ${response.status}`;
+  const headers = response.values('content-range');
+  if (headers.length !== 1) return `there are ${headers.length} Content-Range headers`;
+  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15}|\*)$/.exec(headers[0] as string);
+  if (!match) return 'the Content-Range header is malformed';
+  const [first, last, size] = [Number(match[1]), Number(match[2]), match[3]];
+  if (first !== offset) return `the range starts at ${first} instead of ${offset}`;
+  if (last < first || (size !== '*' && last + 1 !== Number(size)))
+    return 'the range ends before the blob does';
+  return undefined;
+}
+
+function failed(what: string, offset: number, error: unknown): unknown {
+  if (!(error instanceof TransportError)) return error;
+  return new TransportError(error.code, `${what}, after ${offset} bytes: ${error.message}`, {
+    cause: error,
+    retryable: error.retryable,
+    facts: { ...error.facts, offset },
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,210 @@
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Agent as HttpsAgent } from 'node:https';
+import type { Readable } from 'node:stream';
+import { TransportError } from '../error.ts';
+import { redactUrl } from './origin.ts';
+import { proxyFor } from './proxy.ts';
+import { StallWatch } from './stall.ts';
+import type { TlsSettings } from './tls.ts';
+
+// The HTTP client: node:http and node:https, since their import takes 12 ms where got's takes 105 ms even bundled,
+// and a whole inspect has 60. Retries, redirects and credentials are decided above, by hand.
+
+export interface HttpRequest {
+  readonly method: string;
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** A stream is read once, so that its request cannot be repeated. */
+  readonly body?: Uint8Array | Readable;
+  /** Bytes of a stream; absent: sent chunked. */
+  readonly bodyBytes?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Every value of a header; empty where it is not there. */
+  readonly values: (name: string) => readonly string[];
+  readonly header: (name: string) => string | undefined;
+  readonly url: URL;
+  /** Must be read to its end or destroyed. Fails with `timeout` when the server stalls. */
+  readonly body: IncomingMessage;
+}
+
+export interface HttpOptions {
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly tls: TlsSettings;
+  /** Milliseconds without progress. */
+  readonly stallTimeoutMs: number;
+  /** Connections to one host for reading, and as many for writing; default 16. */
+  readonly connectionsPerHost?: number;
+}
+
+const CONNECT_TIMEOUT_MS = 30_000;
+const MAX_HEADER_BYTES = 64 * 1024;
+/** A registry may take long to assemble what was uploaded. */
+const COMMIT_FACTOR = 10;
+
+/**
+ * Sends requests over kept connections. Reads and writes have separate pools: a copy inside one registry holds a read
+ * open while it waits for a write.
+ */
+export class HttpClient {
+  readonly #options: HttpOptions;
+  readonly #agents = new Map<string, Promise<HttpAgent | HttpsAgent>>();
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * One request, one answer: no retry, no redirect, no credentials of its own.
+   * @throws TransportError `network`, `timeout`; the abort reason
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    request.signal?.throwIfAborted();
+    const proxy = proxyFor(request.url, this.#options.environment);
+    const agent = await this.#agent(request, proxy);
+    const start = request.url.protocol === 'https:' ? (await import('node:https')).request : httpRequest;
+    return new Promise((resolve, reject) => {
+      const outgoing = start(request.url, {
+        method: request.method,
+        agent,
+        headers: headersOf(request),
+        maxHeaderSize: MAX_HEADER_BYTES,
+        ...(request.signal ? { signal: request.signal } : {}),
+      });
+      const writing = request.body !== undefined;
+      const watch = new StallWatch(outgoing, request.body, {
+        stallTimeoutMs: this.#options.stallTimeoutMs,
+        answerTimeoutMs: this.#options.stallTimeoutMs * (writing ? COMMIT_FACTOR : 1),
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      });
+      outgoing.once('error', (cause) => reject(networkError(request, cause, watch)));
+      outgoing.once('response', (message) => {
+        watch.watchAnswer(message);
+        if (isStream(request.body)) endUnfinished(request.body, outgoing, message);
+        resolve(responseOf(request, message, watch));
+      });
+      outgoing.once('close', () => watch.stop());
+      if (isStream(request.body)) {
+        const body = request.body;
+        body.once('error', (error) => {
+          reject(error);
+          outgoing.destroy(error);
+        });
+        body.pipe(outgoing);
+      } else outgoing.end(request.body);
+    });
+  }
+
+  #agent(request: HttpRequest, proxy: URL | undefined): Promise<HttpAgent | HttpsAgent> {
+    const kind = request.method === 'GET' || request.method === 'HEAD' ? 'read' : 'write';
+    const key = `${kind} ${request.url.protocol} ${proxy?.href ?? ''}`;
+    let agent = this.#agents.get(key);
+    if (!agent) {
+      agent = this.#createAgent(request.url.protocol, proxy);
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+
+  async #createAgent(protocol: string, proxy: URL | undefined): Promise<HttpAgent | HttpsAgent> {
+    const { tls, environment, connectionsPerHost = 16 } = this.#options;
+    const common = {
+      keepAlive: true,
+      maxSockets: connectionsPerHost,
+      maxFreeSockets: connectionsPerHost,
+      scheduling: 'lifo' as const,
+      timeout: 0,
+    };
+    const proxyEnv = proxy && { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href };
+    if (protocol === 'http:') return new HttpAgent({ ...common, ...(proxyEnv ? { proxyEnv } : {}) });
+    const [{ Agent }, { secureContext }] = await Promise.all([import('node:https'), import('./tls.ts')]);
+    return new Agent({
+      ...common,
+      ...(proxyEnv ? { proxyEnv } : {}),
+      secureContext: await secureContext(tls, environment),
+      rejectUnauthorized: !tls.insecure,
+    });
+  }
+}
+
+function headersOf({ headers, body, bodyBytes, method }: HttpRequest): Record<string, string> {
+  if (body === undefined)
+    return method === 'GET' || method === 'HEAD' ? { ...headers } : { ...headers, 'content-length': '0' };
+  const length = isStream(body) ? bodyBytes : body.length;
+  return length === undefined
+    ? { ...headers, 'transfer-encoding': 'chunked' }
+    : { ...headers, 'content-length': String(length) };
+}
+
+function isStream(body: Uint8Array | Readable | undefined): body is Readable {
+  return body !== undefined && !(body instanceof Uint8Array);
+}
+
+/** The answer came before the body was sent: nobody wants the rest, and the connection cannot be used again. */
+function endUnfinished(
+  body: Readable,
+  outgoing: { readonly writableFinished: boolean; destroy(): unknown },
+  message: IncomingMessage,
+): void {
+  if (outgoing.writableFinished || (message.statusCode ?? 0) < 300) return;
+  body.unpipe();
+  message.once('close', () => outgoing.destroy());
+}
+
+function responseOf(request: HttpRequest, message: IncomingMessage, watch: StallWatch): HttpResponse {
+  // Without this a failing body would be an uncaught error when nobody reads it any more.
+  message.on('error', () => undefined);
+  const destroy = message._destroy.bind(message);
+  message._destroy = (error, callback) => destroy(error && networkError(request, error, watch), callback);
+  const values = (name: string) => message.headersDistinct[name.toLowerCase()] ?? [];
+  return {
+    status: message.statusCode ?? 0,
+    values,
+    header: (name) => values(name)[0],
+    url: request.url,
+    body: message,
+  };
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset',
+  EPIPE: 'connection closed',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name cannot be resolved now',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network unreachable',
+  HPE_HEADER_OVERFLOW: `the answer's headers exceed ${MAX_HEADER_BYTES} bytes`,
+  EPROTO: 'no TLS server answers there',
+  ERR_SSL_WRONG_VERSION_NUMBER: 'no TLS server answers there',
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: 'no TLS server answers there',
+};
+const LASTING = new Set(['ENOTFOUND', 'HPE_HEADER_OVERFLOW', 'EPROTO']);
+const CERTIFICATE =
+  /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
+
+/** Abort reasons and our own errors pass through. */
+function networkError(request: HttpRequest, cause: Error, watch: StallWatch): Error {
+  if (request.signal?.aborted) return request.signal.reason as Error;
+  if (cause instanceof TransportError) return cause;
+  const what = `${request.method} ${redactUrl(request.url)}`;
+  if (watch.reason)
+    return new TransportError('timeout', `${what}: ${watch.reason}`, { cause, retryable: true });
+  const code = (cause as NodeJS.ErrnoException).code ?? '';
+  if (CERTIFICATE.test(code))
+    return new TransportError('network', `${what}: tls: failed to verify certificate: ${cause.message}`, {
+      cause,
+      facts: { code },
+      hint: 'add its authority to certs.d, or use --tls-verify=false where that risk is acceptable',
+    });
+  const ssl = code.startsWith('ERR_SSL_');
+  return new TransportError('network', `${what}: ${REASONS[code] ?? cause.message}`, {
+    cause,
+    facts: { code },
+    retryable: !ssl && !LASTING.has(code),
+  });
+}
