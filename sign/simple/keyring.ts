@@ -21,6 +21,8 @@ export interface Keyring {
   readonly keys: readonly VerificationKey[];
   /** Primary fingerprints, in file order: containers/image's key identities. */
   readonly fingerprints: readonly string[];
+  /** Self-certified user ids of all certificates, as `Name <mail@example.com>`. */
+  readonly userIds: readonly string[];
 }
 
 /** Key files beyond this are refused. */
@@ -36,10 +38,15 @@ export const KEY_LIMIT_BYTES = 32 * 1024 * 1024;
  * @throws SignError `bad-key` for secret keys, other kinds of data, and files without any usable certificate
  */
 export function readKeyring(blobs: readonly Uint8Array[]): Keyring {
-  const keys = blobs.flatMap((blob) =>
-    certificatePackets(blob).flatMap(splitCertificates).flatMap(readCertificate),
-  );
-  return { keys, fingerprints: keys.filter(isPrimary).map((key) => key.primaryFingerprint) };
+  const certificates = blobs
+    .flatMap((blob) => certificatePackets(blob).flatMap(splitCertificates))
+    .map(readCertificate);
+  const keys = certificates.flatMap((certificate) => certificate.keys);
+  return {
+    keys,
+    fingerprints: keys.filter(isPrimary).map((key) => key.primaryFingerprint),
+    userIds: certificates.flatMap((certificate) => certificate.userIds),
+  };
 }
 
 /** The keys a signature may mean: by fingerprint where it has one, and by key id. */
@@ -98,17 +105,22 @@ interface Component {
 }
 
 /** A certificate of a version that is not supported, or one that does not vouch for itself, gives no keys. */
-function readCertificate(packets: readonly Packet[]): VerificationKey[] {
+function readCertificate(packets: readonly Packet[]): Pick<Keyring, 'keys' | 'userIds'> {
   const [first] = packets;
   const primary = first && tryParse(() => parsePublicKey(first.body));
-  if (!primary) return [];
-  const components = groupComponents(packets);
-  const identity = readPrimary(primary, components);
-  if (!identity) return [];
+  const components = primary ? groupComponents(packets) : [];
+  const identity = primary && readPrimary(primary, components);
+  if (!primary || !identity) return { keys: [], userIds: [] };
   const subkeys = components
     .filter((component) => component.kind === 'subkey')
     .flatMap((component) => readSubkey(identity, component));
-  return [identity, ...subkeys];
+  const users = components.filter(({ kind, packet }) => kind === 'user' && packet.tag === TAG.userId);
+  return {
+    keys: [identity, ...subkeys],
+    userIds: users
+      .filter((user) => certificationOf(primary, user))
+      .map(({ packet }) => Buffer.from(packet.body).toString()),
+  };
 }
 
 function groupComponents(packets: readonly Packet[]): Component[] {
