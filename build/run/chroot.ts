@@ -31,7 +31,7 @@ export type ChrootEvent =
  * cannot be started (127 not found, 126 not executable); the abort reason when the signal aborts
  */
 export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
-  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {} });
+  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
   const stdio = openStdio(request, plan.userOwner);
   let victim = 0;
   const kill = () => {

@@ -1,4 +1,4 @@
-import { readFileSync, renameSync } from 'node:fs';
+import { copyFileSync, readFileSync, renameSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
@@ -176,7 +176,7 @@ export class StorageLayers implements LayerStore {
       rows.save({ durable: false });
       try {
         this.#foundation.driver.install(id, parent?.id, tree, temporary);
-        renameSync(tarSplit, tarSplitPath(this.#foundation, id));
+        moveFile(tarSplit, tarSplitPath(this.#foundation, id));
         return this.#complete(rows, row);
       } catch (error) {
         await removeLayers(this.#foundation, rows, [row], trash);
@@ -397,4 +397,14 @@ function describe(staged: StagedLayerTree): Partial<LayerRow> {
     gidset: [...result.gids].sort((a, b) => a - b),
     ...storeIdMappings(staged.idMappings),
   };
+}
+
+/** Podman and Buildah mount the driver's directory on itself, which makes it another file system for rename(2). */
+function moveFile(from: string, to: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (!isSystemError(error, 'EXDEV')) throw error;
+    copyFileSync(from, to);
+  }
 }

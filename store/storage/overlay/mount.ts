@@ -91,7 +91,10 @@ async function mountFrom(job: OverlayMount, flags: number, data: string): Promis
 
 /** A worker changes its own working directory; the main thread's stays. */
 function inWorker(job: MountJob): Promise<void> {
-  const worker = new Worker(workerUrl('store/storage/overlay/mount.worker.ts'), { workerData: job });
+  const worker = new Worker(workerUrl('store/storage/overlay/mount.worker.ts'), {
+    workerData: job,
+    trackUnmanagedFds: false,
+  });
   return new Promise((resolve, reject) => {
     worker.once('message', (failure: { code: string; message: string } | undefined) => {
       if (failure === undefined) resolve();
