@@ -1,6 +1,6 @@
 import { parseReference } from '../../image/reference.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
-import { signatureToBlob } from '../../transport/signature-blob.ts';
+import { formatSignatureBlob } from '../../image/signature.ts';
 import type { BuildSurroundings, CommitResult } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 
@@ -20,7 +20,7 @@ export async function signStored(
   const blobs: Uint8Array[] = [];
   for (const signer of signers) {
     await signer.prepare();
-    blobs.push(signatureToBlob(await signer.sign(manifest, parseReference(name))));
+    blobs.push(formatSignatureBlob(await signer.sign(manifest, parseReference(name))));
   }
   const key = `signature-${digest.slice(digest.indexOf(':') + 1)}`;
   await store.images.setBigData(imageId, key, Buffer.concat(blobs));

@@ -150,6 +150,10 @@ export interface CreateWorkingContainerOptions {
   readonly retryDelayMs?: number;
   readonly blobCacheDirectory?: string;
   readonly decryptionKeys?: readonly string[];
+  /** The platform was asked for: a local image may only look right. */
+  readonly customPlatform?: boolean;
+  /** Where `Trying to pull …` goes. */
+  readonly onStatus?: (text: string) => void;
 }
 
 /** Options of committing; those of `buildah commit` and of a build's last step. */

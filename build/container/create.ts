@@ -66,6 +66,25 @@ export async function createFromRecord(
   }
 }
 
+/** An image as if a container had been made of it, without one: what `inspect` shows, what an import starts from. */
+export async function describeImage(
+  surroundings: BuildSurroundings,
+  image: ImageRecord,
+): Promise<WorkingContainer> {
+  const base = await baseOf(surroundings.store, image);
+  const none: ContainerRecord = {
+    id: '',
+    names: [],
+    imageId: image.id,
+    layerId: '',
+    metadata: '',
+    bigDataNames: [],
+    created: '',
+  };
+  const options = { from: image.names[0] ?? '', keepBaseAnnotations: true };
+  return initialState(surroundings, none, image.names[0] ?? '', image, base, options);
+}
+
 interface Base {
   readonly manifestBytes: Uint8Array;
   readonly configBytes: Uint8Array;

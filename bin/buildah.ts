@@ -1,0 +1,99 @@
+import type { CommandEntry, ToolSpec } from './cli/contract.ts';
+import { main } from './cli/main.ts';
+import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
+import { BUILDAH_LEVEL } from './commands/buildah/registry-flags.ts';
+
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'add',
+    summary: 'Add content to a working container',
+    load: async () => (await import('./commands/buildah/add.ts')).add,
+  },
+  {
+    name: 'commit',
+    summary: 'Make an image of a working container',
+    load: async () => (await import('./commands/buildah/commit.ts')).commit,
+  },
+  {
+    name: 'config',
+    summary: 'Change the image configuration of a working container',
+    load: async () => (await import('./commands/buildah/config.ts')).config,
+  },
+  {
+    name: 'containers',
+    aliases: ['list', 'ls', 'ps'],
+    summary: 'List working containers and their base images',
+    load: async () => (await import('./commands/buildah/containers.ts')).containers,
+  },
+  {
+    name: 'copy',
+    summary: 'Copy content into a working container',
+    load: async () => (await import('./commands/buildah/add.ts')).copy,
+  },
+  {
+    name: 'from',
+    summary: 'Create a working container from an image or from scratch',
+    load: async () => (await import('./commands/buildah/from.ts')).from,
+  },
+  {
+    name: 'images',
+    summary: 'List the images in local storage',
+    load: async () => (await import('./commands/buildah/images.ts')).images,
+  },
+  {
+    name: 'inspect',
+    summary: 'Show the configuration of a container or image',
+    load: async () => (await import('./commands/buildah/inspect.ts')).inspect,
+  },
+  {
+    name: 'mount',
+    summary: "Mount a working container's root file system",
+    load: async () => (await import('./commands/buildah/mount.ts')).mount,
+  },
+  {
+    name: 'rename',
+    summary: 'Give a working container another name',
+    load: async () => (await import('./commands/buildah/rename.ts')).rename,
+  },
+  {
+    name: 'rm',
+    aliases: ['delete'],
+    summary: 'Remove working containers',
+    load: async () => (await import('./commands/buildah/rm.ts')).rm,
+  },
+  {
+    name: 'rmi',
+    summary: 'Remove images from local storage',
+    load: async () => (await import('./commands/buildah/rmi.ts')).rmi,
+  },
+  {
+    name: 'run',
+    summary: 'Run a command inside a working container',
+    load: async () => (await import('./commands/buildah/run.ts')).run,
+  },
+  {
+    name: 'tag',
+    summary: 'Add names to an image',
+    load: async () => (await import('./commands/buildah/tag.ts')).tag,
+  },
+  {
+    name: 'umount',
+    aliases: ['unmount'],
+    summary: 'Unmount the root file systems of working containers',
+    load: async () => (await import('./commands/buildah/umount.ts')).umount,
+  },
+];
+
+/** The drop-in for Buildah. Commands load when they are called. */
+export const buildah: ToolSpec = {
+  name: 'buildah',
+  version: `${BUILDAH_LEVEL} (image-spec 1.1.1, runtime-spec 1.2.1)`,
+  summary: 'Build OCI and Docker images, from Containerfiles or step by step',
+  usage: '[flags]',
+  failureExitCode: 125,
+  formatError: (message) => `Error: ${message}\n`,
+  flags: GLOBAL_FLAGS,
+  commands: COMMANDS,
+};
+
+if (import.meta.main) await main(buildah);

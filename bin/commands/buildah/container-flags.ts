@@ -1,0 +1,340 @@
+import { existsSync } from 'node:fs';
+import type {
+  CreateWorkingContainerOptions,
+  NamespaceOption,
+  RunOptions,
+} from '../../../build/container/contract.ts';
+import type { IsolationKind } from '../../../build/run/contract.ts';
+import type { IdRange } from '../../../store/layer/contract.ts';
+import type { CommandContext, FlagSpec, Flags } from '../../cli/contract.ts';
+import { parseByteSize } from '../../cli/duration.ts';
+import { usage } from './arguments.ts';
+import { effectiveCapabilities } from './capabilities.ts';
+import type { Session } from './session.ts';
+
+/** Flags of `from` and `run` about namespaces. */
+export const NAMESPACE_FLAGS: readonly FlagSpec[] = [
+  { name: 'cgroupns', kind: 'string', usage: 'cgroup namespace: `private`, host or a path' },
+  { name: 'ipc', kind: 'string', usage: 'IPC namespace: `private`, host or a path' },
+  { name: 'network', kind: 'string', usage: 'network: `private`, none, host, a path or a list of networks' },
+  { name: 'net', kind: 'string', usage: 'the same as --network', hidden: true },
+  { name: 'no-map-gw', kind: 'bool', usage: 'do not make the host reachable through the gateway address' },
+  { name: 'pid', kind: 'string', usage: 'PID namespace: `private`, host or a path' },
+  { name: 'uts', kind: 'string', usage: 'UTS namespace: `private`, host or a path' },
+];
+
+/** Flags of `from` about later runs; `build` has the same. */
+export const CONTAINER_FLAGS: readonly FlagSpec[] = [
+  ...NAMESPACE_FLAGS,
+  { name: 'add-host', kind: 'slice', usage: 'add `NAME:IP` to /etc/hosts' },
+  { name: 'arch', kind: 'string', usage: 'architecture of the image to choose' },
+  { name: 'cap-add', kind: 'slice', usage: 'add a capability' },
+  { name: 'cap-drop', kind: 'slice', usage: 'drop a capability' },
+  { name: 'cdi-config-dir', kind: 'string', usage: 'directory of CDI configuration', hidden: true },
+  { name: 'cgroup-parent', kind: 'string', usage: 'parent cgroup' },
+  { name: 'cpu-period', kind: 'uint', usage: 'length of a CFS scheduling period in microseconds' },
+  { name: 'cpu-quota', kind: 'int', usage: 'CPU time in each period in microseconds' },
+  { name: 'cpu-shares', short: 'c', kind: 'uint', usage: 'relative weight of CPU time' },
+  { name: 'cpuset-cpus', kind: 'string', usage: 'CPUs to run on, such as 0-3' },
+  { name: 'cpuset-mems', kind: 'string', usage: 'memory nodes to use, such as 0-1' },
+  { name: 'decryption-key', kind: 'slice', usage: 'key to decrypt pulled layers with' },
+  { name: 'device', kind: 'array', usage: 'make a device available, `HOST[:CONTAINER[:PERMISSIONS]]`' },
+  { name: 'dns', kind: 'slice', usage: 'DNS server' },
+  { name: 'dns-option', kind: 'slice', usage: 'option in /etc/resolv.conf' },
+  { name: 'dns-search', kind: 'slice', usage: 'DNS search domain' },
+  { name: 'group-add', kind: 'slice', usage: 'additional group; `keep-groups` keeps those of the caller' },
+  { name: 'hooks-dir', kind: 'array', usage: 'directory of OCI hooks', hidden: true },
+  { name: 'http-proxy', kind: 'bool', default: true, usage: 'pass proxy variables on' },
+  {
+    name: 'isolation',
+    kind: 'string',
+    usage: 'how to isolate: oci, rootless or chroot; BUILDAH_ISOLATION names it too',
+  },
+  { name: 'memory', short: 'm', kind: 'string', usage: 'memory limit, such as 512m' },
+  { name: 'memory-swap', kind: 'string', usage: 'limit of memory and swap together; -1: none' },
+  { name: 'os', kind: 'string', usage: 'operating system of the image to choose' },
+  { name: 'platform', kind: 'slice', usage: 'platform of the image to choose, `OS/ARCHITECTURE[/VARIANT]`' },
+  { name: 'security-opt', kind: 'array', usage: 'security option, such as seccomp=FILE' },
+  { name: 'shm-size', kind: 'string', default: '65536k', usage: 'size of /dev/shm' },
+  { name: 'ulimit', kind: 'slice', usage: 'limit of resources, `NAME=SOFT[:HARD]`' },
+  { name: 'userns', kind: 'string', usage: 'user namespace: host, private, auto or a path' },
+  { name: 'userns-uid-map', kind: 'slice', usage: 'mapping of user ids, `CONTAINER:HOST:LENGTH`' },
+  { name: 'userns-gid-map', kind: 'slice', usage: 'mapping of group ids, `CONTAINER:HOST:LENGTH`' },
+  {
+    name: 'userns-uid-map-user',
+    kind: 'string',
+    usage: 'take the mapping from the lines of this user in /etc/subuid',
+  },
+  {
+    name: 'userns-gid-map-group',
+    kind: 'string',
+    usage: 'take the mapping from the lines of this group in /etc/subgid',
+  },
+  { name: 'variant', kind: 'string', usage: 'variant of the architecture to choose' },
+  {
+    name: 'volume',
+    short: 'v',
+    kind: 'array',
+    usage: 'bind mount for every run, `HOST:CONTAINER[:OPTIONS]`',
+  },
+];
+
+type Options = Omit<CreateWorkingContainerOptions, 'from'>;
+
+/** Reads {@link CONTAINER_FLAGS} into the options of creating a container. */
+export async function containerOptions(context: CommandContext, session: Session): Promise<Options> {
+  const { flags } = context;
+  const isolation = isolationOf(context);
+  const { namespaces, network } = namespaceOptions(flags);
+  const mappings = await mappingOptions(context);
+  return {
+    isolation,
+    namespaces: [...namespaces, ...mappings.namespaces],
+    network,
+    idMappings: mappings.idMappings,
+    capabilities: await effectiveCapabilities(context, flags.list('cap-add'), flags.list('cap-drop')),
+    devices: flags.list('device'),
+    groupAdd: flags.list('group-add'),
+    defaultMountsFile: context.globals.string('default-mounts-file'),
+    runOptions: await runOptions(context, session),
+  };
+}
+
+const ISOLATIONS: Readonly<Record<string, IsolationKind>> = {
+  oci: 'oci',
+  default: 'oci',
+  rootless: 'rootless',
+  chroot: 'chroot',
+};
+
+/** `--isolation`, BUILDAH_ISOLATION, else oci (rootless for an ordinary user). */
+export function isolationOf({ flags, io }: CommandContext): IsolationKind {
+  const text = flags.string('isolation') || io.environment.BUILDAH_ISOLATION || '';
+  if (text === '') return io.environment._CONTAINERS_USERNS_CONFIGURED ? 'rootless' : 'oci';
+  const lower = text.toLowerCase();
+  const isolation = Object.hasOwn(ISOLATIONS, lower) ? ISOLATIONS[lower] : undefined;
+  if (!isolation)
+    throw usage(
+      flags.changed('isolation')
+        ? `unrecognized isolation type "${text}"`
+        : `unrecognized $BUILDAH_ISOLATION value "${text}"`,
+    );
+  return isolation;
+}
+
+/** Reads {@link NAMESPACE_FLAGS}. */
+export function namespaceOptions(flags: Flags): Required<Pick<Options, 'namespaces' | 'network'>> {
+  const namespaces: NamespaceOption[] = [];
+  let network: 'default' | 'disabled' | 'enabled' = 'default';
+  for (const name of ['cgroupns', 'ipc', 'network', 'pid', 'uts']) {
+    const flag = name === 'network' && !flags.changed(name) ? 'net' : name;
+    if (!flags.changed(flag)) continue;
+    const how = flags.string(flag);
+    const kind = name === 'cgroupns' ? 'cgroup' : name;
+    network =
+      kind === 'network' && how === 'none' ? 'disabled' : network === 'disabled' ? network : 'enabled';
+    namespaces.push(namespaceOption(kind, how));
+  }
+  return { namespaces, network };
+}
+
+function namespaceOption(name: string, how: string): NamespaceOption {
+  if (['', 'container', 'private'].includes(how)) return { Name: name, Host: false, Path: '' };
+  if (how === 'host') return { Name: name, Host: true, Path: '' };
+  if (name === 'network' && how === 'none') return { Name: name, Host: false, Path: '' };
+  const path = how.replace(/^ns:/, '');
+  if ((path.startsWith('/') || name !== 'network') && !existsSync(path))
+    throw usage(
+      `parsing namespace-related options: checking ${name} namespace: stat ${path}: no such file or directory`,
+    );
+  return { Name: name, Host: false, Path: path };
+}
+
+async function runOptions({ flags }: CommandContext, { surroundings }: Session): Promise<RunOptions> {
+  const memorySwap = flags.string('memory-swap');
+  const dns = flags.list('dns');
+  const noDns = dns.some((server) => server.toLowerCase() === 'none');
+  if (noDns && dns.length > 1)
+    throw usage('invalid --dns, --dns=none may not be used with any other --dns options');
+  for (const name of ['dns-search', 'dns-option'])
+    if (noDns && flags.list(name).length)
+      throw usage(`invalid --${name}, --${name} may not be used with --dns=none`);
+  for (const host of flags.list('add-host')) checkHost(host);
+  size(flags.string('shm-size'), 'shm-size');
+  return {
+    AddHost: flags.list('add-host'),
+    CgroupParent: flags.string('cgroup-parent'),
+    CPUPeriod: flags.number('cpu-period'),
+    CPUQuota: flags.number('cpu-quota'),
+    CPUShares: flags.number('cpu-shares'),
+    CPUSetCPUs: flags.string('cpuset-cpus'),
+    CPUSetMems: flags.string('cpuset-mems'),
+    HTTPProxy: flags.bool('http-proxy'),
+    Memory: flags.string('memory') ? size(flags.string('memory'), 'memory') : 0,
+    MemorySwap: memorySwap === '-1' ? -1 : memorySwap ? size(memorySwap, 'memory-swap') : 0,
+    DNSSearch: flags.list('dns-search'),
+    DNSServers: dns,
+    DNSOptions: flags.list('dns-option'),
+    ...securityOptions(flags.list('security-opt')),
+    ShmSize: flags.string('shm-size'),
+    Ulimit: flags.list('ulimit').map(checkedUlimit),
+    Volumes: flags.list('volume').map((volume) => checkedVolume(volume, surroundings.workingDirectory)),
+    Secrets: [],
+    SSHSources: [],
+    OCIHooksDir: flags.list('hooks-dir'),
+  };
+}
+
+function size(text: string, flag: string): number {
+  try {
+    return parseByteSize(text);
+  } catch {
+    throw usage(
+      flag === 'shm-size'
+        ? `invalid --shm-size: invalid size: '${text}'`
+        : `invalid value for ${flag}: invalid size: '${text}'`,
+    );
+  }
+}
+
+function checkHost(text: string): void {
+  const colon = text.indexOf(':');
+  const name = text.slice(0, colon);
+  const address = text.slice(colon + 1);
+  if (colon <= 0 || !address)
+    throw usage(`invalid value for add-host: unable to parse add-host value "${text}", expected HOST:IP`);
+  const isAddress = /^[0-9.]+$/.test(address) || address.includes(':') || address === 'host-gateway';
+  if (!isAddress || name === '')
+    throw usage(`invalid value for add-host: invalid IP address in add-host: "${address}"`);
+}
+
+function checkedUlimit(text: string): string {
+  if (!/^[a-z]+=-?\d+(?::-?\d+)?$/.test(text)) throw usage(`ulimit option "${text}" requires name=SOFT:HARD`);
+  return text;
+}
+
+function checkedVolume(text: string, workingDirectory: string): string {
+  const [host = '', ...rest] = text.split(':');
+  if (rest.length === 0 || rest.length > 2)
+    throw usage(`incorrect volume format "${text}", should be host-dir:ctr-dir[:option]`);
+  const absolute = host.startsWith('.') ? `${workingDirectory}/${host}` : host;
+  if (absolute.startsWith('/') && !existsSync(absolute))
+    throw usage(`failed to stat ${absolute}: no such file or directory`);
+  return [absolute, ...rest].join(':');
+}
+
+function securityOptions(list: readonly string[]): RunOptions {
+  const labels: string[] = [];
+  let options: RunOptions = {};
+  for (const text of list) {
+    if (text === 'no-new-privileges') {
+      options = { ...options, NoNewPrivileges: true };
+      continue;
+    }
+    const equals = text.indexOf('=');
+    if (equals < 0) throw usage(`invalid --security-opt name=value pair: "${text}"`);
+    const value = text.slice(equals + 1);
+    switch (text.slice(0, equals)) {
+      case 'label':
+        labels.push(value);
+        break;
+      case 'apparmor':
+        options = { ...options, ApparmorProfile: value };
+        break;
+      case 'seccomp':
+        options = { ...options, SeccompProfilePath: value };
+        break;
+      case 'no-new-privileges':
+        options = { ...options, NoNewPrivileges: value === 'true' };
+        break;
+      case 'mask':
+        options = { ...options, Masks: [...((options.Masks as string[]) ?? []), ...value.split(':')] };
+        break;
+      case 'unmask':
+        options = { ...options, Unmasks: [...((options.Unmasks as string[]) ?? []), ...value.split(':')] };
+        break;
+      default:
+        throw usage(`invalid --security-opt 2: "${text}"`);
+    }
+  }
+  return { ...options, LabelOpts: labels };
+}
+
+/** The user namespace that the flags ask for: its id mappings and its namespace option. */
+async function mappingOptions(context: CommandContext): Promise<{
+  readonly namespaces: readonly NamespaceOption[];
+  readonly idMappings?: CreateWorkingContainerOptions['idMappings'];
+}> {
+  const { flags } = context;
+  const user = flags.string('userns-uid-map-user') || flags.string('userns-gid-map-group');
+  const group = flags.string('userns-gid-map-group') || user;
+  const uidTexts = flags.list('userns-uid-map');
+  const gidTexts = flags.list('userns-gid-map');
+  if (gidTexts.length && !uidTexts.length)
+    throw usage('option --userns-gid-map can not be used without --userns-uid-map');
+  const uids = uidTexts.length
+    ? uidTexts.map(parseRange)
+    : user
+      ? await subordinate('/etc/subuid', user)
+      : [];
+  const gids = gidTexts.length
+    ? gidTexts.map(parseRange)
+    : uidTexts.length
+      ? uidTexts.map(parseRange)
+      : group
+        ? await subordinate('/etc/subgid', group)
+        : [];
+  const how = flags.changed('userns') ? flags.string('userns') : '';
+  if (how === '' && uids.length === 0) return { namespaces: [] };
+  if (how === 'host') {
+    if (uids.length) throw usage("can not specify ID mappings while using host's user namespace");
+    return { namespaces: [{ Name: 'user', Host: true, Path: '' }] };
+  }
+  const isPath = !['', 'container', 'private', 'auto'].includes(how) && !how.startsWith('auto:');
+  const path = isPath ? how.replace(/^ns:/, '') : '';
+  if (path && !existsSync(path))
+    throw usage(
+      `parsing ID mapping options: checking user namespace: stat ${path}: no such file or directory`,
+    );
+  const idMappings =
+    uids.length || path
+      ? { uids, gids }
+      : { uids: await privateRanges('/proc/self/uid_map'), gids: await privateRanges('/proc/self/gid_map') };
+  return { namespaces: [{ Name: 'user', Host: false, Path: path }], idMappings };
+}
+
+function parseRange(text: string): IdRange {
+  const match = /^(\d+):(\d+):(\d+)$/.exec(text);
+  if (!match)
+    throw usage(
+      `parsing ID mapping options: initializing ID mappings: mapping "${text}" is not of the form CONTAINER:HOST:LENGTH`,
+    );
+  return { containerId: Number(match[1]), hostId: Number(match[2]), size: Number(match[3]) };
+}
+
+async function subordinate(file: string, name: string): Promise<IdRange[]> {
+  const { readFileSync } = await import('node:fs');
+  let containerId = 0;
+  const ranges: IdRange[] = [];
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [owner, first, count] = line.split(':');
+    if (owner !== name) continue;
+    ranges.push({ containerId, hostId: Number(first), size: Number(count) });
+    containerId += Number(count);
+  }
+  if (ranges.length === 0)
+    throw usage(`parsing ID mapping options: no subordinate ids for "${name}" in ${file}`);
+  return ranges;
+}
+
+/** All ids of this namespace, mapped to themselves: a private namespace without a mapping of its own. */
+async function privateRanges(file: string): Promise<IdRange[]> {
+  const { readFileSync } = await import('node:fs');
+  return readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => {
+      const [inside = '0', , count = '0'] = line.trim().split(/\s+/);
+      return { containerId: Number(inside), hostId: Number(inside), size: Number(count) };
+    });
+}

@@ -1,0 +1,11 @@
+import { isShortName } from '../../../build/container/find-image.ts';
+import { type NamedReference, parseReference, withDefaultTag } from '../../../image/reference.ts';
+import { usage } from './arguments.ts';
+
+/** A name for a local image: a short one lives below `localhost/`, `latest` is added, a digest is refused. */
+export function localName(text: string): NamedReference {
+  const name = text.replace(/^docker:\/\//, '');
+  const reference = parseReference(isShortName(name) ? `localhost/${name}` : name);
+  if (reference.digest !== undefined) throw usage(`tag by digest not supported: ${text}`);
+  return withDefaultTag(reference);
+}

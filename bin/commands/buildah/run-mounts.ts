@@ -1,0 +1,44 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { WorkingContainer } from '../../../build/container/contract.ts';
+import type { RunMount } from '../../../build/run/contract.ts';
+import type { CommandContext } from '../../cli/contract.ts';
+import { usage } from './arguments.ts';
+import type { Session } from './session.ts';
+
+/** What `--mount` needs while a command runs. */
+export interface RunMounts extends AsyncDisposable {
+  readonly mounts: readonly RunMount[];
+  readonly environment: readonly string[];
+}
+
+const NOTHING: RunMounts = { mounts: [], environment: [], [Symbol.asyncDispose]: async () => undefined };
+
+/** Opens what `buildah run --mount` names; the same kinds as RUN's but secrets and agents, which only builds have. */
+export async function prepareRunMounts(
+  { flags }: CommandContext,
+  session: Session,
+  container: WorkingContainer,
+): Promise<RunMounts> {
+  const texts = flags.list('mount');
+  if (texts.length === 0) return NOTHING;
+  for (const text of texts) {
+    const type = /(?:^|,)type=([^,]*)/.exec(text)?.[1] ?? 'bind';
+    if (!['bind', 'cache', 'tmpfs'].includes(type)) throw usage(`invalid filesystem type "${type}"`);
+  }
+  const { openMountSession } = await import('./mount-session.ts');
+  const scratch = mkdtempSync(join(session.surroundings.temporaryDirectory, 'slipway-mounts-'));
+  const prepared = await openMountSession(session, container, texts, {
+    contextDirectory: flags.string('contextdir') || '/',
+    workingDirectory: flags.string('workingdir') || container.ociConfig.config?.WorkingDir || '/',
+    scratch,
+  });
+  return {
+    mounts: prepared.mounts,
+    environment: prepared.environment,
+    async [Symbol.asyncDispose]() {
+      await prepared[Symbol.asyncDispose]();
+      rmSync(scratch, { recursive: true, force: true });
+    },
+  };
+}

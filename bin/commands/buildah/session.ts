@@ -1,0 +1,139 @@
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
+import { homeOf } from '../../../config/host.ts';
+import { readPolicy } from '../../../config/policy.ts';
+import { readStorageConfig, withStorageFlags } from '../../../config/storage.ts';
+import { type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
+import { createPolicy } from '../../../sign/policy/policy.ts';
+import type { Store } from '../../../store/storage/contract.ts';
+import { openStore } from '../../../store/storage/open.ts';
+import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import { logrusLine } from '../../cli/log-line.ts';
+import { createProgress } from '../../cli/progress.ts';
+import { dockerAccess } from './registry-flags.ts';
+
+/** What a command of buildah works with; disposing gives the storage back. */
+export interface Session extends AsyncDisposable {
+  readonly store: Store;
+  readonly surroundings: BuildSurroundings;
+  /** True where `--os`, `--arch`, `--variant` or `--platform` chose the platform. */
+  readonly customPlatform: boolean;
+  warn(text: string): void;
+}
+
+/** How {@link openSession} differs between commands. */
+export interface SessionOptions {
+  /** The command's own flags: registry, platform and policy flags among them are read. */
+  readonly flags?: readonly FlagSpec[];
+  /** No progress on stderr. */
+  readonly quiet?: boolean;
+  readonly platform?: Platform;
+}
+
+/** Opens storage and reads the configuration that flags and environment choose. */
+export async function openSession(context: CommandContext, options: SessionOptions = {}): Promise<Session> {
+  const { io, signal, globals } = context;
+  checkLogLevel(globals.string('log-level'));
+  const { environment } = io;
+  const storage = withStorageFlags(await readStorageConfig({ environment }), {
+    root: globals.optionalString('root'),
+    runRoot: globals.optionalString('runroot'),
+    driver: globals.optionalString('storage-driver'),
+    options: globals.changed('storage-opt') ? globals.list('storage-opt') : undefined,
+  });
+  const store = await openStore({
+    ...storage,
+    imageStore: globals.optionalString('imagestore') || storage.imageStore,
+    transient: globals.changed('transient-store') ? globals.bool('transient-store') : storage.transient,
+  });
+  const declared = new Set((options.flags ?? []).map((flag) => flag.name));
+  const warn = (text: string) =>
+    void io.stderr.write(
+      logrusLine('warning', text, { terminal: io.stderr.isTTY ?? false, now: new Date() }),
+    );
+  const host = platformOf(process.platform, process.arch);
+  const chosen = options.platform ?? platformFlag(context, declared, host);
+  const progress = await createProgress({
+    mode: options.quiet ? 'none' : 'plain',
+    stream: io.stderr,
+    warnings: io.stderr,
+  });
+  const surroundings: BuildSurroundings = {
+    store,
+    docker: dockerAccess(context, declared),
+    policy: lazyPolicy(context, declared, warn),
+    temporaryDirectory: environment.TMPDIR || '/var/tmp',
+    workingDirectory: io.workingDirectory,
+    platform: chosen ?? host,
+    environment,
+    now: () => new Date(),
+    onProgress: progress.onProgress,
+    onWarning: warn,
+    signal,
+  };
+  return {
+    store,
+    surroundings,
+    customPlatform: chosen !== undefined,
+    warn,
+    async [Symbol.asyncDispose]() {
+      progress.close();
+      await store[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'];
+
+function checkLogLevel(level: string): void {
+  if (!LOG_LEVELS.includes(level.toLowerCase()))
+    throw new UsageError('usage', `unable to parse log level: not a valid logrus Level: "${level}"`);
+}
+
+/** Read when the first image is admitted: most commands read none. */
+function lazyPolicy(
+  { io, flags }: CommandContext,
+  declared: ReadonlySet<string>,
+  onWarning: (text: string) => void,
+): BuildSurroundings['policy'] {
+  const path = declared.has('signature-policy') ? flags.optionalString('signature-policy') : undefined;
+  let policy: Promise<BuildSurroundings['policy']> | undefined;
+  const load = async () => {
+    const values = await readPolicy({ path: path || undefined, home: homeOf(io), onWarning });
+    return createPolicy(values, { now: () => Date.now() });
+  };
+  return {
+    admit: async (image) => {
+      policy ??= load();
+      await (await policy).admit(image);
+    },
+  };
+}
+
+/** The platform that the flags ask for; undefined where they ask for none. */
+export function platformFlag(
+  { flags, io }: CommandContext,
+  declared: ReadonlySet<string>,
+  host: Platform,
+): Platform | undefined {
+  const text = (name: string) => (declared.has(name) && flags.changed(name) ? flags.string(name) : undefined);
+  const os = text('os');
+  const architecture = text('arch');
+  const variant = text('variant');
+  const list = declared.has('platform') && flags.changed('platform') ? flags.list('platform') : [];
+  if (list.length > 1)
+    io.stderr.write(
+      logrusLine('warning', `ignoring platforms other than ${list[0]}: ${list.slice(1).join(', ')}`, {
+        terminal: io.stderr.isTTY ?? false,
+        now: new Date(),
+      }),
+    );
+  if (list[0] !== undefined) {
+    if (os !== undefined || architecture !== undefined || variant !== undefined)
+      throw new UsageError('usage', 'invalid --platform may not be used with --os, --arch, or --variant');
+    return list[0] === 'local' ? host : parsePlatform(list[0], host);
+  }
+  if (os === undefined && architecture === undefined && variant === undefined) return undefined;
+  const parts = [os || host.os, architecture || host.architecture, variant].filter(Boolean);
+  return parsePlatform(parts.join('/'), host);
+}

@@ -1,0 +1,215 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { prepareVolumes } from '../exec/mounts/volume.ts';
+import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
+import { DEFAULT_PATH } from '../plan/stage-state.ts';
+import { mergeEnvironment } from '../plan/variables.ts';
+import type { IsolationKind, ResourceLimits, RunMount, RunRequest, RunResult } from '../run/contract.ts';
+import { runCommand } from '../run/run.ts';
+import type { BuildSurroundings, NamespaceOption, RunOptions, WorkingContainer } from './contract.ts';
+import { withMount } from './mount.ts';
+
+/** What one run overrides of the container's own settings; flags of `buildah run`. */
+export interface RunInContainerOptions {
+  readonly environment?: readonly string[];
+  readonly user?: string;
+  readonly workingDirectory?: string;
+  readonly hostname?: string;
+  readonly isolation?: IsolationKind;
+  readonly runtime?: string;
+  readonly runtimeFlags?: readonly string[];
+  readonly namespaces?: readonly NamespaceOption[];
+  readonly network?: 'default' | 'disabled' | 'enabled';
+  readonly capabilitiesAdd?: readonly string[];
+  readonly capabilitiesDrop?: readonly string[];
+  readonly devices?: readonly string[];
+  /** `host:container[:options]`. */
+  readonly volumes?: readonly string[];
+  readonly mounts?: readonly RunMount[];
+  readonly terminal?: boolean;
+  readonly noHosts?: boolean;
+  readonly noHostname?: boolean;
+  /** Of containers.conf, below everything else. */
+  readonly defaultEnvironment?: readonly string[];
+  readonly hooksDirectories?: readonly string[];
+  readonly engine: string;
+  readonly stdin?: RunRequest['stdin'];
+  readonly stdout?: RunRequest['stdout'];
+  readonly stderr?: RunRequest['stderr'];
+}
+
+/** Runs a command in a working container, which is mounted meanwhile, with its image's and its own settings. */
+export async function runInContainer(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  words: readonly string[],
+  options: RunInContainerOptions,
+): Promise<RunResult> {
+  const scratch = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-run-'));
+  try {
+    await using mounted = await withMount(surroundings.store, container);
+    const request = await requestOf(surroundings, container, words, options, mounted.rootfs, scratch);
+    return await runCommand(request);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+async function requestOf(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  words: readonly string[],
+  options: RunInContainerOptions,
+  rootfs: string,
+  scratch: string,
+): Promise<RunRequest> {
+  const config = container.ociConfig.config ?? {};
+  const settings = container.runOptions;
+  const namespaces = mergedNamespaces(container.namespaces, options.namespaces ?? []);
+  const volumes = [...(settings.Volumes ?? []), ...(options.volumes ?? [])];
+  return {
+    rootfs,
+    stateDirectory: join(scratch, 'state'),
+    args: words,
+    environment: environmentOf(surroundings, container, options),
+    workingDirectory: options.workingDirectory || config.WorkingDir || '/',
+    user: options.user || config.User || '',
+    additionalGroups: container.groupAdd,
+    hostname: options.hostname || container.dockerConfig.config?.Hostname || container.id.slice(0, 12),
+    terminal: options.terminal,
+    mounts: [...(await prepareVolumes(volumes, scratch)), ...(options.mounts ?? [])],
+    isolation: options.isolation ?? container.isolation,
+    runtime: options.runtime,
+    runtimeFlags: options.runtimeFlags,
+    namespaces: Object.fromEntries(namespaces.map((option) => [option.Name, namespaceText(option)])),
+    network: networkOf(container, options, namespaces),
+    dns: dnsOf(settings),
+    hosts: options.noHosts || settings.NoHosts ? false : { entries: hostEntries(settings) },
+    hostnameFile: !(options.noHostname || settings.NoHostname),
+    capabilities: { add: options.capabilitiesAdd ?? [], drop: options.capabilitiesDrop ?? [] },
+    defaultCapabilities: container.capabilities,
+    securityOptions: securityOf(settings),
+    devices: [...container.devices, ...(options.devices ?? [])],
+    limits: limitsOf(settings),
+    idMappings: container.idMappings,
+    hooksDirectories: [...(settings.OCIHooksDir ?? []), ...(options.hooksDirectories ?? [])],
+    volumes: Object.keys(config.Volumes ?? {}),
+    containerEnv: {
+      engine: options.engine,
+      name: container.name,
+      id: container.id,
+      image: container.fromImage,
+      imageId: container.fromImageId,
+    },
+    onWarning: surroundings.onWarning,
+    stdin: options.stdin ?? 'inherit',
+    stdout: options.stdout ?? 'inherit',
+    stderr: options.stderr ?? 'inherit',
+    signal: surroundings.signal,
+  };
+}
+
+function environmentOf(
+  { environment }: BuildSurroundings,
+  container: WorkingContainer,
+  options: RunInContainerOptions,
+): string[] {
+  const own = container.ociConfig.config?.Env ?? [];
+  const path = own.some((entry) => entry.startsWith('PATH=')) ? [] : [`PATH=${DEFAULT_PATH}`];
+  const proxies =
+    container.runOptions.HTTPProxy === false
+      ? []
+      : PROXY_ARGUMENTS.flatMap((name) => (environment[name] ? [`${name}=${environment[name]}`] : []));
+  const layers = [path, options.defaultEnvironment ?? [], proxies, own, options.environment ?? []];
+  return layers.reduce<string[]>((merged, list) => mergeEnvironment(merged, list), []);
+}
+
+function mergedNamespaces(
+  own: readonly NamespaceOption[],
+  given: readonly NamespaceOption[],
+): NamespaceOption[] {
+  return [...new Map([...own, ...given].map((option) => [option.Name, option])).values()];
+}
+
+function namespaceText({ Host, Path }: NamespaceOption): string {
+  return Host ? 'host' : Path ? `ns:${Path}` : 'private';
+}
+
+function networkOf(
+  container: WorkingContainer,
+  options: RunInContainerOptions,
+  namespaces: readonly NamespaceOption[],
+): RunRequest['network'] {
+  const policy = options.network && options.network !== 'default' ? options.network : container.network;
+  const network = namespaces.find((option) => option.Name === 'network');
+  if (network?.Host) return { mode: 'host' };
+  if (policy === 'disabled') return { mode: 'none' };
+  if (network?.Path.startsWith('/')) return { mode: 'private', path: network.Path };
+  return network?.Path ? { mode: 'private', options: network.Path.split(',') } : { mode: 'private' };
+}
+
+function dnsOf(settings: RunOptions): RunRequest['dns'] {
+  const servers = settings.DNSServers ?? [];
+  const search = settings.DNSSearch ?? [];
+  const options = settings.DNSOptions ?? [];
+  return servers.length || search.length || options.length ? { servers, search, options } : undefined;
+}
+
+function hostEntries(settings: RunOptions): { readonly name: string; readonly address: string }[] {
+  return (settings.AddHost ?? []).map((text) => {
+    const colon = text.indexOf(':');
+    return { name: text.slice(0, colon), address: text.slice(colon + 1) };
+  });
+}
+
+function securityOf(settings: RunOptions): string[] {
+  const text = (name: string, value: unknown) =>
+    typeof value === 'string' && value ? [`${name}=${value}`] : [];
+  const list = (name: string, value: unknown) =>
+    Array.isArray(value) ? value.map((item) => `${name}=${String(item)}`) : [];
+  return [
+    ...text('seccomp', settings.SeccompProfilePath),
+    ...text('apparmor', settings.ApparmorProfile),
+    ...(settings.NoNewPrivileges ? ['no-new-privileges'] : []),
+    ...list('label', settings.LabelOpts),
+    ...list('mask', settings.Masks),
+    ...list('unmask', settings.Unmasks),
+  ];
+}
+
+/** Zero and empty text mean: not set. */
+function limitsOf(settings: RunOptions): ResourceLimits {
+  const limits: { -readonly [K in keyof ResourceLimits]: ResourceLimits[K] } = {
+    memoryBytes: settings.Memory || undefined,
+    memorySwapBytes: settings.MemorySwap || undefined,
+    cpuPeriod: settings.CPUPeriod || undefined,
+    cpuQuota: settings.CPUQuota || undefined,
+    cpuShares: settings.CPUShares || undefined,
+    cpusetCpus: settings.CPUSetCPUs || undefined,
+    cpusetMems: settings.CPUSetMems || undefined,
+    cgroupParent: settings.CgroupParent || undefined,
+    shmSizeBytes: settings.ShmSize ? sizeBytes(settings.ShmSize) : undefined,
+    ulimits: (settings.Ulimit ?? []).map(parseUlimit),
+  };
+  return limits;
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  '': 1,
+  b: 1,
+  k: 1024,
+  m: 1024 ** 2,
+  g: 1024 ** 3,
+  t: 1024 ** 4,
+};
+
+function sizeBytes(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)b?$/i.exec(text);
+  return match ? Math.floor(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1)) : 65536 * 1024;
+}
+
+function parseUlimit(text: string): { name: string; soft: number; hard: number } {
+  const [name = '', values = ''] = text.split('=');
+  const [soft = '0', hard = soft] = values.split(':');
+  return { name, soft: Number(soft), hard: Number(hard) };
+}
