@@ -1,22 +1,41 @@
-import { accessSync, constants } from 'node:fs';
-import { join } from 'node:path';
+import { accessSync, constants, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { SlipwayError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
-import type { RunRequest } from './contract.ts';
+import type { IsolationKind, RunRequest } from './contract.ts';
+import { readHostFacts } from './host.ts';
 import type { RuntimeChoice } from './oci.ts';
 
 /** Where runtimes are, beyond the caller's PATH: containers.conf's default lists. */
 const RUNTIME_DIRECTORIES = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin', '/sbin', '/bin'];
+const RUNTIMES = ['crun', 'runc', 'youki'];
+const SYS_ADMIN = 21n;
 
-/** @throws BuildError `isolation-unavailable` where no runtime is installed */
+/**
+ * The runtime of a request, or the first installed one that can work on this host.
+ * @throws BuildError `isolation-unavailable` where there is none
+ */
 export function findRuntime(request: Pick<RunRequest, 'runtime' | 'runtimeFlags'>): RuntimeChoice {
   const flags = (request.runtimeFlags ?? []).map((flag) => (flag.startsWith('-') ? flag : `--${flag}`));
-  const names = request.runtime ? [request.runtime] : ['crun', 'runc'];
-  for (const name of names) {
-    const path = name.includes('/') ? name : findExecutable(name);
+  if (request.runtime) {
+    const path = request.runtime.includes('/') ? request.runtime : findExecutable(request.runtime);
     if (path !== undefined && isExecutable(path)) return { path, flags };
+    throw unavailable(`the OCI runtime ${request.runtime} is not installed`);
   }
-  throw new BuildError('isolation-unavailable', `no OCI runtime found (looked for ${names.join(', ')})`, {
-    hint: 'Install crun or runc, or use --isolation chroot.',
+  const reasons: string[] = [];
+  for (const name of RUNTIMES) {
+    const path = findExecutable(name);
+    if (path === undefined) continue;
+    const reason = cannotWork(path);
+    if (reason === undefined) return { path, flags };
+    reasons.push(`${name}: ${reason}`);
+  }
+  throw unavailable(reasons.join('; ') || `no OCI runtime is installed (looked for ${RUNTIMES.join(', ')})`);
+}
+
+function unavailable(reason: string): BuildError {
+  return new BuildError('isolation-unavailable', reason, {
+    hint: 'Install crun or runc, or use --isolation chroot, which needs neither.',
   });
 }
 
@@ -30,5 +49,70 @@ function isExecutable(path: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Hosts that a runtime is known to refuse at its start. */
+function cannotWork(path: string): string | undefined {
+  if (basename(path) !== 'crun') return undefined;
+  const hybrid = readIfThere('/sys/fs/cgroup/unified/cgroup.controllers').trim() !== '';
+  return hybrid ? 'it refuses hosts with cgroups in hybrid mode' : undefined;
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // Not there on hosts with one hierarchy.
+    return '';
+  }
+}
+
+export interface IsolationReport {
+  readonly kind: IsolationKind;
+  readonly works: boolean;
+  /** Path of the runtime for `oci` and `rootless`. */
+  readonly runtime?: string;
+  /** Why not. */
+  readonly reason?: string;
+}
+
+export interface IsolationChoice {
+  readonly reports: readonly IsolationReport[];
+  /** The runtime if one works, else chroot; undefined where nothing does. */
+  readonly preferred?: IsolationKind;
+  /** One line to show the user where {@link preferred} is not what Buildah would take. */
+  readonly note?: string;
+}
+
+/** Which isolations work for this process on this host, and which one to take. */
+export function detectIsolation(): IsolationChoice {
+  if (process.platform !== 'linux') return nothingWorks(`RUN needs Linux, this is ${process.platform}`);
+  const host = readHostFacts();
+  if (((host.capabilities >> SYS_ADMIN) & 1n) === 0n)
+    return nothingWorks('neither root nor inside a user namespace (see buildah unshare)');
+  const runtime = findRuntimeSafely();
+  const kind: IsolationKind = host.rootless ? 'rootless' : 'oci';
+  const other: IsolationKind = host.rootless ? 'oci' : 'rootless';
+  const withRuntime = (one: IsolationKind): IsolationReport =>
+    'path' in runtime
+      ? { kind: one, works: true, runtime: runtime.path }
+      : { kind: one, works: false, reason: runtime.reason };
+  const reports = [withRuntime(kind), withRuntime(other), { kind: 'chroot', works: true } as const];
+  if ('path' in runtime) return { reports, preferred: kind };
+  return { reports, preferred: 'chroot', note: `using chroot isolation: ${runtime.reason}` };
+}
+
+function nothingWorks(reason: string): IsolationChoice {
+  const kinds: readonly IsolationKind[] = ['oci', 'rootless', 'chroot'];
+  return { reports: kinds.map((kind) => ({ kind, works: false, reason })) };
+}
+
+function findRuntimeSafely(): { path: string } | { reason: string } {
+  try {
+    return { path: findRuntime({}).path };
+  } catch (error) {
+    if (error instanceof SlipwayError) return { reason: error.message };
+    throw error;
   }
 }

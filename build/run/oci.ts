@@ -28,8 +28,6 @@ export interface RuntimeChoice {
   /** Absolute path of the runtime. */
   readonly path: string;
   readonly flags: readonly string[];
-  /** XDG_RUNTIME_DIR for a runtime that keeps its state there (rootless). */
-  readonly runtimeDirectory?: string;
 }
 
 /**
@@ -47,13 +45,12 @@ export async function runWithRuntime(
   const logFile = join(bundle, 'runtime.log');
   const pidFile = join(bundle, 'pid');
   writeFileSync(join(bundle, 'config.json'), specJson(plan.spec), { mode: 0o600 });
-  const environment = {
-    PATH: RUNTIME_PATH,
-    ...(runtime.runtimeDirectory ? { XDG_RUNTIME_DIR: runtime.runtimeDirectory } : {}),
-  };
+  const environment = { PATH: RUNTIME_PATH };
+  // The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR.
+  const runtimeFlags = ['--root', join(bundle, 'runtime'), ...runtime.flags];
   const isolationFlags = request.isolation === 'rootless' ? ['--no-new-keyring'] : [];
   const stdio = openStdio(request, plan.userOwner);
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', id, bundle, runtime.path, ...runtime.flags], {
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', id, bundle, runtime.path, ...runtimeFlags], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: environment,
     cwd: '/',
@@ -63,7 +60,7 @@ export async function runWithRuntime(
   const child = spawn(
     runtime.path,
     [
-      ...['--log', logFile, '--log-format', 'json', ...runtime.flags],
+      ...['--log', logFile, '--log-format', 'json', ...runtimeFlags],
       ...['run', '--bundle', bundle, '--pid-file', pidFile, ...isolationFlags, id],
     ],
     { stdio: stdio.descriptors, env: environment, cwd: bundle, detached: !request.terminal },
