@@ -5,7 +5,10 @@ import { workerUrl } from '../kernel/worker-url.ts';
 /** Copies a directory in a worker thread; see copyTreeSync. @throws StoreError `system` */
 export function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
-  const worker = new Worker(workerUrl('store/storage/copy-tree.worker.ts'), { workerData: { from, to } });
+  const worker = new Worker(workerUrl('store/storage/copy-tree.worker.ts'), {
+    workerData: { from, to },
+    trackUnmanagedFds: false,
+  });
   return new Promise((resolve, reject) => {
     const onAbort = () => {
       void worker.terminate();
