@@ -3,7 +3,6 @@ import { parseImageConfig } from '../image/config.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { ImageError } from '../image/error.ts';
-import { MANIFEST_LIMIT_BYTES } from '../image/json.ts';
 import {
   type ImageManifest,
   type ManifestDocument,
@@ -16,10 +15,11 @@ import { MEDIA_TYPE } from '../image/media-type.ts';
 import { formatReference } from '../image/reference.ts';
 import { buildImage } from './build-manifest.ts';
 import type { ImageSource, StoredSignature } from './contract.ts';
-import { type CopiedLayer, copyLayer, openVerified } from './copy-layer.ts';
+import { type CopiedLayer, copyLayer } from './copy-layer.ts';
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import { type ImagePlan, planImage } from './plan.ts';
+import { readVerifiedBlob } from './read-blob.ts';
 import { formatImageReference } from './references.ts';
 import { schema1SourceLayers } from './schema1-layers.ts';
 
@@ -27,22 +27,6 @@ import { schema1SourceLayers } from './schema1-layers.ts';
 export interface CopiedImage {
   readonly manifest: ManifestDocument;
   readonly digest: Digest;
-}
-
-/**
- * A manifest of the source whose bytes are what its digest, or the reference's, says.
- * @throws TransportError `digest-mismatch`
- */
-export async function readManifest(source: ImageSource, instance?: Digest): Promise<ManifestDocument> {
-  const document = await source.getManifest(instance);
-  const expected = instance ?? source.reference.named?.digest;
-  if (expected !== undefined && !matchesManifestDigest(document.bytes, expected))
-    throw new TransportError(
-      'digest-mismatch',
-      `manifest of ${formatImageReference(source.reference)} does not match the digest ${expected}`,
-      { facts: { expected, digest: manifestDigest(document.bytes) } },
-    );
-  return document;
 }
 
 /** Where an image stands. */
@@ -74,7 +58,10 @@ export async function copyOneImage(
   checkRequiredDigest(session, document, topLevel);
   const kept = await keptSignatures(session, signatures, false);
   const frozen = frozenReason(session, kept);
-  const config = manifest.kind === 'image' ? await readConfig(session, manifest.config) : undefined;
+  const config =
+    manifest.kind === 'image'
+      ? await readVerifiedBlob(source, manifest.config, options.signal ? { signal: options.signal } : {})
+      : undefined;
   const original = manifest.kind === 'image' ? manifest.layers : schema1SourceLayers(manifest);
   const layers = await layersForCopy(source, original, frozen, instance);
   const diffIds = config && readDiffIds(config, manifest, layers.length);
@@ -87,6 +74,7 @@ export async function copyOneImage(
     signing: (options.signers?.length ?? 0) > 0,
     ...(options.format ? { format: options.format } : {}),
     ...(options.compression ? { compression: options.compression } : {}),
+    ...(options.compressionLevel === undefined ? {} : { compressionLevel: options.compressionLevel }),
     ...(options.forceCompression ? { forceCompression: true } : {}),
     ...(options.encryptLayers ? { encryptLayers: options.encryptLayers } : {}),
     decrypt: options.decryptor !== undefined,
@@ -158,20 +146,6 @@ function checkRequiredDigest(
     "Digest of source image's manifest would not match destination reference",
     { facts: { expected: requiredDigest, digest: manifestDigest(document.bytes) } },
   );
-}
-
-/** The whole config, verified; at most 4 MiB. */
-async function readConfig(session: CopySession, descriptor: Descriptor): Promise<Uint8Array> {
-  if (descriptor.size > MANIFEST_LIMIT_BYTES)
-    throw new TransportError(
-      'size-mismatch',
-      `config ${descriptor.digest}: exceeded maximum allowed size of ${MANIFEST_LIMIT_BYTES} bytes`,
-    );
-  const signal = session.options.signal ?? new AbortController().signal;
-  const { stream } = await openVerified(session, descriptor, signal);
-  const chunks: Buffer[] = [];
-  for await (const chunk of stream as AsyncIterable<Buffer>) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 /** Plain digests by layer, where the config is an image's and speaks of as many layers as there are. */
@@ -272,11 +246,13 @@ async function writeManifest(session: CopySession, pending: Pending, asChild: bo
   );
 }
 
+/** Registries say in several ways that they do not take a kind of manifest (containers/image, docker/errors.go). */
 function isTypeRejection(error: unknown): boolean {
-  return (
-    (error instanceof ImageError && error.code === 'unsupported-conversion') ||
-    (error instanceof TransportError && error.facts.manifestRejected === true)
-  );
+  if (error instanceof ImageError) return error.code === 'unsupported-conversion';
+  if (!(error instanceof TransportError)) return false;
+  const { codes, status } = error.facts;
+  const refusals = ['MANIFEST_INVALID', 'TAG_INVALID', 'UNSUPPORTED'];
+  return status === 415 || (Array.isArray(codes) && codes.some((code) => refusals.includes(code)));
 }
 
 async function writeAs(

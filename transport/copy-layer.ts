@@ -33,7 +33,7 @@ export async function copyLayer(
   }
   session.report({ type: 'started', what: 'blob', descriptor: source });
   const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
-  const reused = layer.reuse ? await reuse(session, plan, layer, signal) : undefined;
+  const reused = layer.reuse ? await reuse(session, plan, layer, format, signal) : undefined;
   if (reused) return { descriptor: reused, ...known };
   return transfer(session, layer, format, signal);
 }
@@ -42,29 +42,70 @@ async function reuse(
   session: CopySession,
   plan: ImagePlan,
   layer: LayerPlan,
+  format: ManifestFormat,
   signal: AbortSignal,
 ): Promise<Descriptor | undefined> {
-  const { source, diffId, index } = layer;
-  const { destination, options } = session;
-  const found = await destination.tryReuseBlob(source, {
+  const { source } = layer;
+  for (const wanted of [source, ...substitutes(session, plan, layer, format)]) {
+    const found = await session.destination.tryReuseBlob(
+      wanted,
+      reuseOptions(session, plan, layer, wanted, signal),
+    );
+    if (!found) continue;
+    session.count(found.how);
+    noteLocation(session, found.descriptor.digest);
+    if (found.how === 'mounted') session.report({ type: 'mounted', descriptor: source });
+    else session.report({ type: 'skipped', descriptor: source, reason: 'already exists' });
+    if (found.descriptor.digest !== source.digest) return found.descriptor;
+    return source.size >= 0 ? source : { ...source, size: found.descriptor.size };
+  }
+  return undefined;
+}
+
+function reuseOptions(
+  session: CopySession,
+  plan: ImagePlan,
+  { source, diffId, index }: LayerPlan,
+  wanted: Descriptor,
+  signal: AbortSignal,
+): Parameters<CopySession['destination']['tryReuseBlob']>[1] {
+  const { forceCompression, compression } = session.options;
+  return {
     isConfig: false,
     layerIndex: index,
     ...(diffId === undefined ? {} : { diffId }),
     substitute: plan.substitute && isLayerMediaType(source.mediaType),
-    candidates: candidates(session, source.digest),
-    ...(options.forceCompression && options.compression
-      ? { compression: options.compression.format === 'gzip' ? 'gzip' : 'zstd' }
+    candidates: candidates(session, wanted.digest),
+    ...(forceCompression && compression
+      ? { compression: compression.format === 'gzip' ? 'gzip' : 'zstd' }
       : {}),
     signal,
-  });
-  if (!found) return undefined;
-  session.count(found.how);
-  noteLocation(session, found.descriptor.digest);
-  if (found.how === 'mounted') session.report({ type: 'mounted', descriptor: source });
-  else session.report({ type: 'skipped', descriptor: source, reason: 'already exists' });
-  if (found.descriptor.digest === source.digest)
-    return source.size >= 0 ? source : { ...source, size: found.descriptor.size };
-  return found.descriptor;
+  };
+}
+
+/** Other compressed forms of the same content that earlier copies made; for destinations that keep compressed layers. */
+function substitutes(
+  session: CopySession,
+  plan: ImagePlan,
+  layer: LayerPlan,
+  format: ManifestFormat,
+): readonly Descriptor[] {
+  const { source, diffId, wish, compression, recompress } = layer;
+  const cache = session.options.blobCache;
+  if (!cache || !plan.substitute || wish !== 'compress' || !isLayerMediaType(source.mediaType)) return [];
+  const plain =
+    compressionOf(source.mediaType) === 'none' ? source.digest : (diffId ?? cache.plainOf(source.digest));
+  if (plain === undefined) return [];
+  const wanted = compression.format === 'gzip' ? 'gzip' : 'zstd';
+  return cache
+    .compressedOf(plain)
+    .filter((blob) => blob.digest !== source.digest)
+    .filter((blob) => (recompress ? blob.compression === wanted : blob.compression === 'gzip'))
+    .map(({ digest, size, compression: form }) => ({
+      mediaType: withCompression(source.mediaType, format, form),
+      digest,
+      size,
+    }));
 }
 
 /** Repositories of the destination's registry that may have the blob: the source itself, and what is remembered. */
@@ -118,7 +159,7 @@ async function transfer(
 }
 
 /** The blob's bytes, failing before their end unless they are what the descriptor says. */
-export async function openVerified(
+async function openVerified(
   session: CopySession,
   source: Descriptor,
   signal: AbortSignal,

@@ -35,6 +35,8 @@ export interface CopyOptions {
   readonly signIdentity?: NamedReference;
   /** Of layers that get compressed; where it is given, layers compressed otherwise are compressed anew. */
   readonly compression?: CompressionChoice;
+  /** Of layers that get compressed where {@link compression} is absent. */
+  readonly compressionLevel?: number;
   /** Never use a layer of another compression that the destination has. */
   readonly forceCompression?: boolean;
   readonly downloadForeignLayers?: boolean;
@@ -42,12 +44,20 @@ export interface CopyOptions {
   readonly encryptLayers?: readonly number[];
   readonly encryptor?: LayerEncryptor;
   readonly decryptor?: LayerDecryptor;
+  /** Copy what refers to the image too; absent: not. */
+  readonly referrers?: ReferrerSelection;
   /** Blobs moved at once; default 6. */
   readonly parallelBlobs?: number;
   /** What is known of blobs elsewhere; default: nothing. */
   readonly blobCache?: BlobCache;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
+}
+
+/** Which referrers go along. */
+export interface ReferrerSelection {
+  /** Only these artifact types; absent: all. */
+  readonly artifactTypes?: readonly string[];
 }
 
 /** Encrypts layers as ocicrypt; transport/encrypt makes one. */

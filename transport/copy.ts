@@ -1,11 +1,12 @@
 import { type ManifestDocument, parseManifest } from '../image/manifest.ts';
 import { isIndexMediaType } from '../image/media-type.ts';
-import { choosePlatform, formatPlatform } from '../image/platform.ts';
+import { choosePlatform } from '../image/platform.ts';
 import type { AdmissionPolicy, ImageReference } from './contract.ts';
-import { type CopiedImage, checkSignatureKinds, copyOneImage, readManifest } from './copy-image.ts';
+import { type CopiedImage, checkSignatureKinds, copyOneImage } from './copy-image.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
+import { readManifest } from './read-manifest.ts';
 import { formatImageReference } from './references.ts';
 
 export type { CopyCounts, CopyOptions, CopyResult, IndexSelection } from './copy-options.ts';
@@ -83,14 +84,10 @@ async function copySelected(
   }
   const { platform } = session.options.source;
   const chosen = choosePlatform(manifest.manifests, platform);
-  if (!chosen)
-    throw new TransportError(
-      'not-found',
-      `choosing an image from manifest list ${formatImageReference(session.source.reference)}: no image found in image index for architecture ${JSON.stringify(platform.architecture)}, variant ${JSON.stringify(platform.variant ?? '')}, OS ${JSON.stringify(platform.os)}`,
-      {
-        hint: `it has ${manifest.manifests.map((entry) => (entry.platform ? formatPlatform(entry.platform) : 'unknown')).join(', ')}`,
-      },
-    );
+  if (!chosen) {
+    const { noPlatform } = await import('./inspect.ts');
+    throw noPlatform(session.source, session.options.source);
+  }
   const document = await readManifest(session.source, chosen.digest);
   if (isIndex(document))
     throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);

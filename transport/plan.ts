@@ -34,6 +34,8 @@ export interface PlanInput {
   readonly signing?: boolean;
   readonly format?: ManifestRequest;
   readonly compression?: CompressionChoice;
+  /** Of gzip, where no compression is chosen. */
+  readonly compressionLevel?: number;
   readonly forceCompression?: boolean;
   /** Positions, negative from the top; empty: all. Undefined: none. */
   readonly encryptLayers?: readonly number[];
@@ -112,7 +114,7 @@ function planLayer(
       : destination.layerCompression === 'preserve'
         ? 'keep'
         : destination.layerCompression;
-  const choice = forEncryption(compression, encrypt);
+  const choice = forEncryption(compression ?? gzipAt(input.compressionLevel), encrypt);
   const diffId = input.diffIds?.[index];
   const wrongFormat =
     input.forceCompression === true &&
@@ -137,9 +139,12 @@ function planLayer(
 }
 
 /** zstd:chunked shows a layer's identity in the clear and cannot be used in parts when encrypted: plain zstd instead. */
-function forEncryption(compression: CompressionChoice | undefined, encrypt: boolean): CompressionChoice {
-  const choice = compression ?? { format: 'gzip' };
+function forEncryption(choice: CompressionChoice, encrypt: boolean): CompressionChoice {
   return encrypt && choice.format === 'zstd:chunked' ? { ...choice, format: 'zstd' } : choice;
+}
+
+function gzipAt(level: number | undefined): CompressionChoice {
+  return level === undefined ? { format: 'gzip' } : { format: 'gzip', level };
 }
 
 function compressionName(layer: Descriptor): Compression | undefined {

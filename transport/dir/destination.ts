@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import type { Digest } from '../../image/digest.ts';
+import { formatSignatureBlob } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import { replaceFile, stageBlob } from '../blob-file.ts';
 import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { signatureToBlob } from '../signature-blob.ts';
 import { blobName, checkVersion, isFormatName, manifestName, signatureName, versionText } from './files.ts';
 import type { DirectoryReference } from './reference.ts';
 
@@ -99,7 +99,7 @@ class DirectoryDestination implements ImageDestination {
 
   async putSignatures(signatures: readonly StoredSignature[], instance?: Digest): Promise<void> {
     for (const [index, signature] of signatures.entries())
-      await this.#stage(signatureName(index + 1, instance), signatureToBlob(signature));
+      await this.#stage(signatureName(index + 1, instance), formatSignatureBlob(signature));
   }
 
   async commit(): Promise<void> {

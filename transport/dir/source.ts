@@ -6,11 +6,11 @@ import type { Descriptor } from '../../image/descriptor.ts';
 import type { Digest } from '../../image/digest.ts';
 import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import { guessManifestMediaType, type ManifestDocument } from '../../image/manifest.ts';
+import { parseSignatureBlob, SIGNATURE_LIMIT_BYTES, SIGNATURE_LIMIT_COUNT } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import { readDocument } from '../blob-file.ts';
 import type { ImageSource, StoredSignature } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { SIGNATURE_LIMIT_BYTES, signatureFromBlob } from '../signature-blob.ts';
 import { blobName, checkVersion, manifestName, signatureName } from './files.ts';
 import type { DirectoryReference } from './reference.ts';
 
@@ -51,15 +51,16 @@ class DirectorySource implements ImageSource {
 
   async getSignatures(instance?: Digest): Promise<readonly StoredSignature[]> {
     const signatures: StoredSignature[] = [];
-    for (let index = 1; ; index += 1) {
+    for (let index = 1; index <= SIGNATURE_LIMIT_COUNT; index += 1) {
       const path = join(this.reference.path, signatureName(index, instance));
       try {
-        signatures.push(signatureFromBlob(await readDocument(path, SIGNATURE_LIMIT_BYTES, 'signature')));
+        signatures.push(parseSignatureBlob(await readDocument(path, SIGNATURE_LIMIT_BYTES, 'signature')));
       } catch (error) {
         if (isSystemError(error, 'ENOENT')) return signatures;
         throw error;
       }
     }
+    return signatures;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,0 +1,99 @@
+import { parseReference } from '../../../image/reference.ts';
+import type { CopyOptions } from '../../../transport/copy-options.ts';
+import type { ManifestRequest } from '../../../transport/plan.ts';
+import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import type { ProgressMode } from '../../cli/progress.ts';
+import { prefixed } from './surroundings.ts';
+
+/** Flags that copying one image and synchronizing many share. */
+export const SHARED_COPY_FLAGS: readonly FlagSpec[] = [
+  { name: 'authfile', kind: 'string', usage: 'read credentials for both sides from `FILE`' },
+  { name: 'remove-signatures', kind: 'bool', usage: 'leave the signatures of the source behind' },
+  { name: 'sign-by', kind: 'string', usage: 'sign with the GPG key `FINGERPRINT`' },
+  {
+    name: 'sign-by-sq-fingerprint',
+    kind: 'string',
+    usage: 'sign with the Sequoia-PGP key `FINGERPRINT`, by the sq command',
+  },
+  { name: 'sign-by-sigstore', kind: 'string', usage: 'sign as the sigstore parameters in `FILE` say' },
+  { name: 'sign-by-sigstore-private-key', kind: 'string', usage: 'sign with the sigstore key in `FILE`' },
+  { name: 'sign-passphrase-file', kind: 'string', usage: 'take the passphrase of the key from `FILE`' },
+  { name: 'format', short: 'f', kind: 'string', usage: 'write manifests as `TYPE`: oci, v2s2 or v2s1' },
+  {
+    name: 'preserve-digests',
+    kind: 'bool',
+    usage: 'fail rather than change the digest of an image or index',
+  },
+  {
+    name: 'tls-verify',
+    kind: 'optionalBool',
+    usage: 'as --src-tls-verify and --dest-tls-verify',
+    hidden: true,
+  },
+  {
+    name: 'referrers',
+    kind: 'bool',
+    usage: 'copy what refers to the image too: signatures, SBOMs, attestations',
+  },
+  {
+    name: 'referrers-type',
+    kind: 'slice',
+    usage: 'of the referrers, copy only those of this artifact `TYPE`',
+  },
+  {
+    name: 'progress',
+    kind: 'string',
+    default: 'auto',
+    usage: 'show progress as `KIND`: auto, bars, plain, json, none',
+  },
+];
+
+const FORMATS: Readonly<Record<string, ManifestRequest>> = { oci: 'oci', v2s2: 'docker', v2s1: 'schema1' };
+
+/** @throws UsageError for an unknown format */
+export function readFormat({ flags }: CommandContext): ManifestRequest | undefined {
+  if (!flags.changed('format')) return undefined;
+  const text = flags.string('format');
+  const format = Object.hasOwn(FORMATS, text) ? FORMATS[text] : undefined;
+  if (format) return format;
+  throw new UsageError(
+    'usage',
+    `unknown format ${JSON.stringify(text)}. Choose one of the supported formats: 'oci', 'v2s1', or 'v2s2'`,
+  );
+}
+
+/** What `copy` and `sync` read alike into copy options. */
+export function sharedCopyOptions(context: CommandContext): Partial<CopyOptions> {
+  const { flags } = context;
+  const format = readFormat(context);
+  return {
+    ...(format ? { format } : {}),
+    ...(flags.bool('remove-signatures') ? { removeSignatures: true } : {}),
+    ...(flags.bool('preserve-digests') ? { preserveDigests: true } : {}),
+  };
+}
+
+const MODES: readonly string[] = ['auto', 'bars', 'plain', 'json', 'none'];
+
+export function readProgress({ flags }: CommandContext): ProgressMode {
+  const mode = flags.string('progress');
+  if (MODES.includes(mode)) return mode as ProgressMode;
+  throw new UsageError(
+    'usage',
+    `unknown progress ${JSON.stringify(mode)}: choose one of ${MODES.join(', ')}`,
+  );
+}
+
+/** A whole name with tag or digest for a signature. @throws ImageError, UsageError */
+export function readIdentity(text: string) {
+  let named: ReturnType<typeof parseReference>;
+  try {
+    named = parseReference(text);
+  } catch (error) {
+    return prefixed('Could not parse --sign-identity')(error);
+  }
+  if (named.tag === undefined && named.digest === undefined)
+    throw new UsageError('usage', `Sign identity must be a fully specified reference ${text}`);
+  return named;
+}

@@ -1,0 +1,336 @@
+import { writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type NamedReference, parseReference } from '../../../image/reference.ts';
+import type { CompressionChoice } from '../../../transport/compress.ts';
+import type { ImageReference, OnProgress, TransportContext } from '../../../transport/contract.ts';
+import type { CopyOptions, CopyResult, IndexSelection } from '../../../transport/copy-options.ts';
+import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import { createProgress } from '../../cli/progress.ts';
+import { registryFlags } from '../../cli/registry-access.ts';
+import { readIdentity, readProgress, SHARED_COPY_FLAGS, sharedCopyOptions } from './copy-flags.ts';
+import {
+  commandSignal,
+  imageFlags,
+  openPolicy,
+  parseName,
+  prefixed,
+  RETRY_FLAGS,
+  retryOptions,
+  transportContext,
+  warn,
+} from './surroundings.ts';
+
+const DESTINATION_FLAGS: readonly FlagSpec[] = [
+  { name: 'dest-compress', kind: 'bool', usage: 'compress layers (dir: destinations)' },
+  { name: 'dest-decompress', kind: 'bool', usage: 'decompress layers (dir: destinations)' },
+  {
+    name: 'dest-oci-accept-uncompressed-layers',
+    kind: 'bool',
+    usage: 'keep plain layers plain (oci: destinations)',
+  },
+  {
+    name: 'dest-compress-format',
+    kind: 'string',
+    usage: 'compress layers with `FORMAT`: gzip, zstd or zstd:chunked',
+  },
+  { name: 'dest-compress-level', kind: 'int', usage: 'compress at `LEVEL`: gzip 1 to 9, zstd 1 to 20' },
+  {
+    name: 'dest-force-compress-format',
+    kind: 'bool',
+    usage: 'do not use layers of another compression that are there already',
+  },
+  {
+    name: 'dest-precompute-digests',
+    kind: 'bool',
+    usage: 'compute digests before uploading, so that nothing is uploaded that is there',
+  },
+];
+
+/** `skopeo copy`. */
+export const copy: CommandSpec = {
+  name: 'copy',
+  summary: 'Copy an image from one place to another',
+  description:
+    'Copies an image between registries, directories, archives, local storage and daemons.\n\nSupported transports:\ncontainers-storage, dir, docker, docker-archive, docker-daemon, oci, oci-archive, sif, tarball',
+  usage: '[command options] SOURCE-IMAGE DESTINATION-IMAGE',
+  examples: [
+    'skopeo copy docker://quay.io/skopeo/stable:latest docker://registry.example.com/skopeo:latest',
+    'skopeo copy --all docker://quay.io/skopeo/stable:latest oci:layout:latest',
+  ],
+  args: { min: 2, max: 2, message: 'Exactly two arguments expected' },
+  flags: [
+    ...SHARED_COPY_FLAGS,
+    ...registryFlags('src-'),
+    ...imageFlags('src-'),
+    ...registryFlags('dest-'),
+    ...imageFlags('dest-'),
+    ...DESTINATION_FLAGS,
+    ...RETRY_FLAGS,
+    { name: 'screds', kind: 'string', usage: 'as --src-creds', hidden: true },
+    { name: 'dcreds', kind: 'string', usage: 'as --dest-creds', hidden: true },
+    {
+      name: 'additional-tag',
+      kind: 'slice',
+      usage: 'give the image this `NAME:TAG` too (docker-archive: destinations)',
+    },
+    { name: 'quiet', short: 'q', kind: 'bool', usage: 'say nothing while copying' },
+    { name: 'all', short: 'a', kind: 'bool', usage: 'copy all images of an index' },
+    {
+      name: 'multi-arch',
+      kind: 'string',
+      usage: 'copy of an index `WHAT`: system, all, index-only, or platforms such as linux/amd64,linux/arm64',
+    },
+    {
+      name: 'sparse',
+      kind: 'string',
+      default: 'keep',
+      usage: 'when only some images of an index are copied, `keep` its other entries or strip them',
+    },
+    { name: 'sign-identity', kind: 'string', usage: 'sign as `NAME` instead of the destination' },
+    { name: 'digestfile', kind: 'string', usage: 'write the digest of the copied manifest to `FILE`' },
+    {
+      name: 'encryption-key',
+      kind: 'slice',
+      usage: 'encrypt layers to `KEY`: jwe:FILE, pkcs7:FILE or pgp:ADDRESS',
+    },
+    {
+      name: 'encrypt-layer',
+      kind: 'slice',
+      usage: 'encrypt only the layer at `INDEX`, negative from the top',
+    },
+    { name: 'decryption-key', kind: 'slice', usage: 'decrypt layers with `KEY[:PASSWORD]`' },
+    {
+      name: 'image-parallel-copies',
+      kind: 'uint',
+      default: 0,
+      usage: 'copy at most this many layers at once; 0: the default of 6',
+    },
+  ],
+  run: runCopy,
+};
+
+async function runCopy(context: CommandContext): Promise<void> {
+  const { args } = context;
+  const signal = commandSignal(context);
+  const options = await readOptions(context, signal);
+  const policy = await openPolicy(context);
+  const source = await parseName(context, args[0] as string, 'Invalid source name');
+  const destination = await parseName(context, args[1] as string, 'Invalid destination name');
+  refuseIneffective(context, destination);
+  const { openSigners } = await import('./signers.ts');
+  const { copyImage } = await import('../../../transport/copy.ts');
+  const { withRetries } = await import('../../../transport/retry.ts');
+  const signers = await openSigners(context);
+  const progress = await openProgress(context);
+  let result: CopyResult;
+  try {
+    const { onProgress } = progress;
+    result = await withRetries(
+      'copy',
+      () => copyImage(policy, source, destination, { ...options, signers, onProgress }),
+      { ...retryOptions(context, signal), onProgress },
+    );
+  } finally {
+    progress.close();
+  }
+  await writeDigest(context, result);
+}
+
+async function writeDigest({ flags, io }: CommandContext, { digest }: CopyResult): Promise<void> {
+  const file = flags.string('digestfile');
+  if (file === '') return;
+  await writeFile(resolve(io.workingDirectory, file), digest).catch(
+    prefixed(`Failed to write digest to file ${JSON.stringify(file)}`),
+  );
+}
+
+async function openProgress(context: CommandContext): Promise<{ onProgress: OnProgress; close(): void }> {
+  const { io, flags } = context;
+  const mode = flags.bool('quiet') ? 'none' : readProgress(context);
+  return createProgress({ mode, stream: io.stdout, warnings: io.stderr });
+}
+
+async function readOptions(context: CommandContext, signal: AbortSignal): Promise<CopyOptions> {
+  const { flags, io } = context;
+  const parallel = flags.number('image-parallel-copies');
+  const identity = flags.string('sign-identity');
+  const compression = readCompression(context);
+  const { openBlobCache } = await import('../../../transport/blob-cache.ts');
+  const { cacheHomeOf } = await import('../../../config/host.ts');
+  const cache = join(cacheHomeOf({ environment: io.environment }), 'slipway');
+  return {
+    ...sharedCopyOptions(context),
+    source: withJournal(transportContext(aliased(context, 'screds', 'src-creds'), 'src-', signal), cache),
+    destination: destinationContext(context, signal, cache),
+    select: readSelection(context),
+    sparse: readSparse(flags.string('sparse')),
+    ...(identity ? { signIdentity: readIdentity(identity) } : {}),
+    ...(compression ? { compression } : {}),
+    ...(readLevel(flags) === undefined ? {} : { compressionLevel: readLevel(flags) }),
+    ...(flags.bool('dest-force-compress-format') ? { forceCompression: true } : {}),
+    ...(parallel > 0 ? { parallelBlobs: parallel } : {}),
+    ...(await readEncryption(context)),
+    ...readReferrers(context),
+    blobCache: await openBlobCache(join(cache, 'blobs.json')),
+    signal,
+  };
+}
+
+function readReferrers({ flags }: CommandContext): Pick<CopyOptions, 'referrers'> {
+  const types = flags.list('referrers-type');
+  if (!flags.bool('referrers')) {
+    if (types.length) throw new UsageError('usage', '--referrers-type can only be used with --referrers');
+    return {};
+  }
+  return { referrers: types.length ? { artifactTypes: types } : {} };
+}
+
+/** Interrupted transfers of big blobs are noted here and go on where they stopped. */
+function withJournal(context: TransportContext, cache: string): TransportContext {
+  return context.docker
+    ? { ...context, docker: { ...context.docker, journalDirectory: join(cache, 'transfers') } }
+    : context;
+}
+
+function destinationContext(context: CommandContext, signal: AbortSignal, cache: string): TransportContext {
+  const { flags } = context;
+  const base = withJournal(
+    transportContext(aliased(context, 'dcreds', 'dest-creds'), 'dest-', signal),
+    cache,
+  );
+  if (flags.bool('dest-compress') && flags.bool('dest-decompress'))
+    throw new UsageError('usage', 'Cannot compress and decompress at the same time');
+  const layers = flags.bool('dest-compress')
+    ? 'compress'
+    : flags.bool('dest-decompress')
+      ? 'decompress'
+      : undefined;
+  const tags = flags.list('additional-tag').map(readTag);
+  return {
+    ...base,
+    ...(layers ? { directoryLayerCompression: layers } : {}),
+    ...(flags.bool('dest-oci-accept-uncompressed-layers') ? { ociAcceptUncompressedLayers: true } : {}),
+    ...(tags.length ? { additionalTags: tags } : {}),
+    ...(flags.bool('dest-precompute-digests') && base.docker
+      ? { docker: { ...base.docker, precomputeDigests: true } }
+      : {}),
+  };
+}
+
+/** The old name of a flag, where the new one is not given. */
+function aliased(context: CommandContext, old: string, name: string): CommandContext {
+  const { flags } = context;
+  if (!flags.changed(old) || flags.changed(name)) return context;
+  return {
+    ...context,
+    flags: {
+      changed: (asked) => flags.changed(asked === name ? old : asked),
+      string: (asked) => flags.string(asked === name ? old : asked),
+      bool: (asked) => flags.bool(asked),
+      optionalBool: (asked) => flags.optionalBool(asked),
+      optionalString: (asked) => flags.optionalString(asked === name ? old : asked),
+      number: (asked) => flags.number(asked),
+      list: (asked) => flags.list(asked),
+    },
+  };
+}
+
+function readTag(text: string): NamedReference {
+  let named: NamedReference;
+  try {
+    named = parseReference(text);
+  } catch (error) {
+    return prefixed(`error parsing additional-tag '${text}'`)(error);
+  }
+  if (named.tag === undefined)
+    throw new UsageError('usage', `additional-tag '${text}' must be a tagged reference`);
+  return named;
+}
+
+function readSelection({ flags }: CommandContext): IndexSelection {
+  const all = flags.bool('all');
+  if (!flags.changed('multi-arch')) return all ? 'all' : 'system';
+  if (all) throw new UsageError('usage', 'Cannot use --all and --multi-arch flags together');
+  const text = flags.string('multi-arch');
+  if (text === 'system' || text === 'all' || text === 'index-only') return text;
+  const platforms = text.split(',').map((item) => item.trim().split('/'));
+  if (text === '' || platforms.some((parts) => parts.length < 2 || parts.length > 3 || parts.includes('')))
+    throw new UsageError(
+      'usage',
+      `unknown multi-arch option ${JSON.stringify(text)}. Choose one of the supported options: 'system', 'all', 'index-only', or a list of platforms such as 'linux/amd64,linux/arm64'`,
+    );
+  return {
+    platforms: platforms.map(([os = '', architecture = '', variant]) => ({
+      os,
+      architecture,
+      ...(variant ? { variant } : {}),
+    })),
+  };
+}
+
+function readSparse(text: string): 'keep' | 'strip' {
+  if (text === 'keep' || text === 'strip') return text;
+  throw new UsageError('usage', `unknown value ${JSON.stringify(text)} of --sparse: choose keep or strip`);
+}
+
+function readCompression({ flags }: CommandContext): CompressionChoice | undefined {
+  const format = flags.string('dest-compress-format');
+  const level = readLevel(flags);
+  if (format === '') {
+    if (flags.bool('dest-force-compress-format'))
+      throw new UsageError(
+        'usage',
+        'cannot use ForceCompressionFormat with undefined default compression format',
+      );
+    return undefined;
+  }
+  if (format === 'gzip' || format === 'zstd' || format === 'zstd:chunked')
+    return { format, ...(level === undefined ? {} : { level }) };
+  throw new UsageError('usage', `cannot find compressor for ${JSON.stringify(format)}`, {
+    hint: 'gzip, zstd and zstd:chunked are known',
+  });
+}
+
+function readLevel(flags: CommandContext['flags']): number | undefined {
+  return flags.changed('dest-compress-level') ? flags.number('dest-compress-level') : undefined;
+}
+
+function refuseIneffective(context: CommandContext, { transport }: ImageReference): void {
+  const { flags } = context;
+  for (const name of ['dest-compress', 'dest-decompress'])
+    if (flags.bool(name) && transport !== 'dir')
+      warn(context, `--${name} can only be used if the destination transport is 'dir'`);
+}
+
+async function readEncryption(
+  context: CommandContext,
+): Promise<Pick<CopyOptions, 'encryptLayers' | 'encryptor' | 'decryptor'>> {
+  const { flags, io } = context;
+  const encryption = flags.list('encryption-key');
+  const decryption = flags.list('decryption-key');
+  const layers = flags.list('encrypt-layer');
+  if (encryption.length && decryption.length)
+    throw new UsageError('usage', '--encryption-key and --decryption-key cannot be specified together');
+  if (layers.length && encryption.length === 0)
+    throw new UsageError('usage', '--encrypt-layer can only be used with --encryption-key');
+  if (encryption.length === 0 && decryption.length === 0) return {};
+  const { openDecryptor, openEncryptor } = await import('../../../transport/encrypt/keys.ts');
+  const surroundings = { workingDirectory: io.workingDirectory, environment: io.environment };
+  if (decryption.length)
+    return {
+      decryptor: await openDecryptor(decryption, surroundings).catch(prefixed('Invalid decryption keys')),
+    };
+  return {
+    encryptor: await openEncryptor(encryption, surroundings).catch(prefixed('Invalid encryption keys')),
+    encryptLayers: layers.map(readLayerIndex),
+  };
+}
+
+function readLayerIndex(text: string): number {
+  if (/^[+-]?\d{1,9}$/.test(text)) return Number(text);
+  throw new UsageError(
+    'usage',
+    `invalid argument ${JSON.stringify(text)} for "--encrypt-layer" flag: not an integer`,
+  );
+}

@@ -1,0 +1,76 @@
+import { parseReference, repositoryOf } from '../../../image/reference.ts';
+import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import { registryFlags } from '../../cli/registry-access.ts';
+import { commandSignal, parseName, RETRY_FLAGS, retryOptions, transportContext } from './surroundings.ts';
+
+const SUPPORTED = ['docker', 'docker-archive', 'oci', 'oci-archive'];
+
+/** `skopeo list-tags`. */
+export const listTagsCommand: CommandSpec = {
+  name: 'list-tags',
+  summary: 'List the tags of a repository or an archive',
+  description: `Lists the tags of a repository, or the names in an archive or layout.\n\nSupported transports:\n${SUPPORTED.join(' ')}`,
+  usage: '[command options] SOURCE-IMAGE',
+  examples: [
+    'skopeo list-tags docker://registry.example.com/app',
+    'skopeo list-tags docker-archive:images.tar',
+  ],
+  args: { min: 1, max: 1, message: 'Exactly one non-option argument expected' },
+  flags: [...registryFlags(), ...RETRY_FLAGS],
+  async run(context) {
+    const name = context.args[0] as string;
+    const repository = checkName(name);
+    const signal = commandSignal(context);
+    const reference = await parseName(context, name, 'Invalid source name');
+    const surroundings = transportContext(withoutImageFlags(context), '', signal);
+    const { listTags } = await import('../../../transport/tags.ts');
+    const { withRetries } = await import('../../../transport/retry.ts');
+    const tags = await withRetries(
+      'list-tags',
+      () => listTags(reference, surroundings),
+      retryOptions(context, signal),
+    );
+    const { goJson } = await import('../../cli/template/format.ts');
+    const output = { ...(repository === undefined ? {} : { Repository: repository }), Tags: tags };
+    context.print(goJson(output, '    '));
+  },
+};
+
+/** This command has no flags for shared blobs and daemons. */
+function withoutImageFlags(context: CommandContext): CommandContext {
+  const { flags } = context;
+  const absent = ['shared-blob-dir', 'daemon-host'];
+  return {
+    ...context,
+    flags: {
+      changed: (name) => !absent.includes(name) && flags.changed(name),
+      bool: (name) => flags.bool(name),
+      optionalBool: (name) => flags.optionalBool(name),
+      string: (name) => flags.string(name),
+      optionalString: (name) => flags.optionalString(name),
+      number: (name) => flags.number(name),
+      list: (name) => flags.list(name),
+    },
+  };
+}
+
+/** The repository of a registry name; tags and digests are refused, since they would be ignored. */
+function checkName(name: string): string | undefined {
+  const colon = name.indexOf(':');
+  const transport = colon < 0 ? '' : name.slice(0, colon);
+  if (transport === '')
+    throw new UsageError('usage', `Invalid ${JSON.stringify(name)}: does not specify a transport`);
+  if (!SUPPORTED.includes(transport))
+    throw new UsageError(
+      'usage',
+      `Unsupported transport '${transport}' for tag listing. Only supported: ${SUPPORTED.join(', ')}`,
+    );
+  if (transport !== 'docker') return undefined;
+  if (!name.startsWith('docker://'))
+    throw new UsageError('usage', `docker: image reference ${name} does not start with docker://`);
+  const reference = parseReference(name.slice('docker://'.length));
+  if (reference.tag !== undefined || reference.digest !== undefined)
+    throw new UsageError('usage', 'No tag or digest allowed in reference');
+  return repositoryOf(reference);
+}

@@ -1,0 +1,171 @@
+import { resolve } from 'node:path';
+import { platformOf } from '../../../image/platform.ts';
+import type { ImageReference, StorageLocation, TransportContext } from '../../../transport/contract.ts';
+import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import { logrusLine } from '../../cli/log-line.ts';
+import { type AccessPrefix, registryAccess } from '../../cli/registry-access.ts';
+import { packageVersion } from '../../cli/version.ts';
+
+/** Flags of one image that is not in a registry: where shared blobs and the daemon are. */
+export function imageFlags(prefix: AccessPrefix = ''): FlagSpec[] {
+  return [
+    {
+      name: `${prefix}shared-blob-dir`,
+      kind: 'string',
+      usage: 'keep the blobs of oci layouts in `DIRECTORY`, shared between them',
+    },
+    {
+      name: `${prefix}daemon-host`,
+      kind: 'string',
+      usage: 'reach the Docker daemon at `HOST` (docker-daemon: only)',
+    },
+  ];
+}
+
+export const RETRY_FLAGS: readonly FlagSpec[] = [
+  { name: 'retry-times', kind: 'int', default: 0, usage: 'try again this often' },
+  {
+    name: 'retry-delay',
+    kind: 'duration',
+    usage: 'wait this long between tries; without it the wait doubles each time',
+  },
+];
+
+/** Writes a warning as logrus does. */
+export function warn({ io }: CommandContext, text: string): void {
+  io.stderr.write(logrusLine('warning', text, { terminal: io.stderr.isTTY === true, now: new Date() }));
+}
+
+/** The user's interrupt, and `--command-timeout`. */
+export function commandSignal(context: CommandContext): AbortSignal {
+  const limitMs = context.globals.number('command-timeout');
+  if (limitMs <= 0) return context.signal;
+  const timeout = new AbortController();
+  const timer = setTimeout(
+    () => timeout.abort(new UsageError('usage', 'context deadline exceeded')),
+    limitMs,
+  );
+  timer.unref();
+  return AbortSignal.any([context.signal, timeout.signal]);
+}
+
+/**
+ * What opening a reference needs, from the flags with `prefix` and the global ones.
+ * @throws UsageError where flags exclude each other
+ */
+export function transportContext(
+  context: CommandContext,
+  prefix: AccessPrefix,
+  signal: AbortSignal,
+): TransportContext {
+  const { flags, globals, io } = context;
+  const optional = (name: string) => (flags.changed(name) ? flags.string(name) : undefined);
+  const docker = registryAccess(flags, prefix, io, userAgent(context));
+  const legacyVerify = prefix === '' ? undefined : flags.optionalBool('tls-verify');
+  const globalVerify = prefix === '' ? undefined : globals.optionalBool('tls-verify');
+  const tlsVerify = docker.tlsVerify ?? legacyVerify ?? globalVerify;
+  const registriesFile = globals.string('registries-conf');
+  const registriesDirectory = globals.string('registries.d');
+  const sharedBlobs = prefix === '' ? optional('shared-blob-dir') : optional(`${prefix}shared-blob-dir`);
+  const daemonHost = optional(`${prefix}daemon-host`);
+  return {
+    platform: platform(context),
+    temporaryDirectory: resolve(
+      io.workingDirectory,
+      globals.string('tmpdir') || io.environment.TMPDIR || '/var/tmp',
+    ),
+    signal,
+    onWarning: (text) => warn(context, text),
+    docker: {
+      ...docker,
+      ...(tlsVerify === undefined ? {} : { tlsVerify }),
+      ...(registriesFile ? { registriesFile } : {}),
+      ...(registriesDirectory ? { registriesDirectory } : {}),
+    },
+    daemon: {
+      ...(daemonHost ? { host: daemonHost } : {}),
+      ...(docker.certificateDirectory ? { certificateDirectory: docker.certificateDirectory } : {}),
+      ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    },
+    openStore: (location) => openStorage(context, location),
+    ...(sharedBlobs ? { ociSharedBlobDirectory: resolve(io.workingDirectory, sharedBlobs) } : {}),
+  };
+}
+
+function userAgent({ globals }: CommandContext): string {
+  const own = `slipway/${packageVersion()} skopeo`;
+  const prefix = globals.string('user-agent-prefix');
+  return prefix ? `${prefix} ${own}` : own;
+}
+
+function platform({ globals }: CommandContext): TransportContext['platform'] {
+  const host = platformOf(process.platform, process.arch);
+  const architecture = globals.string('override-arch') || host.architecture;
+  const variant =
+    globals.string('override-variant') || (architecture === host.architecture ? host.variant : undefined);
+  const os = globals.string('override-os') || host.os;
+  return { os, architecture, ...(variant ? { variant } : {}) };
+}
+
+async function openStorage(context: CommandContext, location?: StorageLocation) {
+  const { readStorageConfig, withStorageFlags } = await import('../../../config/storage.ts');
+  const { openStore } = await import('../../../store/storage/open.ts');
+  const config = await readStorageConfig({ environment: context.io.environment });
+  const merged = withStorageFlags(config, {
+    ...(location?.graphRoot ? { root: location.graphRoot } : {}),
+    ...(location?.runRoot ? { runRoot: location.runRoot } : {}),
+    ...(location?.driver ? { driver: location.driver } : {}),
+    ...(location?.options?.length ? { options: location.options } : {}),
+  });
+  return openStore(merged);
+}
+
+/** The trust policy that the global flags choose. @throws UsageError, ConfigError */
+export async function openPolicy(context: CommandContext) {
+  const { globals, io } = context;
+  const insecure = globals.bool('insecure-policy');
+  const requireSigned = globals.bool('require-signed');
+  if (insecure && requireSigned)
+    throw new UsageError('usage', '--insecure-policy and --require-signed are mutually exclusive');
+  const { INSECURE_POLICY, readPolicy } = await import('../../../config/policy.ts');
+  const { createPolicy } = await import('../../../sign/policy/policy.ts');
+  const path = globals.string('policy');
+  const policy = insecure
+    ? INSECURE_POLICY
+    : await readPolicy({
+        ...(path ? { path: resolve(io.workingDirectory, path) } : {}),
+        ...(io.environment.HOME ? { home: io.environment.HOME } : {}),
+        onWarning: (text) => warn(context, text),
+      }).catch(prefixed('Error loading trust policy'));
+  return createPolicy(policy, { requireSigned, now: Date.now });
+}
+
+/** `transport:rest` of the command line. @throws whatever is wrong with it, after `what` */
+export async function parseName(
+  context: CommandContext,
+  text: string,
+  what: string,
+): Promise<ImageReference> {
+  const { parseImageReference } = await import('../../../transport/references.ts');
+  return parseImageReference(text, { workingDirectory: context.io.workingDirectory }).catch(
+    prefixed(`${what} ${text}`),
+  );
+}
+
+/** Puts words before an error's message and throws it on; its code, hint and exit code stay. */
+export function prefixed(words: string): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof Error && error.name !== 'AbortError') error.message = `${words}: ${error.message}`;
+    throw error;
+  };
+}
+
+/** `--retry-times` and `--retry-delay`. */
+export function retryOptions({ flags }: CommandContext, signal: AbortSignal) {
+  return {
+    times: flags.number('retry-times'),
+    ...(flags.changed('retry-delay') ? { delayMs: flags.number('retry-delay') } : {}),
+    signal,
+  };
+}

@@ -1,0 +1,54 @@
+import type { ToolSpec } from './cli/contract.ts';
+import { logrusLine } from './cli/log-line.ts';
+import { main } from './cli/main.ts';
+import { packageVersion } from './cli/version.ts';
+import { GLOBAL_FLAGS } from './commands/skopeo/global-flags.ts';
+
+/** The Skopeo whose command line this is; scripts read the third word of `--version`. */
+const COMPATIBLE_VERSION = '1.22.0';
+
+/** Skopeo's commands. Each loads when it is called. */
+export const skopeo: ToolSpec = {
+  name: 'skopeo',
+  version: `${COMPATIBLE_VERSION} (slipway ${packageVersion()})`,
+  summary: 'Various operations with container images and container image registries',
+  usage: '[flags]',
+  failureExitCode: 1,
+  formatError: (message) =>
+    logrusLine('fatal', message, { terminal: process.stderr.isTTY === true, now: new Date() }),
+  flags: GLOBAL_FLAGS,
+  commands: [
+    {
+      name: 'copy',
+      summary: 'Copy an image from one place to another',
+      load: async () => (await import('./commands/skopeo/copy.ts')).copy,
+    },
+    {
+      name: 'delete',
+      summary: 'Delete an image',
+      load: async () => (await import('./commands/skopeo/delete.ts')).remove,
+    },
+    {
+      name: 'generate-sigstore-key',
+      summary: 'Generate a sigstore key pair',
+      load: async () => (await import('./commands/skopeo/generate-sigstore-key.ts')).generateSigstoreKey,
+    },
+    {
+      name: 'inspect',
+      summary: 'Show what an image says about itself',
+      load: async () => (await import('./commands/skopeo/inspect.ts')).inspect,
+    },
+    {
+      name: 'list-tags',
+      summary: 'List the tags of a repository or an archive',
+      load: async () => (await import('./commands/skopeo/list-tags.ts')).listTagsCommand,
+    },
+    {
+      name: 'manifest-digest',
+      summary: 'Compute the digest of a manifest in a file',
+      load: async () => (await import('./commands/skopeo/manifest-digest.ts')).manifestDigestCommand,
+    },
+  ],
+};
+
+if (import.meta.main) await main(skopeo);

@@ -1,0 +1,29 @@
+import type { ImageReference, TransportContext } from './contract.ts';
+import { listsTags } from './contract.ts';
+import { TransportError } from './error.ts';
+
+/**
+ * The tags of the repository that a reference is in, or the names in an archive or layout; an image of an archive
+ * without a name is `@` and its position.
+ * @throws TransportError `unsupported` for a transport without tags
+ */
+export async function listTags(
+  reference: ImageReference,
+  context: TransportContext,
+): Promise<readonly string[]> {
+  if (reference.transport === 'docker-archive') {
+    const { listArchiveTags } = await import('./docker-archive/tags.ts');
+    return listArchiveTags(reference, context);
+  }
+  if (reference.transport === 'docker' && reference.named) {
+    const { listRepositoryTags } = await import('./docker/tags.ts');
+    return listRepositoryTags(reference.named, context);
+  }
+  await using source = await reference.openSource(context);
+  if (!listsTags(source))
+    throw new TransportError(
+      'unsupported',
+      `Unsupported transport '${reference.transport}' for tag listing. Only supported: docker, docker-archive, oci, oci-archive`,
+    );
+  return source.listTags(context.signal ? { signal: context.signal } : {});
+}
