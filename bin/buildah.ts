@@ -2,6 +2,7 @@ import type { CommandEntry, ToolSpec } from './cli/contract.ts';
 import { main } from './cli/main.ts';
 import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
 import { BUILDAH_LEVEL } from './commands/buildah/registry-flags.ts';
+import { ensureUserNamespace } from './rootless.ts';
 
 const COMMANDS: readonly CommandEntry[] = [
   {
@@ -82,6 +83,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'Unmount the root file systems of working containers',
     load: async () => (await import('./commands/buildah/umount.ts')).umount,
   },
+  {
+    name: 'unshare',
+    summary: 'Run a command in a modified user namespace',
+    load: async () => (await import('./commands/buildah/unshare.ts')).unshare,
+  },
 ];
 
 /** The drop-in for Buildah. Commands load when they are called. */
@@ -96,4 +102,7 @@ export const buildah: ToolSpec = {
   commands: COMMANDS,
 };
 
-if (import.meta.main) await main(buildah);
+if (import.meta.main) {
+  ensureUserNamespace(process.argv.slice(2), process.env);
+  await main(buildah);
+}

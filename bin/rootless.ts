@@ -23,6 +23,29 @@ export function needsUserNamespace(environment: Environment): boolean {
   return ((BigInt(`0x${effective}`) >> CAP_SYS_ADMIN) & 1n) === 0n;
 }
 
+/** Buildah's commands that work, or refuse in their own words, outside a user namespace. */
+const OUTSIDE = new Set(['help', 'version', 'completion', 'mount', 'unshare']);
+
+/**
+ * What bin/buildah does before anything else: where the command needs it, this process starts again as root of a user
+ * namespace. Where the system forbids that, the command goes on as it is: transports and builds without RUN can.
+ * @param words the command line behind the tool's name
+ */
+export function ensureUserNamespace(words: readonly string[], environment: Environment): void {
+  if (!needsUserNamespace(environment)) return;
+  const asksForHelp = words.some((word) => word === '--help' || word === '-h' || word === '--version');
+  const name = words.find((word) => !word.startsWith('-'));
+  if (asksForHelp || name === undefined || OUTSIDE.has(name)) return;
+  const [program, ...rest] = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const onWarning = (text: string) => process.stderr.write(`${text}\n`);
+  try {
+    enterUserNamespace({ command: [program as string, ...rest], environment, onWarning });
+  } catch (error) {
+    if (!(error instanceof RootlessError)) throw error;
+    onWarning(`${error.message}; going on without`);
+  }
+}
+
 /** A range of ids: inside the namespace, outside, how many. */
 export interface IdLine {
   readonly inside: number;
