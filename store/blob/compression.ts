@@ -1,0 +1,163 @@
+import { spawn } from 'node:child_process';
+import { type Duplex, PassThrough, pipeline, type Readable, Transform } from 'node:stream';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { isSystemError } from '../../errors.ts';
+import { StoreError } from '../error.ts';
+import { ZstdFrames } from './zstd-frames.ts';
+
+/** The compressions that are recognized; layers are `none`, `gzip` or `zstd`, archives of users may be any. */
+export type KnownCompression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
+
+const MAGIC: readonly (readonly [KnownCompression, readonly number[]])[] = [
+  ['gzip', [0x1f, 0x8b, 0x08]],
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+  ['bzip2', [0x42, 0x5a, 0x68]],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+];
+const MAGIC_BYTES = 6;
+
+/** The compression by the first bytes of a stream (six are enough). */
+export function detectCompression(first: Uint8Array): KnownCompression {
+  for (const [name, magic] of MAGIC) if (magic.every((byte, at) => first[at] === byte)) return name;
+  // A zstd skippable frame may come first: 0x184D2A50 to 0x184D2A5F.
+  const isSkippable = first[0] !== undefined && (first[0] & 0xf0) === 0x50;
+  if (isSkippable && first[1] === 0x2a && first[2] === 0x4d && first[3] === 0x18) return 'zstd';
+  return 'none';
+}
+
+/** A stream with its first bytes looked at. */
+export interface PeekedStream {
+  readonly compression: KnownCompression;
+  /** The whole stream, first bytes included. */
+  readonly stream: Readable;
+}
+
+/** Recognizes the compression of a stream by its first bytes. Reads `source`; use the returned stream instead. */
+export async function peekCompression(source: Readable): Promise<PeekedStream> {
+  const first: Buffer[] = [];
+  let length = 0;
+  const iterator = source.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer | string>;
+  while (length < MAGIC_BYTES) {
+    const next = await iterator.next();
+    if (next.done) break;
+    const bytes = typeof next.value === 'string' ? Buffer.from(next.value) : next.value;
+    first.push(bytes);
+    length += bytes.length;
+  }
+  const start = Buffer.concat(first, length);
+  const stream = new PassThrough({ highWaterMark: 1 << 18 });
+  stream.write(start);
+  await iterator.return?.();
+  if (source.readableEnded) stream.end();
+  else pipeline(source, stream, () => {});
+  return { compression: detectCompression(start), stream };
+}
+
+/**
+ * The plain bytes of a compressed stream. Several members or frames in a row are one stream; a cut stream and
+ * garbage after the end are errors, zero padding is not.
+ * @throws (as the stream's error) StoreError `bad-compression`; `unsupported` where bzip2 or xz are not installed
+ */
+export function decompressed(source: Readable, compression: KnownCompression): Readable {
+  if (compression === 'none') return source;
+  const stages: Duplex[] =
+    compression === 'gzip'
+      ? [createGunzip({ chunkSize: 1 << 17 })]
+      : compression === 'zstd'
+        ? [new ZstdFrames(), createZstdDecompress({ chunkSize: 1 << 17 })]
+        : [programStream(compression)];
+  const output = new PassThrough({ highWaterMark: 1 << 18 });
+  pipeline([source, ...stages], () => {});
+  const last = stages.at(-1)!;
+  for (const stage of stages.slice(0, -1)) stage.on('error', (error) => last.destroy(error));
+  source.on('error', (error) => last.destroy(error));
+  last.on('error', (error) => output.destroy(asStoreError(error, compression)));
+  output.on('close', () => last.destroy());
+  last.pipe(output);
+  return output;
+}
+
+/** {@link peekCompression} and {@link decompressed} in one. */
+export async function detectAndDecompress(source: Readable): Promise<PeekedStream> {
+  const peeked = await peekCompression(source);
+  return { compression: peeked.compression, stream: decompressed(peeked.stream, peeked.compression) };
+}
+
+function asStoreError(error: Error, compression: KnownCompression): Error {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (!/^(?:Z|ZSTD|ERR_ZLIB)_/.test(code)) return error;
+  const isCut = code === 'Z_BUF_ERROR';
+  const why = isCut ? 'it ends too early' : error.message;
+  return new StoreError(
+    isCut ? 'truncated' : 'bad-compression',
+    `cannot decompress ${compression} data: ${why}`,
+    {
+      cause: error,
+    },
+  );
+}
+
+/** bzip2 and xz come only with archives of users; the programs of the system read them. */
+function programStream(program: 'bzip2' | 'xz'): Transform {
+  const child = spawn(program, ['-d', '-c', '-q'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin', LC_ALL: 'C' },
+  });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(0, 1000);
+  });
+  const ended = new Promise<void>((resolve, reject) => {
+    child.on('error', (error) => reject(missingProgram(error, program)));
+    child.on('close', (code) => {
+      if (code === 0) return resolve();
+      const why = complaint.trim().split('\n')[0] ?? '';
+      reject(
+        new StoreError('bad-compression', `cannot decompress ${program} data: ${why || `exit code ${code}`}`),
+      );
+    });
+  });
+  ended.catch(() => {});
+  child.stdin.on('error', () => {});
+  const stream = new Transform({
+    transform(chunk: Uint8Array, _encoding, done) {
+      if (child.stdin.write(chunk) || child.stdin.destroyed) done();
+      else {
+        const go = () => {
+          child.stdin.off('drain', go).off('close', go);
+          done();
+        };
+        child.stdin.on('drain', go).on('close', go);
+      }
+    },
+    flush(done) {
+      child.stdin.end();
+      ended.then(() => done(), done);
+    },
+    destroy(error, done) {
+      child.kill('SIGKILL');
+      done(error);
+    },
+  });
+  child.stdout.on('data', (chunk: Buffer) => {
+    if (!stream.push(chunk)) child.stdout.pause();
+  });
+  const read = stream._read.bind(stream);
+  stream._read = (size) => {
+    child.stdout.resume();
+    read(size);
+  };
+  ended.catch((error: Error) => stream.destroy(error));
+  return stream;
+}
+
+function missingProgram(error: Error, program: string): Error {
+  if (!isSystemError(error, 'ENOENT')) return error;
+  return new StoreError(
+    'unsupported',
+    `the data is compressed with ${program}, and the program is not installed`,
+    {
+      hint: `Install ${program === 'xz' ? 'xz-utils' : program}, or compress with gzip or zstd.`,
+    },
+  );
+}

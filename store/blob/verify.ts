@@ -1,0 +1,100 @@
+import type { Hash } from 'node:crypto';
+import { type Readable, Transform, type TransformCallback } from 'node:stream';
+import {
+  algorithmOf,
+  type Digest,
+  type DigestAlgorithm,
+  finishDigest,
+  startDigest,
+} from '../../image/digest.ts';
+import { StoreError } from '../error.ts';
+import type { BlobInfo } from './contract.ts';
+import { joined } from './limit.ts';
+
+/** What a blob must turn out to be. */
+export interface ExpectedBlob {
+  readonly digest?: Digest;
+  readonly sizeBytes?: number;
+  /** Names the blob in messages; default: its digest. */
+  readonly what?: string;
+}
+
+/**
+ * Hands bytes on and counts and hashes them. At the end, or as soon as there are too many, it fails where they are
+ * not what was expected: nothing may be published before the stream has ended.
+ * @throws (as the stream's error) StoreError `digest-mismatch`, `truncated`, `too-large`
+ */
+export class BlobMeter extends Transform {
+  readonly #expected: ExpectedBlob;
+  readonly #algorithm: DigestAlgorithm;
+  readonly #hash: Hash;
+  #sizeBytes = 0;
+  #info: BlobInfo | undefined;
+
+  constructor(expected: ExpectedBlob = {}) {
+    super({ highWaterMark: 1 << 18 });
+    this.#expected = expected;
+    this.#algorithm = expected.digest ? algorithmOf(expected.digest) : 'sha256';
+    this.#hash = startDigest(this.#algorithm);
+  }
+
+  /** Bytes so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  /** What the bytes were. @throws Error before the stream has ended */
+  get info(): BlobInfo {
+    if (!this.#info) throw new Error('the stream has not ended yet');
+    return this.#info;
+  }
+
+  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.#sizeBytes += chunk.length;
+    const expected = this.#expected.sizeBytes;
+    if (expected !== undefined && this.#sizeBytes > expected) {
+      done(this.#error('too-large', `is larger than the ${expected} bytes it should have`));
+      return;
+    }
+    this.#hash.update(chunk);
+    done(null, chunk);
+  }
+
+  override _flush(done: TransformCallback): void {
+    const { sizeBytes, digest } = this.#expected;
+    this.#info = { digest: finishDigest(this.#hash, this.#algorithm), sizeBytes: this.#sizeBytes };
+    if (sizeBytes !== undefined && this.#sizeBytes < sizeBytes)
+      done(this.#error('truncated', `ends after ${this.#sizeBytes} of ${sizeBytes} bytes`));
+    else if (digest !== undefined && this.#info.digest !== digest)
+      done(
+        this.#error('digest-mismatch', `has other content than its digest says: it is ${this.#info.digest}`),
+      );
+    else done();
+  }
+
+  #error(code: 'too-large' | 'truncated' | 'digest-mismatch', why: string): StoreError {
+    const { what, digest, sizeBytes } = this.#expected;
+    return new StoreError(code, `${what ?? `blob ${digest ?? ''}`.trimEnd()} ${why}`, {
+      retryable: code !== 'too-large',
+      facts: { digest, sizeBytes, actualDigest: this.#info?.digest, actualSizeBytes: this.#sizeBytes },
+    });
+  }
+}
+
+/** The bytes of `source`, checked to their end; see {@link BlobMeter}. */
+export function verified(source: Readable, expected: ExpectedBlob): BlobMeter {
+  return joined(source, new BlobMeter(expected));
+}
+
+/** Checks bytes that are already in memory. @throws StoreError `digest-mismatch`, `truncated`, `too-large` */
+export function verifyBytes(bytes: Uint8Array, expected: ExpectedBlob): BlobInfo {
+  const meter = new BlobMeter(expected);
+  let failure: Error | null | undefined;
+  const record = (error?: Error | null) => {
+    failure ??= error;
+  };
+  meter._transform(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 'utf8', record);
+  if (!failure) meter._flush(record);
+  if (failure) throw failure;
+  return meter.info;
+}
