@@ -11,6 +11,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/buildah/add.ts')).add,
   },
   {
+    name: 'build',
+    aliases: ['bud', 'build-using-dockerfile'],
+    summary: 'Build an image from a Containerfile',
+    load: async () => (await import('./commands/buildah/build.ts')).build,
+  },
+  {
     name: 'commit',
     summary: 'Make an image of a working container',
     load: async () => (await import('./commands/buildah/commit.ts')).commit,

@@ -32,7 +32,10 @@ export class ContextSet {
     if (context.kind === 'directory') return Promise.resolve(context.path);
     const known = this.#fetched.get(name);
     if (known) return known;
-    const fetched = fetchContext(context.url, this.#workspace.directory('context'), this.#surroundings);
+    const fetched = fetchContext(context.url, this.#surroundings).then((content) => {
+      this.#workspace.defer(content);
+      return content.directory;
+    });
     this.#fetched.set(name, fetched);
     return fetched;
   }

@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { addToContainer } from '../add/add.ts';
 import { formatSummary } from '../add/content-digest.ts';
 import type { AddOptions, AddSource } from '../add/contract.ts';
+import { isGitSource, isRemoteSource } from '../add/remote.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import type { ResolvedCopy } from '../plan/apply.ts';
@@ -55,10 +56,16 @@ export async function copyStep(
     surroundings,
     container,
     copy.destination,
-    [...files, ...copy.sources],
+    [...files, ...copy.sources.map(belowContext)],
     { ...base, ...where },
   );
   return { summary: formatSummary(summary), container: after };
+}
+
+/** An absolute source counts from the context's top. */
+function belowContext(source: string): string {
+  if (isRemoteSource(source) || isGitSource(source)) return source;
+  return source.replace(/^\/+(?=[^/])/, '').replace(/^\/+$/, '.');
 }
 
 function checkSources(copy: ResolvedCopy): void {

@@ -1,10 +1,125 @@
+import {
+  createWriteStream,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { extractStream } from '../add/archive.ts';
+import { fetchRemote, isGitSource, redact } from '../add/remote.ts';
+import { fromText, RootedDirectory } from '../add/rooted.ts';
+import { TreeWriter } from '../add/tree-writer.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 
-export async function fetchContext(
-  url: string,
+/** A context that was brought to this machine; gone when disposed. */
+export interface FetchedContext extends AsyncDisposable {
+  readonly directory: string;
+}
+
+/** True for what a build's context argument may be besides a directory: http(s), git, github.com/owner/name. */
+export function isRemoteContext(text: string): boolean {
+  return /^(https?:\/\/|git:\/\/|git@|ssh:\/\/git@|github\.com\/)/.test(text);
+}
+
+/**
+ * Fetches a context: a git repository (`#ref:subdirectory`), or an archive or a lone Containerfile behind a URL.
+ * @throws BuildError `bad-context`
+ */
+export async function fetchContext(url: string, surroundings: BuildSurroundings): Promise<FetchedContext> {
+  const github = /^github\.com\/[^/]+\/([^/#?]+)$/.exec(url);
+  const address =
+    github && !url.endsWith('.git')
+      ? `https://${url}/archive/master.tar.gz`
+      : url.replace(/^github\.com\//, 'https://github.com/');
+  const content = await fetchRemote(address, { retries: 0, keepGitDirectory: true }, surroundings);
+  if (isGitSource(address)) {
+    using root = new RootedDirectory(content.directory);
+    const below = root.resolve(fromText(content.name));
+    return {
+      directory: join(content.directory, Buffer.from(below, 'latin1').toString()),
+      [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
+    };
+  }
+  await using _content = content;
+  const path = join(content.directory, content.name);
+  if (statSync(path).size === 0) throw new BuildError('bad-context', `no contents in "${redact(url)}"`);
+  const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
+  return unpack(
+    content.directory,
+    content.name,
+    directory,
+    github?.[1] ? `${github[1]}-master` : '',
+    surroundings,
+  );
+}
+
+/** Reads a context from a stream: an archive, or a Containerfile alone. */
+export async function readContext(
+  stream: Readable,
+  surroundings: BuildSurroundings,
+): Promise<FetchedContext> {
+  const received = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-stdin-'));
+  const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
+  try {
+    await pipeline(stream, createWriteStream(join(received, 'context')), { signal: surroundings.signal });
+    return await unpack(received, 'context', directory, '', surroundings);
+  } catch (error) {
+    rmSync(directory, { recursive: true, force: true });
+    throw error;
+  } finally {
+    rmSync(received, { recursive: true, force: true });
+  }
+}
+
+/** SECURITY B10: what an archive left behind before it failed never meets the fallback, which gets a fresh directory. */
+async function unpack(
+  source: string,
+  name: string,
+  directory: string,
+  below: string,
+  surroundings: BuildSurroundings,
+): Promise<FetchedContext> {
+  const first = join(directory, 'archive');
+  mkdirSync(first);
+  const dispose = { [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }) };
+  if (await extractInto(source, name, first, surroundings)) {
+    using root = new RootedDirectory(first);
+    const inside = root.resolve(fromText(below));
+    return { directory: join(first, Buffer.from(inside, 'latin1').toString()), ...dispose };
+  }
+  const second = join(directory, 'file');
+  mkdirSync(second);
+  writeFileSync(join(second, 'Dockerfile'), readFileSync(join(source, name)), { mode: 0o600 });
+  return { directory: second, ...dispose };
+}
+
+async function extractInto(
+  source: string,
+  name: string,
   into: string,
   surroundings: BuildSurroundings,
-): Promise<string> {
-  throw new BuildError('bad-context', `${url}: ${into} ${surroundings.workingDirectory}`);
+): Promise<boolean> {
+  const owner = { uid: process.geteuid?.() ?? 0, gid: process.getegid?.() ?? 0 };
+  using from = new RootedDirectory(source);
+  using to = new RootedDirectory(into);
+  using writer = new TreeWriter(to, '', { directoryOwner: owner, skipDevices: true });
+  try {
+    const isArchive = await extractStream(
+      from,
+      fromText(name),
+      (entry, _size, content) => writer.put({ ...entry, ...owner, xattrs: [] }, content),
+      { signal: surroundings.signal },
+    );
+    if (isArchive) writer.finish();
+    return isArchive;
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code === 'unsafe-path') throw error;
+    return false;
+  }
 }

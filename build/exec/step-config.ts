@@ -33,7 +33,7 @@ import {
 } from '../container/config.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import type { StageState } from '../plan/stage-state.ts';
-import { nameOf, valueOf } from '../plan/variables.ts';
+import { assignedValue, nameOf } from '../plan/variables.ts';
 import type { BuildOptions } from './options.ts';
 
 const IDENTITY_LABEL = 'io.buildah.version';
@@ -65,7 +65,7 @@ export function configuredContainer(
     setUser(config.User),
     clearPorts(),
     ...Object.keys(config.ExposedPorts).map(addPort),
-    ...config.Env.map((entry) => setEnvironment(nameOf(entry), valueOf(entry))),
+    ...config.Env.map((entry) => setEnvironment(nameOf(entry), assignedValue(entry))),
     ...(options.unsetEnvironment ?? []).map(unsetEnvironment),
     setCommand(config.Cmd),
     clearVolumes(),
@@ -103,7 +103,7 @@ function withLabels(
   const layerLabels = commit.name === '' ? (options.layerLabels ?? []) : [];
   return changeContainer(
     container,
-    ...layerLabels.map((label) => setLabel(nameOf(label), valueOf(label))),
+    ...layerLabels.map((label) => setLabel(nameOf(label), assignedValue(label))),
     ...Object.entries(labels).map(([name, value]) => setLabel(name, value)),
     ...(identity ? [setLabel(IDENTITY_LABEL, options.builderVersion)] : []),
     ...(options.unsetLabels ?? []).map(unsetLabel),
@@ -119,7 +119,7 @@ function withAnnotations(
   return changeContainer(
     container,
     ...(options.inheritAnnotations === false ? [clearAnnotations()] : []),
-    ...(options.annotations ?? []).map((pair) => setAnnotation(nameOf(pair), valueOf(pair))),
+    ...(options.annotations ?? []).map((pair) => setAnnotation(nameOf(pair), assignedValue(pair))),
     ...(options.unsetAnnotations ?? []).map(unsetAnnotation),
   );
 }

@@ -1,7 +1,7 @@
 import type { Instruction } from '../parse/instruction.ts';
 import { parseContainerfile } from '../parse/parse.ts';
 import type { Stage } from '../plan/stages.ts';
-import { nameOf, valueOf } from '../plan/variables.ts';
+import { assignedValue, nameOf } from '../plan/variables.ts';
 import type { BuildSession } from './session.ts';
 
 /**
@@ -18,13 +18,13 @@ export function stageInstructions(session: BuildSession, stage: Stage): readonly
         ]
       : []),
     ...(options.environment?.length
-      ? [`ENV ${options.environment.map((entry) => pair(nameOf(entry), valueOf(entry))).join(' ')}`]
+      ? [`ENV ${options.environment.map((entry) => pair(nameOf(entry), assignedValue(entry))).join(' ')}`]
       : []),
   ];
   const labels = isLast ? (options.labels ?? []).filter((label) => nameOf(label) !== '') : [];
   const after =
     labels.length > 0
-      ? [`LABEL ${labels.map((label) => pair(nameOf(label), valueOf(label))).join(' ')}`]
+      ? [`LABEL ${labels.map((label) => pair(nameOf(label), assignedValue(label))).join(' ')}`]
       : [];
   return [...parsed(before), ...stage.instructions, ...parsed(after)];
 }

@@ -11,6 +11,7 @@ export class Workspace implements AsyncDisposable {
   readonly #containers = new Map<string, WorkingContainer>();
   readonly #mounts: string[] = [];
   readonly #directories: string[] = [];
+  readonly #others: AsyncDisposable[] = [];
   readonly #kept = new Set<string>();
 
   constructor(surroundings: BuildSurroundings) {
@@ -22,6 +23,11 @@ export class Workspace implements AsyncDisposable {
     const path = mkdtempSync(join(this.#surroundings.temporaryDirectory, `slipway-${purpose}-`));
     this.#directories.push(path);
     return path;
+  }
+
+  /** Disposes something else when the build ends. */
+  defer(resource: AsyncDisposable): void {
+    this.#others.push(resource);
   }
 
   addContainer(container: WorkingContainer): void {
@@ -57,7 +63,7 @@ export class Workspace implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     const failures: unknown[] = [];
-    const attempt = async (action: () => Promise<unknown> | void) => {
+    const attempt = async (action: () => unknown) => {
       try {
         await action();
       } catch (error) {
@@ -69,6 +75,7 @@ export class Workspace implements AsyncDisposable {
     for (const layerId of [...this.#mounts]) await attempt(() => this.#drop(layerId));
     for (const path of this.#directories.splice(0))
       await attempt(() => rmSync(path, { recursive: true, force: true }));
+    for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());
     if (failures.length > 0) throw failures[0];
   }
 }

@@ -12,7 +12,7 @@ export function nameOf(entry: string): string {
   return equals < 0 ? entry : entry.slice(0, equals);
 }
 
-export function valueOf(entry: string): string {
+export function assignedValue(entry: string): string {
   const equals = entry.indexOf('=');
   return equals < 0 ? '' : entry.slice(equals + 1);
 }
@@ -29,5 +29,5 @@ export function firstOf(...maps: readonly ReadonlyMap<string, string>[]): Variab
 }
 
 export function environmentMap(entries: readonly string[]): Map<string, string> {
-  return new Map(entries.map((entry) => [nameOf(entry), valueOf(entry)]));
+  return new Map(entries.map((entry) => [nameOf(entry), assignedValue(entry)]));
 }

@@ -1,0 +1,171 @@
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import { text as readText } from 'node:stream/consumers';
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
+import { fetchContext, isRemoteContext, readContext } from '../../../build/exec/fetch-context.ts';
+import type { ContainerfileText } from '../../../build/exec/options.ts';
+import { preprocess } from '../../../build/exec/preprocess.ts';
+import { isSystemError } from '../../../errors.ts';
+import type { CommandContext } from '../../cli/contract.ts';
+import { usage } from './arguments.ts';
+
+/** The context directory, absolute and without links; fetched ones are removed when disposed. */
+export interface OpenContext extends AsyncDisposable {
+  readonly directory: string;
+  /** Absolute paths and URLs of the files to read, `-` for stdin. */
+  readonly files: readonly string[];
+}
+
+const LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** Finds the context and the Containerfiles that the command line means. @throws UsageError, BuildError */
+export async function openContext(
+  context: CommandContext,
+  surroundings: BuildSurroundings,
+): Promise<OpenContext> {
+  const { io, flags, args } = context;
+  const [given] = args;
+  const resources = new AsyncDisposableStack();
+  try {
+    let directory = resolve(io.workingDirectory, given ?? '.');
+    if (given === '-')
+      directory = resources.use(await readContext(io.stdin as Readable, surroundings)).directory;
+    else if (given !== undefined && isRemoteContext(given))
+      directory = resources.use(await fetchContext(given, surroundings)).directory;
+    let files = flags.list('file');
+    if (files.length === 0) {
+      const found = discover(directory);
+      files = [found];
+      directory = dirname(found);
+    }
+    return {
+      directory: real(directory),
+      files,
+      [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    };
+  } catch (error) {
+    await resources.disposeAsync();
+    throw error;
+  }
+}
+
+function real(directory: string): string {
+  try {
+    return realpathSync(directory);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw usage(`evaluating symlinks in build context path: lstat ${directory}: ${reason(error)}`);
+  }
+}
+
+/** `Containerfile`, else `Dockerfile`, in a directory; a file given as context is the Containerfile itself. */
+function discover(path: string): string {
+  const status = tryStat(path);
+  if (!status) throw usage(`discovering Containerfile: stat ${path}: no such file or directory`);
+  if (!status.isDirectory()) return path;
+  for (const name of ['Containerfile', 'Dockerfile']) {
+    const file = join(path, name);
+    const found = tryStat(file);
+    if (found?.isFile()) return file;
+    if (found) throw usage(`assumed Containerfile "${file}" is not a file`);
+  }
+  throw usage(
+    `cannot find Containerfile or Dockerfile in context directory: stat ${join(path, 'Dockerfile')}: no such file or directory`,
+  );
+}
+
+function tryStat(path: string) {
+  try {
+    return statSync(path);
+  } catch (error) {
+    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+/** Reads the files of `-f`: paths from here or from the context, URLs, stdin; `.in` files go through cpp. */
+export async function readContainerfiles(
+  context: CommandContext,
+  source: OpenContext,
+): Promise<ContainerfileText[]> {
+  const texts: ContainerfileText[] = [];
+  for (const file of source.files) texts.push(await readContainerfile(context, source.directory, file));
+  return texts;
+}
+
+async function readContainerfile(
+  context: CommandContext,
+  directory: string,
+  file: string,
+): Promise<ContainerfileText> {
+  const { io, flags, signal } = context;
+  const given = await readGiven(context, directory, file);
+  if (!file.endsWith('.in')) return given;
+  const text = await preprocess(given.text, {
+    name: file,
+    contextDirectory: directory,
+    flags: [
+      ...(io.environment.BUILDAH_CPPFLAGS?.split(/\s+/).filter(Boolean) ?? []),
+      ...flags.list('cpp-flag'),
+    ],
+    path: io.environment.PATH,
+    signal,
+    onWarning: (warning) => context.note(warning),
+  });
+  return { ...given, text };
+}
+
+async function readGiven(
+  context: CommandContext,
+  directory: string,
+  file: string,
+): Promise<ContainerfileText> {
+  const { io, signal } = context;
+  if (file === '-' || file === '/dev/stdin')
+    return { name: '/dev/stdin', text: await readText(io.stdin as Readable) };
+  if (/^https?:\/\//.test(file)) {
+    const response = await fetch(file, { signal });
+    if (!response.ok) throw usage(`reading ${file}: invalid response status ${response.status}`);
+    return { name: file, text: checked(file, await response.text()) };
+  }
+  const path = locate(io.workingDirectory, directory, file);
+  const status = statSync(path);
+  if (status.isDirectory()) throw usage(`containerfile: "${path}" cannot be path to a directory`);
+  if (status.isFile() && status.size > LIMIT_BYTES)
+    throw usage(`${path} is larger than ${LIMIT_BYTES} bytes`);
+  if (!status.isFile() && !path.startsWith('/dev/') && !path.startsWith('/proc/') && !status.isFIFO())
+    throw usage(`assumed Containerfile "${path}" is not a file`);
+  return { name: shown(io.workingDirectory, path), path, text: checked(path, readFileSync(path, 'utf8')) };
+}
+
+/** From here first, then from the context, as Buildah looks. */
+function locate(workingDirectory: string, directory: string, file: string): string {
+  const here = resolve(workingDirectory, file);
+  let failure: NodeJS.ErrnoException | undefined;
+  for (const path of [here, join(directory, file)]) {
+    try {
+      statSync(path);
+      return path;
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      failure = error;
+    }
+    if (file.startsWith(directory)) break;
+  }
+  throw usage(`stat ${join(directory, file)}: ${reason(failure as NodeJS.ErrnoException)}`);
+}
+
+function reason(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOTDIR') return 'not a directory';
+  return error.code === 'ENOENT' ? 'no such file or directory' : error.message;
+}
+
+function shown(workingDirectory: string, path: string): string {
+  return path.startsWith(`${workingDirectory}/`) ? path.slice(workingDirectory.length + 1) : path;
+}
+
+function checked(name: string, text: string): string {
+  if (text === '') throw usage(`no contents in "${name}"`);
+  return text;
+}

@@ -1,0 +1,311 @@
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
+import type { Writable } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import { buildImage } from '../../../build/exec/build.ts';
+import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
+import { parseOutput } from '../../../build/exec/output.ts';
+import { runSettings } from '../../../build/exec/run-settings.ts';
+import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
+import type { CommandContext } from '../../cli/contract.ts';
+import { parseDuration } from '../../cli/duration.ts';
+import { refuseLateFlags, usage } from './arguments.ts';
+import { buildArguments, environmentEntries } from './build-arguments.ts';
+import { openContext, readContainerfiles } from './build-context.ts';
+import { BUILD_FLAGS } from './build-flags.ts';
+import { secretSources, sshSources } from './build-secrets.ts';
+import { containerOptions } from './container-flags.ts';
+import { formatOf, pullPolicyOf } from './from.ts';
+import { BUILDAH_LEVEL } from './registry-flags.ts';
+import { openSession, type Session } from './session.ts';
+
+/** A build that was read from a command line. */
+export interface BuildJob extends AsyncDisposable {
+  run(): Promise<BuildResult>;
+  printId(imageId: string): void;
+}
+
+/** Reads the flags, opens storage and context. @throws UsageError, BuildError */
+export async function openBuild(context: CommandContext): Promise<BuildJob> {
+  const { flags, args, io } = context;
+  refuseLateFlags(args);
+  checkCombinations(context);
+  const platforms = platformsOf(context);
+  const outputs = flags
+    .list('output')
+    .map((text) => parseOutput(text, (path) => resolve(io.workingDirectory, path)));
+  const quiet = flags.bool('quiet') || outputs.some((output) => output.path === '-');
+  const resources = new AsyncDisposableStack();
+  try {
+    const session = resources.use(
+      await openSession(context, { flags: BUILD_FLAGS, quiet: true, platform: platforms[0] }),
+    );
+    const log = openLog(context, resources);
+    const source = resources.use(await openContext(context, session.surroundings));
+    const common = await commonOptions(context, session, { directory: source.directory, log, quiet });
+    const files = await readContainerfiles(context, source);
+    const base: Omit<BuildOptions, 'platform' | 'platformGiven'> = { ...common, files, outputs };
+    return {
+      run: () => runPlatforms(context, session, base, platforms),
+      printId: (id) => void io.stdout.write(`${id}\n`),
+      [Symbol.asyncDispose]: () => resources.disposeAsync(),
+    };
+  } catch (error) {
+    await resources.disposeAsync();
+    throw error;
+  }
+}
+
+function checkCombinations({ flags }: CommandContext): void {
+  if (flags.string('network') === 'none' || flags.string('net') === 'none')
+    for (const name of ['dns', 'dns-option', 'dns-search'])
+      if (flags.changed(name)) throw usage(`the --${name} option cannot be used with --network=none`);
+  if (flags.changed('manifest') && flags.list('tag').slice(1).includes(flags.string('manifest')))
+    throw usage("the same name must not be specified for both '--tag' and '--manifest'");
+  if (flags.changed('logsplit') && !flags.changed('logfile'))
+    throw usage('cannot use --logsplit without --logfile');
+  if (
+    (flags.changed('rm') || flags.changed('force-rm')) &&
+    !flags.changed('layers') &&
+    !flags.changed('no-cache')
+  )
+    throw usage("'rm' and 'force-rm' can only be set with either 'layers' or 'no-cache'");
+  if (flags.bool('stage-labels') && !flags.bool('save-stages'))
+    throw usage('"--stage-labels" requires "--save-stages"');
+  if (
+    flags.changed('timestamp') &&
+    epochOf(flags.string('source-date-epoch')) !== undefined &&
+    flags.changed('source-date-epoch')
+  )
+    throw usage('timestamp and source-date-epoch would be ambiguous if allowed together');
+  if (flags.bool('no-hosts') && flags.list('add-host').length > 0)
+    throw usage('--no-hosts and --add-host conflict, can not be used together');
+}
+
+function epochOf(text: string): number | undefined {
+  if (text === '') return undefined;
+  if (!/^-?\d+$/.test(text))
+    throw usage(
+      `error parsing source-date-epoch offset "${text}": strconv.ParseInt: parsing "${text}": invalid syntax`,
+    );
+  return Number(text);
+}
+
+/** `--platform` may name several; `--os`, `--arch`, `--variant` one; none: this machine's. */
+function platformsOf({ flags }: CommandContext): Platform[] {
+  const host = platformOf(process.platform, process.arch);
+  const single = ['os', 'arch', 'variant'].filter((name) => flags.changed(name));
+  if (flags.changed('platform')) {
+    if (single.length > 0) throw usage('invalid --platform may not be used with --os, --arch, or --variant');
+    return flags.list('platform').map((text) => {
+      const trimmed = text.replace(/^\/+|\/+$/g, '');
+      return trimmed === 'local' || trimmed === '' ? host : parsePlatform(trimmed, host);
+    });
+  }
+  if (single.length === 0) return [];
+  const text = (name: string) => (flags.changed(name) ? flags.string(name) : '');
+  const architecture = text('arch') || host.architecture;
+  return [
+    parsePlatform([text('os') || host.os, architecture, text('variant')].filter(Boolean).join('/'), host),
+  ];
+}
+
+function openLog(context: CommandContext, resources: AsyncDisposableStack): WriteStream | undefined {
+  const path = context.flags.string('logfile');
+  if (!path) return undefined;
+  const stream = createWriteStream(resolve(context.io.workingDirectory, path), { mode: 0o600 });
+  resources.defer(async () => {
+    stream.end();
+    await finished(stream);
+  });
+  return stream;
+}
+
+async function commonOptions(
+  context: CommandContext,
+  session: Session,
+  given: { readonly directory: string; readonly log: WriteStream | undefined; readonly quiet: boolean },
+): Promise<Omit<BuildOptions, 'platform' | 'platformGiven' | 'files' | 'outputs'>> {
+  const { flags, io } = context;
+  const { environment } = io;
+  const container = await containerOptions(context, session);
+  const [output = '', ...additionalTags] = flags.list('tag');
+  const cacheTtl = cacheTtlOf(context);
+  const args = buildArguments(context);
+  const epochText = flags.changed('source-date-epoch')
+    ? flags.string('source-date-epoch')
+    : (environment.SOURCE_DATE_EPOCH ?? args.get('SOURCE_DATE_EPOCH') ?? '');
+  const sourceDateEpochSeconds = flags.changed('timestamp') ? undefined : epochOf(epochText);
+  if (sourceDateEpochSeconds !== undefined && !args.has('SOURCE_DATE_EPOCH'))
+    args.set('SOURCE_DATE_EPOCH', String(sourceDateEpochSeconds));
+  const optionalFalse = (name: string) => (flags.changed(name) ? flags.bool(name) : undefined);
+  return {
+    contextDirectory: given.directory,
+    ...(flags.changed('ignorefile')
+      ? { ignoreFile: resolve(io.workingDirectory, flags.string('ignorefile')) }
+      : {}),
+    arguments: args,
+    target: flags.string('target'),
+    contexts: additionalContexts(context),
+    fromOverride: flags.string('from') || undefined,
+    buildPlatform: platformOf(process.platform, process.arch),
+    osVersion: flags.string('os-version') || undefined,
+    osFeatures: flags.list('os-feature'),
+    layers: flags.changed('layers')
+      ? flags.bool('layers')
+      : /^(true|1)$/i.test(environment.BUILDAH_LAYERS ?? ''),
+    useCache: !flags.bool('no-cache') && cacheTtl !== 0,
+    cacheTtlMs: cacheTtl || undefined,
+    cacheFrom: flags.list('cache-from').map(repository),
+    cacheTo: flags.list('cache-to').map(repository),
+    format: formatOf(context),
+    output,
+    additionalTags,
+    squash: flags.bool('squash'),
+    ...(flags.changed('timestamp') ? { timestampSeconds: flags.number('timestamp') } : {}),
+    sourceDateEpochSeconds,
+    rewriteTimestamp: flags.bool('rewrite-timestamp'),
+    omitHistory: flags.bool('omit-history'),
+    labels: flags.list('label'),
+    layerLabels: flags.list('layer-label'),
+    annotations: flags.list('annotation'),
+    environment: environmentEntries(flags.list('env'), environment),
+    unsetEnvironment: flags.list('unsetenv'),
+    unsetLabels: flags.list('unsetlabel'),
+    unsetAnnotations: flags.list('unsetannotation'),
+    inheritLabels: optionalFalse('inherit-labels'),
+    inheritAnnotations: optionalFalse('inherit-annotations'),
+    createdAnnotation: optionalFalse('created-annotation'),
+    identityLabel: optionalFalse('identity-label'),
+    builderVersion: BUILDAH_LEVEL,
+    stageLabels: flags.bool('stage-labels'),
+    saveStages: flags.bool('save-stages'),
+    skipUnusedStages: flags.bool('skip-unused-stages'),
+    pullPolicy: pullPolicyOf(context),
+    retries: flags.number('retry'),
+    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    decryptionKeys: flags.list('decryption-key'),
+    jobs: flags.number('jobs'),
+    removeIntermediate: flags.bool('rm'),
+    forceRemove: flags.bool('force-rm'),
+    compatVolumes: flags.bool('compat-volumes'),
+    secrets: secretSources(flags.list('secret'), environment, io.workingDirectory),
+    ssh: sshSources(flags.list('ssh'), environment),
+    entitlements: flags.list('allow'),
+    run: runSettings({
+      container,
+      hostEnvironment: environment,
+      noHosts: flags.bool('no-hosts'),
+      noHostname: flags.bool('no-hostname'),
+      runtime: flags.string('runtime') || environment.BUILDAH_RUNTIME || undefined,
+      runtimeFlags: flags.list('runtime-flag'),
+      mounts: flags.list('mount'),
+    }),
+    quiet: given.quiet,
+    hideImageIds: flags.changed('iidfile'),
+    ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
+    stdout: (given.log ?? io.stdout) as Writable,
+    stderr: (given.log ?? io.stderr) as Writable,
+    ...(['debug', 'trace'].includes(context.globals.string('log-level')) || context.globals.bool('debug')
+      ? {
+          debug: (text: string) =>
+            void io.stderr.write(
+              `time="${new Date().toISOString()}" level=debug msg=${JSON.stringify(text)}\n`,
+            ),
+        }
+      : {}),
+    cacheDirectory: join(environment.TMPDIR || '/var/tmp', `buildah-cache-${process.getuid?.() ?? 0}`),
+  };
+}
+
+function cacheTtlOf({ flags }: CommandContext): number | undefined {
+  if (!flags.changed('cache-ttl')) return undefined;
+  const text = flags.string('cache-ttl');
+  let milliseconds: number;
+  try {
+    milliseconds = parseDuration(text);
+  } catch (cause) {
+    throw usage(`unable to parse value provided "${text}" as --cache-ttl: ${(cause as Error).message}`);
+  }
+  if (milliseconds === 0 && flags.changed('no-cache') && !flags.bool('no-cache'))
+    throw usage('cannot use --cache-ttl with duration as 0 and --no-cache=false');
+  return milliseconds;
+}
+
+/** A repository for cached steps: neither tag nor digest. */
+function repository(text: string): string {
+  const last = text.slice(text.lastIndexOf('/') + 1);
+  if (last.includes(':') || text.includes('@'))
+    throw usage(
+      `unable to parse value provided \`[${text}]\`: repository must contain neither a tag nor digest: ${text}`,
+    );
+  return text;
+}
+
+function additionalContexts({ flags, io }: CommandContext): Map<string, AdditionalContext> {
+  return new Map(
+    flags.list('build-context').map((text): [string, AdditionalContext] => {
+      const equals = text.indexOf('=');
+      if (equals <= 0)
+        throw usage(
+          `while parsing additional build context: ["${text}"], accepts value in the form of key=value`,
+        );
+      return [text.slice(0, equals), additionalContext(text.slice(equals + 1), io.workingDirectory)];
+    }),
+  );
+}
+
+function additionalContext(value: string, workingDirectory: string): AdditionalContext {
+  if (value === '') throw usage('while parsing additional build context: invalid build context path ""');
+  const image = /^(?:docker-image|container-image|docker):\/\/(.*)$/.exec(value);
+  if (image) {
+    if (!image[1]) throw usage('while parsing additional build context: invalid build context image name ""');
+    return { kind: 'image', reference: image[1] };
+  }
+  if (/^https?:\/\//.test(value)) return { kind: 'url', url: value };
+  return { kind: 'directory', path: isAbsolute(value) ? value : resolve(workingDirectory, value) };
+}
+
+async function runPlatforms(
+  context: CommandContext,
+  session: Session,
+  base: Omit<BuildOptions, 'platform' | 'platformGiven'>,
+  platforms: readonly Platform[],
+): Promise<BuildResult> {
+  const { flags } = context;
+  const host = platformOf(process.platform, process.arch);
+  const list = platforms.length > 0 ? platforms : [targetPlatformArgument(base.arguments, host)];
+  if (list.length > 1)
+    for (const name of ['iidfile', 'iidfile-raw', 'metadata-file'])
+      if (flags.string(name))
+        throw usage(
+          name === 'metadata-file'
+            ? `building multiple images, but metadata file "${flags.string(name)}" can only be used to store information about one image`
+            : `building multiple images, but ${name} "${flags.string(name)}" can only be used to store one image ID`,
+        );
+  const results: BuildResult[] = [];
+  for (const platform of list) {
+    const chosen = platform ?? host;
+    const prefix = list.length > 1 ? `[${formatPlatform(chosen)}] ` : '';
+    const args = new Map(base.arguments);
+    args.delete('TARGETPLATFORM');
+    results.push(
+      await buildImage(
+        { ...session.surroundings, platform: chosen },
+        {
+          ...base,
+          arguments: args,
+          platform: chosen,
+          platformGiven: platform !== undefined,
+          logPrefix: prefix,
+        },
+      ),
+    );
+  }
+  return results[0] as BuildResult;
+}
+
+function targetPlatformArgument(args: ReadonlyMap<string, string>, host: Platform): Platform | undefined {
+  const text = args.get('TARGETPLATFORM');
+  return text === undefined ? undefined : parsePlatform(text, host);
+}

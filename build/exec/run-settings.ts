@@ -1,0 +1,113 @@
+import type { CreateWorkingContainerOptions, NamespaceOption, RunOptions } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import type { NamespaceKind, ResourceLimits } from '../run/contract.ts';
+import type { RunSettings } from './options.ts';
+
+/** What the flags shared with `buildah from` say, and what `build` adds. */
+export interface RunSettingsInputs {
+  readonly container: Pick<
+    CreateWorkingContainerOptions,
+    'isolation' | 'namespaces' | 'network' | 'capabilities' | 'devices' | 'groupAdd' | 'runOptions'
+  >;
+  readonly hostEnvironment: RunSettings['hostEnvironment'];
+  readonly noHosts?: boolean;
+  readonly noHostname?: boolean;
+  readonly runtime?: string;
+  readonly runtimeFlags?: readonly string[];
+  readonly mounts?: readonly string[];
+}
+
+/** Turns the settings that a working container stores into those of a RUN. @throws BuildError `bad-option` */
+export function runSettings(inputs: RunSettingsInputs): RunSettings {
+  const { container } = inputs;
+  const options = container.runOptions ?? {};
+  const namespaces = container.namespaces ?? [];
+  const network = namespaces.find((namespace) => namespace.Name === 'network');
+  return {
+    isolation: container.isolation ?? 'oci',
+    runtime: inputs.runtime,
+    runtimeFlags: inputs.runtimeFlags?.map((flag) => `--${flag}`),
+    namespaces: namespaceRecord(namespaces),
+    networkMode: container.network === 'disabled' ? 'none' : network?.Host ? 'host' : 'private',
+    networkPath: network?.Path.startsWith('/') ? network.Path : undefined,
+    networkOptions: network?.Path && !network.Path.startsWith('/') ? [network.Path] : undefined,
+    dns: {
+      servers: options.DNSServers ?? [],
+      search: options.DNSSearch ?? [],
+      options: options.DNSOptions ?? [],
+    },
+    hostEntries: (options.AddHost ?? []).map(hostEntry),
+    noHosts: inputs.noHosts,
+    noHostname: inputs.noHostname,
+    capabilitiesAdd: [],
+    capabilitiesDrop: [],
+    defaultCapabilities: container.capabilities,
+    securityOptions: securityOptions(options),
+    devices: container.devices,
+    limits: limits(options),
+    hooksDirectories: options.OCIHooksDir ?? [],
+    groupAdd: container.groupAdd,
+    volumes: options.Volumes ?? [],
+    mounts: inputs.mounts,
+    httpProxy: options.HTTPProxy,
+    hostEnvironment: inputs.hostEnvironment,
+    stored: { namespaces, options },
+  };
+}
+
+function namespaceRecord(list: readonly NamespaceOption[]): RunSettings['namespaces'] {
+  const entries = list
+    .filter((namespace) => namespace.Name !== 'network' && namespace.Name !== 'user')
+    .map((namespace): [NamespaceKind, string] => [
+      namespace.Name as NamespaceKind,
+      namespace.Host ? 'host' : namespace.Path ? `ns:${namespace.Path}` : 'private',
+    ]);
+  return Object.fromEntries(entries);
+}
+
+function hostEntry(text: string): { name: string; address: string } {
+  const colon = text.indexOf(':');
+  return { name: text.slice(0, colon), address: text.slice(colon + 1) };
+}
+
+function securityOptions(options: RunOptions): string[] {
+  const list = (value: unknown) => (Array.isArray(value) ? (value as string[]) : []);
+  return [
+    ...(options.NoNewPrivileges ? ['no-new-privileges'] : []),
+    ...(options.SeccompProfilePath ? [`seccomp=${options.SeccompProfilePath}`] : []),
+    ...(options.ApparmorProfile ? [`apparmor=${options.ApparmorProfile}`] : []),
+    ...(options.LabelOpts ?? []).map((label) => `label=${label}`),
+    ...list(options.Masks).map((path) => `mask=${path}`),
+    ...list(options.Unmasks).map((path) => `unmask=${path}`),
+  ];
+}
+
+function limits(options: RunOptions): ResourceLimits {
+  const given = (value: number | undefined) => (value ? value : undefined);
+  return {
+    memoryBytes: given(options.Memory),
+    memorySwapBytes: given(options.MemorySwap),
+    cpuPeriod: given(options.CPUPeriod),
+    cpuQuota: given(options.CPUQuota),
+    cpuShares: given(options.CPUShares),
+    cpusetCpus: options.CPUSetCPUs || undefined,
+    cpusetMems: options.CPUSetMems || undefined,
+    cgroupParent: options.CgroupParent || undefined,
+    shmSizeBytes: options.ShmSize ? byteSize(options.ShmSize) : undefined,
+    ulimits: (options.Ulimit ?? []).map(ulimit),
+  };
+}
+
+const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+function byteSize(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?$/i.exec(text.trim());
+  if (!match) throw new BuildError('bad-option', `invalid --shm-size: invalid size: '${text}'`);
+  return Math.floor(Number(match[1]) * (UNITS[(match[2] as string).toLowerCase()] as number));
+}
+
+function ulimit(text: string): { name: string; soft: number; hard: number } {
+  const [name = '', value = ''] = text.split('=');
+  const [soft = '', hard = soft] = value.split(':');
+  return { name, soft: Number(soft), hard: Number(hard) };
+}
