@@ -128,8 +128,10 @@ function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T>
 }
 
 async function waitForLock(fd: number, kind: 'read' | 'write', signal: AbortSignal): Promise<void> {
-  for (let pauseMs = FIRST_RETRY_MS; !tryLock(fd, kind); pauseMs = Math.min(pauseMs * 2, LAST_RETRY_MS)) {
+  for (let pauseMs = FIRST_RETRY_MS; ; pauseMs = Math.min(pauseMs * 2, LAST_RETRY_MS)) {
+    // Looked at before every try: a lock taken for somebody who left would never be given back.
     signal.throwIfAborted();
+    if (tryLock(fd, kind)) return;
     await delay(pauseMs);
   }
 }
