@@ -1,6 +1,7 @@
 import type { ToolSpec } from './cli/contract.ts';
 import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
+import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
 
 /** What the originals lack: the registry, artifacts, graph copies, and looks into images. Commands load when called. */
 export const slipway: ToolSpec = {
@@ -10,7 +11,7 @@ export const slipway: ToolSpec = {
   usage: '[flags]',
   failureExitCode: 1,
   formatError: (message) => `slipway: ${message}\n`,
-  flags: [],
+  flags: GLOBAL_FLAGS,
   commands: [
     {
       name: 'serve',
@@ -41,6 +42,56 @@ export const slipway: ToolSpec = {
       name: 'tree',
       summary: 'Show an index, its manifests, layers and referrers as a tree',
       load: async () => (await import('./commands/slipway/tree.ts')).tree,
+    },
+    {
+      name: 'sign',
+      summary: 'Sign an image where it is, in several forms at once',
+      load: async () => (await import('./commands/slipway/sign.ts')).sign,
+    },
+    {
+      name: 'trust',
+      summary: 'Show and edit which images may be read: policy.json and registries.d',
+      load: async () => (await import('./commands/slipway/trust.ts')).trust,
+    },
+    {
+      name: 'verify',
+      summary: 'Show every signature of an image: by whom, over what, valid or not, and who can see it',
+      load: async () => (await import('./commands/slipway/verify.ts')).verify,
+    },
+    {
+      name: 'history',
+      summary: 'Show how a local image was made',
+      load: async () => (await import('./commands/slipway/images/history.ts')).history,
+    },
+    {
+      name: 'image-scp',
+      summary: 'Copy a local image into the storage of another machine over ssh',
+      load: async () => (await import('./commands/slipway/images/image-scp.ts')).imageScp,
+    },
+    {
+      name: 'image-tree',
+      summary: 'Show the layers of a local image and the images that end in them',
+      load: async () => (await import('./commands/slipway/images/image-tree.ts')).imageTree,
+    },
+    {
+      name: 'load',
+      summary: 'Load images from an archive or directory into local storage',
+      load: async () => (await import('./commands/slipway/images/load.ts')).load,
+    },
+    {
+      name: 'save',
+      summary: 'Save local images to an archive or directory',
+      load: async () => (await import('./commands/slipway/images/save.ts')).save,
+    },
+    {
+      name: 'search',
+      summary: 'Search registries for repositories',
+      load: async () => (await import('./commands/slipway/images/search.ts')).search,
+    },
+    {
+      name: 'untag',
+      summary: 'Remove names from a local image',
+      load: async () => (await import('./commands/slipway/images/untag.ts')).untag,
     },
   ],
 };
