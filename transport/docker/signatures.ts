@@ -132,7 +132,8 @@ async function readAttachments(repository: Repository, digest: Digest): Promise<
   return signatures;
 }
 
-async function writeAttachments(
+/** Adds signatures to the attachments of a manifest, whatever registries.d says. */
+export async function writeAttachments(
   repository: Repository,
   digest: Digest,
   signatures: readonly SigstoreSignature[],
