@@ -159,6 +159,8 @@ export interface BuildOptions {
   readonly stdin?: Readable;
   readonly stdout: Writable;
   readonly stderr: Writable;
+  /** Commands write to this process's own stdout and stderr; true only where those are {@link stdout} and {@link stderr}. */
+  readonly inheritOutput?: boolean;
   readonly debug?: (text: string) => void;
   /** Where things that outlive a build are kept (cache mounts). */
   readonly cacheDirectory: string;

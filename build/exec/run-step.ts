@@ -1,5 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { parseHeredocWord } from '../parse/heredoc.ts';
@@ -105,10 +106,14 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     },
     onWarning: surroundings.onWarning,
     stdin: options.stdin ?? ('ignore' as const),
-    stdout: options.quiet ? options.stderr : options.stdout,
-    stderr: options.stderr,
+    stdout: options.quiet ? discard() : options.inheritOutput ? ('inherit' as const) : options.stdout,
+    stderr: options.inheritOutput ? ('inherit' as const) : options.stderr,
     signal: surroundings.signal,
   };
+}
+
+function discard(): Writable {
+  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }
 
 /** `RUN --security=insecure` needs the entitlement, unknown values are refused (SECURITY B06). */

@@ -206,6 +206,7 @@ async function commonOptions(
     ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
     stdout: (given.log ?? io.stdout) as Writable,
     stderr: (given.log ?? io.stderr) as Writable,
+    inheritOutput: given.log === undefined && io.stdout === process.stdout && io.stderr === process.stderr,
     ...(['debug', 'trace'].includes(context.globals.string('log-level')) || context.globals.bool('debug')
       ? {
           debug: (text: string) =>

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MountContext, PreparedMount } from './prepare.ts';
-import { openSource } from './source.ts';
+import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
 
 /**
@@ -14,8 +14,7 @@ export async function prepareBind(spec: MountSpec, context: MountContext): Promi
     spec.from === undefined
       ? session.options.contextDirectory
       : (await session.filesFrom(stage.index, spec.from)).directory;
-  const source = openSource(root, spec.source ?? '.', spec.source ?? spec.text);
-  context.cleanup.defer(() => source.close());
+  const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   const destination = spec.target as string;
   const bind = spec.recursive ? 'rbind' : 'bind';
   if (spec.readOnly !== false)

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { lock, tryLock } from '../../../store/kernel/lock.ts';
 import { discardingOverlay } from './bind.ts';
 import type { MountContext, PreparedMount } from './prepare.ts';
-import { openSource } from './source.ts';
+import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
 
 const LOCKS = 'buildah-cache-lockfiles';
@@ -29,8 +29,7 @@ export async function prepareCache(spec: MountSpec, context: MountContext): Prom
   const flags = spec.flags.length > 0 ? spec.flags : [];
   if (spec.from !== undefined) return cacheFromElsewhere(spec, context, destination);
   const root = await cacheDirectory(spec, context);
-  const source = openSource(root, spec.source ?? '.', spec.source ?? spec.text);
-  context.cleanup.defer(() => source.close());
+  const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   return {
     mount: {
       type: 'bind',
@@ -47,8 +46,7 @@ async function cacheFromElsewhere(
   destination: string,
 ): Promise<PreparedMount> {
   const from = await context.session.filesFrom(context.stage.index, spec.from as string);
-  const source = openSource(from.directory, spec.source ?? '.', spec.source ?? spec.text);
-  context.cleanup.defer(() => source.close());
+  const source = await mountableSource(from.directory, spec.source ?? '.', spec.source ?? spec.text, context);
   if (spec.readOnly)
     return {
       mount: { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, 'bind'] },
