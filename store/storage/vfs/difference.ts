@@ -123,6 +123,8 @@ function compareEntry(
     if (entered) return;
     entered = true;
     begin();
+    // A directory with changes below it counts as changed, as in the original's lists.
+    if (!changed) walker.visit('C', upper, name, path, true);
     walker.enter(name);
   };
   if (changed) enter();
