@@ -65,10 +65,11 @@ export async function openSavedImageDestination(
   tags: readonly NamedReference[],
   context: TransportContext,
   end: ArchiveEnd,
+  wishes: Pick<ImageDestination, 'layerCompression'> = { layerCompression: 'decompress' },
 ): Promise<ImageDestination> {
   try {
     const directory = await mkdtemp(join(context.temporaryDirectory, 'slipway-docker-'));
-    return new SavedImageDestination(reference, images, tags, directory, end);
+    return new SavedImageDestination(reference, images, tags, directory, end, wishes);
   } catch (error) {
     await end.close();
     throw error;
@@ -79,7 +80,7 @@ class SavedImageDestination implements ImageDestination {
   readonly reference: ImageReference;
   readonly manifestTypes = [MEDIA_TYPE.dockerManifest];
   readonly acceptsIndexes = false;
-  readonly layerCompression = 'decompress';
+  readonly layerCompression: ImageDestination['layerCompression'];
   readonly acceptsForeignLayers = false;
   readonly signatureKinds = [];
   readonly #images: SavedImages;
@@ -95,7 +96,9 @@ class SavedImageDestination implements ImageDestination {
     tags: readonly NamedReference[],
     directory: string,
     end: ArchiveEnd,
+    wishes: Pick<ImageDestination, 'layerCompression'>,
   ) {
+    this.layerCompression = wishes.layerCompression;
     this.reference = reference;
     this.#images = images;
     this.#tags = tags;

@@ -126,6 +126,15 @@ class SavedImageSource implements ImageSource {
     return { bytes, mediaType };
   }
 
+  /** What {@link getBlob} gives is plain, whatever the manifest's type says. */
+  async layersForCopy(): Promise<readonly Descriptor[]> {
+    return this.#layers.map(({ diffId, size }) => ({
+      mediaType: MEDIA_TYPE.dockerLayer,
+      digest: diffId,
+      size,
+    }));
+  }
+
   async getBlob(descriptor: Descriptor): Promise<BlobStream> {
     if (descriptor.digest === this.#configDigest)
       return { stream: Readable.from([this.#config]), sizeBytes: this.#config.length };

@@ -1,0 +1,46 @@
+import { resolve } from 'node:path';
+import type { ImageDestination, ImageReference, ImageSource, TransportContext } from '../contract.ts';
+import { TransportError } from '../error.ts';
+
+/** `tarball:file[:file…]`: an image made of tar files, one layer each; `-` is standard input. */
+export class TarballReference implements ImageReference {
+  readonly transport = 'tarball';
+  readonly policyIdentity = '';
+  readonly policyNamespaces: readonly string[] = [];
+  readonly #files: readonly string[];
+  readonly #workingDirectory: string;
+
+  constructor(files: readonly string[], workingDirectory: string) {
+    this.#files = files;
+    this.#workingDirectory = workingDirectory;
+  }
+
+  get within(): string {
+    return this.#files.join(':');
+  }
+
+  /** Absolute paths; `-` stays. */
+  get paths(): readonly string[] {
+    return this.#files.map((file) => (file === '-' ? file : resolve(this.#workingDirectory, file)));
+  }
+
+  async openSource(context: TransportContext): Promise<ImageSource> {
+    const { openTarballSource } = await import('./source.ts');
+    return openTarballSource(this, context);
+  }
+
+  async openDestination(): Promise<ImageDestination> {
+    throw new TransportError('unsupported', '"tarball:" locations can only be read from, not written to');
+  }
+}
+
+/** @throws TransportError `bad-reference` for an empty file name */
+export function parse(within: string, options: { readonly workingDirectory: string }): ImageReference {
+  const files = within.split(':');
+  if (files.includes(''))
+    throw new TransportError(
+      'bad-reference',
+      `error opening "": no such file or directory (tarball:${within})`,
+    );
+  return new TarballReference(files, options.workingDirectory);
+}
