@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Digest } from '../image/digest.ts';
 import { ImageError } from '../image/error.ts';
 import type { SignatureBlob } from '../image/signature.ts';
@@ -6,6 +7,7 @@ import type { SignaturePayload } from './payload.ts';
 import { parsePayload } from './payload.ts';
 import { SIGSTORE_SIGNATURE_TYPE } from './sigstore/annotations.ts';
 import { verifyBundle } from './sigstore/bundle.ts';
+import { keyDer } from './sigstore/public-key.ts';
 import { type SigstoreTrust, verifyAttachment } from './sigstore/trust-root.ts';
 import type { Keyring } from './simple/keyring.ts';
 import { verifyMessage } from './simple/verify.ts';
@@ -114,5 +116,7 @@ function firstGood(
 function describe(trust: SigstoreTrust): string {
   if (trust.fulcio) return `${trust.fulcio.subjectEmail} by ${trust.fulcio.oidcIssuer}`;
   if (trust.pki) return trust.pki.subjectEmail ?? trust.pki.subjectHostname ?? 'certificate';
-  return 'sigstore key';
+  const [key, ...more] = trust.keys ?? [];
+  if (!key || more.length > 0) return `one of ${more.length + 1} keys`;
+  return `key ${createHash('sha256').update(keyDer(key)).digest('hex').slice(0, 16)}`;
 }

@@ -40,7 +40,7 @@ async function keysOfFiles({ io, keyFiles, rekorKeys }: KeyPlaces): Promise<Know
   const rings = files.filter((bytes) => !isPem(bytes));
   return {
     ...(rings.length > 0 && { ring: readKeyring(rings) }),
-    sigstore: keys.length > 0 ? [{ keys, ...(logKeys.length > 0 && { logKeys }) }] : [],
+    sigstore: keys.map((key) => ({ keys: [key], ...(logKeys.length > 0 && { logKeys }) })),
   };
 }
 

@@ -10,7 +10,7 @@ import { UsageError } from '../../cli/error.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { imageSigners, signingChoice, signingFlags } from '../../cli/image-signers.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import { transportContext } from '../../cli/transport-context.ts';
+import { REGISTRIES_D_FLAG, signatureContext } from '../../cli/signature-places.ts';
 
 /** `slipway sign`. */
 export const sign: CommandSpec = {
@@ -28,6 +28,7 @@ export const sign: CommandSpec = {
   args: { min: 1, max: 1 },
   flags: [
     ...registryFlags(),
+    REGISTRIES_D_FLAG,
     ...signingFlags(),
     {
       name: 'sign-identity',
@@ -50,7 +51,7 @@ export const sign: CommandSpec = {
       : named;
     const bundleKey = context.flags.bool('bundle') ? await bundleIdentity(context) : undefined;
     for (const signer of signers) await signer.prepare();
-    const surroundings = transportContext(context);
+    const surroundings = signatureContext(context);
     await using source = await reference.openSource(surroundings);
     for (const subject of await subjectsOf(source, context.flags.bool('all')))
       await signOne({ context, surroundings, named, identity, signers, bundleKey }, subject);

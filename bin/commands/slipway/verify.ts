@@ -8,8 +8,8 @@ import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { imagePolicy, POLICY_FLAGS } from '../../cli/image-policy.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { REGISTRIES_D_FLAG, signatureContext } from '../../cli/signature-places.ts';
 import { renderTable } from '../../cli/table.ts';
-import { transportContext } from '../../cli/transport-context.ts';
 import { knownKeys } from './known-keys.ts';
 
 /** `slipway verify`. */
@@ -28,6 +28,7 @@ export const verify: CommandSpec = {
   args: { min: 1, max: 1 },
   flags: [
     ...registryFlags(),
+    REGISTRIES_D_FLAG,
     ...POLICY_FLAGS,
     {
       name: 'key',
@@ -42,7 +43,7 @@ export const verify: CommandSpec = {
   run: async (context) => {
     const { findSignatures } = await import('../../../transport/find-signatures.ts');
     const { judgeSignature } = await import('../../../sign/found.ts');
-    const surroundings = transportContext(context);
+    const surroundings = signatureContext(context);
     const reference = await parseAnyReference(context.args[0] as string, context.io.workingDirectory);
     const trust = await trustOf(context, reference);
     await using source = await reference.openSource(surroundings);
