@@ -38,12 +38,15 @@ async function* read(
   let offset = options.offset;
   let resumed: { readonly offset: number; readonly ms: number } | undefined;
   for (;;) {
+    const { body } = response;
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of body as AsyncIterable<Buffer>) {
         offset += chunk.length;
         yield chunk;
       }
-      return;
+      // A stream that was destroyed without an error ends like a whole one.
+      if (body.complete) return;
+      throw new TransportError('network', 'the connection ended too early', { retryable: true });
     } catch (error) {
       const hopeful =
         resumed === undefined ||
@@ -54,7 +57,7 @@ async function* read(
       response = await resume(fetch, offset, options.what, error);
       resumed = { offset, ms: now() };
     } finally {
-      response.body.destroy();
+      body.destroy();
     }
   }
 }

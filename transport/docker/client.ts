@@ -139,7 +139,9 @@ export class RegistryClient {
     const challenges = this.#learned ?? properties.challenges;
     const authorization = await this.#authorization(request, challenges, request.scopes);
     const response = await this.#send(request, url, authorization, true);
-    if (response.status !== 401 || isStream(request.body)) return response;
+    // A challenge of a server that we were redirected to is not answered with what is meant for this one.
+    const ours = sameOrigin(response.url, properties.origin);
+    if (response.status !== 401 || !ours || isStream(request.body)) return response;
     const second = await this.#answerChallenge(request, response, authorization);
     if (second === undefined) return response;
     await discardBody(response);

@@ -22,6 +22,10 @@ export async function readBody(response: HttpResponse, limitBytes: number, what:
     if (size > limitBytes) throw tooLong();
     chunks.push(chunk);
   }
+  if (!response.body.complete)
+    throw new TransportError('network', `${what} from ${redactUrl(response.url)} ended too early`, {
+      retryable: true,
+    });
   return Buffer.concat(chunks, size);
 }
 

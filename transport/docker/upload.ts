@@ -25,7 +25,8 @@ export interface UploadOptions {
   readonly signal?: AbortSignal;
 }
 
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** More than sockets on both sides usually hold; six uploads at once keep 48 MiB. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
 const OCTETS = { 'content-type': 'application/octet-stream' };
 
 /** Opens a session (distribution-spec 1.1, "Pushing blobs"). */
@@ -71,7 +72,7 @@ export async function cancelUpload(repository: Repository, location: URL): Promi
 
 /**
  * Sends a blob into a session and publishes it. When the connection breaks, it goes on from the offset that the
- * registry reports as long as the last 4 MiB reach back so far; else it throws a retryable error, and the session stays
+ * registry reports as long as the last 8 MiB reach back so far; else it throws a retryable error, and the session stays
  * for the next try.
  * @throws TransportError `digest-mismatch` when the registry finds another digest
  */
@@ -153,7 +154,7 @@ class Upload {
 
   #transmit(method: string, target: URL, offset: number): Promise<HttpResponse> {
     const { size, signal } = this.#options;
-    const body = Readable.from(this.#body(offset), { objectMode: false, highWaterMark: 1 << 20 });
+    const body = Readable.from(this.#body(offset), { objectMode: false, highWaterMark: 1 << 18 });
     return this.#repository.send({
       method,
       target,
