@@ -1,4 +1,3 @@
-import { SlipwayError } from '../../errors.ts';
 import type { AdmissionPolicy } from '../../transport/contract.ts';
 import { TransportError } from '../../transport/error.ts';
 import type { CommandContext, FlagSpec } from './contract.ts';
@@ -21,7 +20,7 @@ export const POLICY_FLAGS: readonly FlagSpec[] = [
 ];
 
 /**
- * The policy a command's images must pass. What it throws reads `Source image rejected: …`, as the originals say.
+ * The policy a command's images must pass.
  * @throws ConfigError for an unusable policy file; TransportError `bad-option` for contradicting flags
  */
 export async function imagePolicy(context: CommandContext, flags: PolicyFlags): Promise<AdmissionPolicy> {
@@ -37,18 +36,5 @@ export async function imagePolicy(context: CommandContext, flags: PolicyFlags): 
         ...(home && { home }),
         onWarning: (text) => context.note(`warning: ${text}`),
       });
-  const policy = createPolicy(values, { requireSigned: flags.requireSigned ?? false, now: Date.now });
-  return {
-    async admit(image) {
-      try {
-        await policy.admit(image);
-      } catch (cause) {
-        if (!(cause instanceof SlipwayError)) throw cause;
-        throw new TransportError('rejected-by-policy', `Source image rejected: ${cause.message}`, {
-          cause,
-          ...(cause.hint && { hint: cause.hint }),
-        });
-      }
-    },
-  };
+  return createPolicy(values, { requireSigned: flags.requireSigned ?? false, now: Date.now });
 }

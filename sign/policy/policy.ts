@@ -1,4 +1,5 @@
 import type { Policy, PolicyRequirement } from '../../config/policy-types.ts';
+import { SlipwayError } from '../../errors.ts';
 import { SignError } from '../error.ts';
 import { evaluatorOf, type RequirementEvaluator } from './requirement.ts';
 import type { PolicySubject, PolicySubjectReference } from './subject.ts';
@@ -15,7 +16,7 @@ export interface ImagePolicy {
   /**
    * Returns when every requirement of the matching scope holds.
    * @throws SignError `rejected`, `invalid-signature`, `bad-key` and others: any error means the image must not be
-   * used. The message is containers/image's without `Source image rejected: `, which a copy puts before it.
+   * used. The message is `Source image rejected: ` and containers/image's reason, which scripts look for.
    */
   admit(image: PolicySubject): Promise<void>;
   /** The requirements that apply to a reference, and the scope they were found under; undefined for `default`. */
@@ -36,20 +37,38 @@ export function createPolicy(policy: Policy, options: PolicyEvaluationOptions): 
   return {
     requirementsFor: (reference) => selectRequirements(policy, reference),
     async admit(image) {
-      const { requirements } = selectRequirements(policy, image.reference);
-      if (requirements.length === 0)
-        throw new SignError('rejected', 'List of verification policy requirements must not be empty');
-      for (const requirement of requirements) await evaluate(requirement)(image);
-      if (options.requireSigned && !requirements.some(verifiesSignatures)) {
-        const { transport, policyIdentity } = image.reference;
-        throw new SignError(
-          'rejected',
-          `No signature verification policy found for image ${transport}:${policyIdentity}`,
-          { hint: 'add a signedBy or sigstoreSigned requirement for it to policy.json' },
-        );
+      try {
+        await checkAll(selectRequirements(policy, image.reference).requirements, image);
+      } catch (cause) {
+        throw sourceRejected(cause);
       }
     },
   };
+
+  async function checkAll(requirements: readonly PolicyRequirement[], image: PolicySubject): Promise<void> {
+    if (requirements.length === 0)
+      throw new SignError('rejected', 'List of verification policy requirements must not be empty');
+    for (const requirement of requirements) await evaluate(requirement)(image);
+    if (!options.requireSigned || requirements.some(verifiesSignatures)) return;
+    const { transport, policyIdentity } = image.reference;
+    throw new SignError(
+      'rejected',
+      `No signature verification policy found for image ${transport}:${policyIdentity}`,
+      {
+        hint: 'add a signedBy or sigstoreSigned requirement for it to policy.json',
+      },
+    );
+  }
+}
+
+/** An abort and a bug pass as they are; they end the work just the same. */
+function sourceRejected(cause: unknown): unknown {
+  if (!(cause instanceof SlipwayError)) return cause;
+  return new SignError(
+    cause instanceof SignError ? cause.code : 'rejected',
+    `Source image rejected: ${cause.message}`,
+    { cause, retryable: cause.retryable, facts: cause.facts, ...(cause.hint && { hint: cause.hint }) },
+  );
 }
 
 /** The exact scope, then each wider one, then the transport's own default, then the global default. */
