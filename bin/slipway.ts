@@ -93,6 +93,16 @@ export const slipway: ToolSpec = {
       summary: 'Remove names from a local image',
       load: async () => (await import('./commands/slipway/images/untag.ts')).untag,
     },
+    {
+      name: 'import',
+      summary: 'Make an image from an archive of a root file system',
+      load: async () => (await import('./commands/slipway/images/import.ts')).importCommand,
+    },
+    {
+      name: 'image-sign',
+      summary: 'Make simple signatures of images in registries, in a local lookaside store',
+      load: async () => (await import('./commands/slipway/images/image-sign.ts')).imageSign,
+    },
   ],
 };
 

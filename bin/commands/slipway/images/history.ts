@@ -2,9 +2,9 @@ import { type HistoryStep, imageHistory } from '../../../../build/images/history
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { formatByteSize } from '../../../cli/duration.ts';
 import { goJson } from '../../../cli/template/format.ts';
+import { humanDuration } from '../../buildah/human-duration.ts';
 import { renderRows } from '../../buildah/rows.ts';
 import { openSession } from '../../buildah/session.ts';
-import { elapsed } from './elapsed.ts';
 import { findImageRecord } from './find.ts';
 
 /** `slipway history`: podman history. */
@@ -36,9 +36,9 @@ function printSteps(context: CommandContext, steps: readonly HistoryStep[]): voi
   else {
     const rows = steps.map((step) => ({
       ID: idOf(step),
-      Created: flags.bool('human') ? elapsed(step.created, Date.now()) : (step.created ?? ''),
+      Created: flags.bool('human') ? since(step.created) : (step.created ?? ''),
       CreatedAt: step.created ?? '',
-      CreatedSince: elapsed(step.created, Date.now()),
+      CreatedSince: since(step.created),
       CreatedBy: whole || step.createdBy.length <= 45 ? step.createdBy : `${step.createdBy.slice(0, 42)}...`,
       Size: flags.bool('human') ? formatByteSize(step.size) : String(step.size),
       Comment: step.comment ?? '',
@@ -70,4 +70,8 @@ function jsonStep(step: HistoryStep): object {
     ...(step.comment ? { comment: step.comment } : {}),
     ...(step.tags.length ? { tags: step.tags } : {}),
   };
+}
+
+function since(created: string | undefined): string {
+  return created ? `${humanDuration(Date.now() - Date.parse(created))} ago` : 'N/A';
 }
