@@ -44,9 +44,35 @@ export const skopeo: ToolSpec = {
       load: async () => (await import('./commands/skopeo/list-tags.ts')).listTagsCommand,
     },
     {
+      name: 'login',
+      summary: 'Log in to a registry',
+      load: async () => (await import('./commands/skopeo/login.ts')).loginCommand,
+    },
+    {
+      name: 'logout',
+      summary: 'Log out of a registry',
+      load: async () => (await import('./commands/skopeo/login.ts')).logoutCommand,
+    },
+    {
       name: 'manifest-digest',
       summary: 'Compute the digest of a manifest in a file',
       load: async () => (await import('./commands/skopeo/manifest-digest.ts')).manifestDigestCommand,
+    },
+    {
+      name: 'standalone-sign',
+      summary: 'Create a signature using local files',
+      load: async () => (await import('./commands/skopeo/standalone.ts')).standaloneSign,
+    },
+    {
+      name: 'standalone-verify',
+      summary: 'Verify a signature using local files',
+      load: async () => (await import('./commands/skopeo/standalone.ts')).standaloneVerify,
+    },
+    {
+      name: 'untrusted-signature-dump-without-verification',
+      summary: 'Show what a signature claims WITHOUT VERIFYING IT',
+      hidden: true,
+      load: async () => (await import('./commands/skopeo/standalone.ts')).untrustedDump,
     },
   ],
 };

@@ -10,14 +10,18 @@ interface RawTerminal {
  * @throws UsageError `usage` where stdin is no terminal
  */
 export async function askPassphrase(io: CommandIo, keyFile: string): Promise<string> {
-  const { stdin, stdout } = io;
-  if (!stdin.isTTY)
+  if (!io.stdin.isTTY)
     throw new UsageError(
       'usage',
       `Cannot prompt for a passphrase for key ${keyFile}, standard input is not a TTY`,
     );
+  return askHidden(io, `Passphrase for key ${keyFile}: `);
+}
+
+/** Reads one line from the terminal without showing it. */
+export async function askHidden({ stdin, stdout }: CommandIo, prompt: string): Promise<string> {
   const terminal = stdin as RawTerminal;
-  stdout.write(`Passphrase for key ${keyFile}: `);
+  stdout.write(prompt);
   terminal.setRawMode?.(true);
   try {
     return await readHiddenLine(stdin);

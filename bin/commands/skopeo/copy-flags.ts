@@ -3,6 +3,7 @@ import type { CopyOptions } from '../../../transport/copy-options.ts';
 import type { ManifestRequest } from '../../../transport/plan.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
+import { signingFlags } from '../../cli/image-signers.ts';
 import type { ProgressMode } from '../../cli/progress.ts';
 import { prefixed } from './surroundings.ts';
 
@@ -10,15 +11,7 @@ import { prefixed } from './surroundings.ts';
 export const SHARED_COPY_FLAGS: readonly FlagSpec[] = [
   { name: 'authfile', kind: 'string', usage: 'read credentials for both sides from `FILE`' },
   { name: 'remove-signatures', kind: 'bool', usage: 'leave the signatures of the source behind' },
-  { name: 'sign-by', kind: 'string', usage: 'sign with the GPG key `FINGERPRINT`' },
-  {
-    name: 'sign-by-sq-fingerprint',
-    kind: 'string',
-    usage: 'sign with the Sequoia-PGP key `FINGERPRINT`, by the sq command',
-  },
-  { name: 'sign-by-sigstore', kind: 'string', usage: 'sign as the sigstore parameters in `FILE` say' },
-  { name: 'sign-by-sigstore-private-key', kind: 'string', usage: 'sign with the sigstore key in `FILE`' },
-  { name: 'sign-passphrase-file', kind: 'string', usage: 'take the passphrase of the key from `FILE`' },
+  ...signingFlags(),
   { name: 'format', short: 'f', kind: 'string', usage: 'write manifests as `TYPE`: oci, v2s2 or v2s1' },
   {
     name: 'preserve-digests',

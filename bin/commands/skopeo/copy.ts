@@ -6,6 +6,7 @@ import type { ImageReference, OnProgress, TransportContext } from '../../../tran
 import type { CopyOptions, CopyResult, IndexSelection } from '../../../transport/copy-options.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
+import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { readIdentity, readProgress, SHARED_COPY_FLAGS, sharedCopyOptions } from './copy-flags.ts';
@@ -118,10 +119,9 @@ async function runCopy(context: CommandContext): Promise<void> {
   const source = await parseName(context, args[0] as string, 'Invalid source name');
   const destination = await parseName(context, args[1] as string, 'Invalid destination name');
   refuseIneffective(context, destination);
-  const { openSigners } = await import('./signers.ts');
   const { copyImage } = await import('../../../transport/copy.ts');
   const { withRetries } = await import('../../../transport/retry.ts');
-  const signers = await openSigners(context);
+  const signers = await imageSigners(context, signingChoice(context.flags));
   const progress = await openProgress(context);
   let result: CopyResult;
   try {

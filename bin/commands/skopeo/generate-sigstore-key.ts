@@ -1,9 +1,9 @@
 import { lstat, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { isSystemError } from '../../../errors.ts';
+import { askPassphrase } from '../../cli/ask-passphrase.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
-import { askPassphrase } from './passphrase.ts';
 
 /** `skopeo generate-sigstore-key`. */
 export const generateSigstoreKey: CommandSpec = {
@@ -34,7 +34,7 @@ export const generateSigstoreKey: CommandSpec = {
 
 async function passphraseFor(context: CommandContext, keyFile: string): Promise<string> {
   const file = context.flags.string('passphrase-file');
-  if (file === '') return askPassphrase(context, keyFile);
+  if (file === '') return askPassphrase(context.io, keyFile);
   const { readPassphraseFile } = await import('../../../sign/sigstore/signer-from-parameters.ts');
   return readPassphraseFile(resolve(context.io.workingDirectory, file));
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { platformOf } from '../../../image/platform.ts';
-import type { ImageReference, StorageLocation, TransportContext } from '../../../transport/contract.ts';
+import type { AdmissionPolicy, ImageReference, TransportContext } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { logrusLine } from '../../cli/log-line.ts';
@@ -88,7 +88,10 @@ export function transportContext(
       ...(docker.certificateDirectory ? { certificateDirectory: docker.certificateDirectory } : {}),
       ...(tlsVerify === undefined ? {} : { tlsVerify }),
     },
-    openStore: (location) => openStorage(context, location),
+    openStore: async (location) => {
+      const { openDefaultStore } = await import('../../cli/transport-context.ts');
+      return openDefaultStore(io.environment, location);
+    },
     ...(sharedBlobs ? { ociSharedBlobDirectory: resolve(io.workingDirectory, sharedBlobs) } : {}),
   };
 }
@@ -108,37 +111,18 @@ function platform({ globals }: CommandContext): TransportContext['platform'] {
   return { os, architecture, ...(variant ? { variant } : {}) };
 }
 
-async function openStorage(context: CommandContext, location?: StorageLocation) {
-  const { readStorageConfig, withStorageFlags } = await import('../../../config/storage.ts');
-  const { openStore } = await import('../../../store/storage/open.ts');
-  const config = await readStorageConfig({ environment: context.io.environment });
-  const merged = withStorageFlags(config, {
-    ...(location?.graphRoot ? { root: location.graphRoot } : {}),
-    ...(location?.runRoot ? { runRoot: location.runRoot } : {}),
-    ...(location?.driver ? { driver: location.driver } : {}),
-    ...(location?.options?.length ? { options: location.options } : {}),
-  });
-  return openStore(merged);
-}
-
-/** The trust policy that the global flags choose. @throws UsageError, ConfigError */
-export async function openPolicy(context: CommandContext) {
+/** The trust policy that the global flags choose. @throws ConfigError; TransportError `bad-option` */
+export async function openPolicy(context: CommandContext): Promise<AdmissionPolicy> {
   const { globals, io } = context;
-  const insecure = globals.bool('insecure-policy');
-  const requireSigned = globals.bool('require-signed');
-  if (insecure && requireSigned)
-    throw new UsageError('usage', '--insecure-policy and --require-signed are mutually exclusive');
-  const { INSECURE_POLICY, readPolicy } = await import('../../../config/policy.ts');
-  const { createPolicy } = await import('../../../sign/policy/policy.ts');
+  const { imagePolicy } = await import('../../cli/image-policy.ts');
   const path = globals.string('policy');
-  const policy = insecure
-    ? INSECURE_POLICY
-    : await readPolicy({
-        ...(path ? { path: resolve(io.workingDirectory, path) } : {}),
-        ...(io.environment.HOME ? { home: io.environment.HOME } : {}),
-        onWarning: (text) => warn(context, text),
-      }).catch(prefixed('Error loading trust policy'));
-  return createPolicy(policy, { requireSigned, now: Date.now });
+  const flags = {
+    ...(path ? { path: resolve(io.workingDirectory, path) } : {}),
+    insecure: globals.bool('insecure-policy'),
+    requireSigned: globals.bool('require-signed'),
+  };
+  const quiet = { ...context, note: (text: string) => warn(context, text.replace(/^warning: /, '')) };
+  return imagePolicy(quiet, flags);
 }
 
 /** `transport:rest` of the command line. @throws whatever is wrong with it, after `what` */

@@ -1,0 +1,117 @@
+import { resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
+import { UsageError } from '../../cli/error.ts';
+import { commandSignal, transportContext, warn } from './surroundings.ts';
+
+const FILE_FLAGS: readonly FlagSpec[] = [
+  { name: 'authfile', kind: 'string', usage: 'keep credentials in `FILE`' },
+  { name: 'compat-auth-file', kind: 'string', usage: "keep credentials in Docker's config.json at `FILE`" },
+  { name: 'tls-verify', kind: 'optionalBool', usage: 'require HTTPS and check certificates' },
+];
+
+/** `skopeo login`. */
+export const loginCommand: CommandSpec = {
+  name: 'login',
+  summary: 'Log in to a registry',
+  usage: '[command options] REGISTRY',
+  examples: ['skopeo login quay.io', 'pass | skopeo login -u me --password-stdin quay.io'],
+  args: { max: 1, message: 'login accepts only one registry to login to' },
+  flags: [
+    ...FILE_FLAGS,
+    { name: 'username', short: 'u', kind: 'string', usage: 'user name for the registry' },
+    { name: 'password', short: 'p', kind: 'string', usage: 'password for the registry' },
+    { name: 'password-stdin', kind: 'bool', usage: 'take the password from stdin' },
+    { name: 'get-login', kind: 'bool', usage: 'print the user who is logged in' },
+    { name: 'cert-dir', kind: 'string', usage: 'use certificates in `DIRECTORY`' },
+    { name: 'verbose', short: 'v', kind: 'bool', usage: 'print where the credentials are kept' },
+  ],
+  async run(context) {
+    const { flags, io } = context;
+    const { login } = await import('../../../transport/login.ts');
+    const username = flags.string('username');
+    const password = flags.string('password');
+    if (flags.bool('password-stdin') && !username)
+      throw new UsageError('usage', 'Must provide --username with --password-stdin');
+    await login(context.args[0], loginContext(context), {
+      ...(username ? { username } : {}),
+      ...(password ? { password } : {}),
+      ...(flags.bool('password-stdin') ? { passwordFromStdin: await text(io.stdin) } : {}),
+      getLogin: flags.bool('get-login'),
+      verbose: flags.bool('verbose'),
+      acceptRepositories: true,
+      ...(io.stdin.isTTY ? { ask: (prompt, options) => ask(context, prompt, options.hidden) } : {}),
+    });
+  },
+};
+
+/** `skopeo logout`. */
+export const logoutCommand: CommandSpec = {
+  name: 'logout',
+  summary: 'Log out of a registry',
+  usage: '[command options] REGISTRY',
+  examples: ['skopeo logout quay.io', 'skopeo logout --all'],
+  args: { max: 1, message: 'logout accepts only one registry to logout from' },
+  flags: [...FILE_FLAGS, { name: 'all', short: 'a', kind: 'bool', usage: 'forget every registry' }],
+  async run(context) {
+    const { logout } = await import('../../../transport/login.ts');
+    await logout(context.args[0], loginContext(context), {
+      all: context.flags.bool('all'),
+      acceptRepositories: true,
+    });
+  },
+};
+
+function loginContext(context: CommandContext) {
+  const { flags, io } = context;
+  const path = (name: string) =>
+    flags.changed(name) ? resolve(io.workingDirectory, flags.string(name)) : undefined;
+  const authFile = path('authfile');
+  const dockerConfigFile = path('compat-auth-file');
+  const certificates = context.commandPath.at(-1) === 'login' ? path('cert-dir') : undefined;
+  const tlsVerify = flags.optionalBool('tls-verify');
+  const signal = commandSignal(context);
+  const { docker } = transportContext(onlyGlobals(context), '', signal);
+  return {
+    signal,
+    onWarning: (message: string) => warn(context, message),
+    print: (line: string) => context.print(line),
+    docker: {
+      ...docker,
+      environment: io.environment,
+      ...(authFile ? { authFile } : {}),
+      ...(dockerConfigFile ? { dockerConfigFile } : {}),
+      ...(certificates ? { certificateDirectory: certificates } : {}),
+      ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    },
+  };
+}
+
+/** These commands have few of the flags that say how to reach a registry. */
+function onlyGlobals(context: CommandContext): CommandContext {
+  const none = {
+    changed: () => false,
+    bool: () => false,
+    optionalBool: () => undefined,
+    string: () => '',
+    optionalString: () => undefined,
+    number: () => 0,
+    list: () => [],
+  };
+  return { ...context, flags: none };
+}
+
+async function ask(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {
+  const { stdin, stdout } = context.io;
+  if (hidden) {
+    const { askHidden } = await import('../../cli/ask-passphrase.ts');
+    return askHidden(context.io, prompt);
+  }
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: stdin, output: stdout });
+  try {
+    return await lines.question(prompt, { signal: context.signal });
+  } finally {
+    lines.close();
+  }
+}
