@@ -17,6 +17,8 @@ import { isSystemError } from '../../../errors.ts';
 import { StoreError } from '../../error.ts';
 import { MS, mount, unmount } from '../../kernel/mount.ts';
 import type { ApplyOptions, IdMappings } from '../../layer/contract.ts';
+import { adjustTree } from '../adjust-tree.ts';
+import { copyTree } from '../copy-tree.ts';
 import type {
   Change,
   DiffOptions,
@@ -203,7 +205,8 @@ export class OverlayDriver implements GraphDriver {
   async stageFrom(id: string, temporary: TemporaryDirectory, options: StageFromOptions): Promise<StagedTree> {
     const { packLayer } = await import('../../layer/pack.ts');
     const upper = this.diffDirectory(id);
-    const result = await packLayer(upper, undefined, {
+    const directory = temporary.next();
+    const packing = packLayer(upper, undefined, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
       idMappings: options.idMappings,
@@ -211,9 +214,14 @@ export class OverlayDriver implements GraphDriver {
       exclude: options.exclude,
       signal: options.signal,
     });
-    const directory = temporary.next();
-    if (options.move) this.#moveUpper(id, upper, directory);
-    else await this.#copyUpper(upper, directory);
+    if (options.move) {
+      const result = await packing;
+      this.#moveUpper(id, upper, directory);
+      await adjustTree(directory, options);
+      return { directory, result, hasRoot: true };
+    }
+    const [result] = await Promise.all([packing, copyTree(upper, directory, options.signal)]);
+    await adjustTree(directory, options);
     return { directory, result, hasRoot: true };
   }
 
@@ -228,11 +236,6 @@ export class OverlayDriver implements GraphDriver {
     rmSync(work, { recursive: true, force: true });
     mkdirSync(work, { mode: 0o700 });
     chownSync(work, model.uid, model.gid);
-  }
-
-  async #copyUpper(upper: string, directory: string): Promise<void> {
-    const { copyTree } = await import('../copy-tree.ts');
-    await copyTree(upper, directory);
   }
 
   remove(id: string, temporary: TemporaryDirectory): void {

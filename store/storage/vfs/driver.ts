@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { StoreError } from '../../error.ts';
 import type { IdMappings } from '../../layer/contract.ts';
+import { adjustTree } from '../adjust-tree.ts';
 import { copyTree } from '../copy-tree.ts';
 import type {
   Change,
@@ -142,6 +143,8 @@ export class VfsDriver implements GraphDriver {
       exclude: options.exclude,
       signal: options.signal,
     });
+    // Its files are links to those of the tree, so their times change there too.
+    await adjustTree(upper, { timestamp: options.timestamp });
     const directory = temporary.next();
     if (options.move) {
       const { uid, gid, mode } = statSync(tree);
@@ -150,6 +153,9 @@ export class VfsDriver implements GraphDriver {
       if (process.geteuid?.() === 0) chownSync(tree, uid, gid);
       chmodSync(tree, mode & 0o7777);
     } else await copyTree(tree, directory, options.signal);
+    const below = this.#treeOf(options.parent);
+    const exclude = options.exclude?.filter((path) => !below || !existsSync(join(below, path)));
+    await adjustTree(directory, { exclude });
     return { directory, result, hasRoot: true };
   }
 

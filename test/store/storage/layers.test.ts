@@ -151,6 +151,27 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
       await leaveAll(store);
     });
 
+  test('what a commit leaves out or sets in time is so in the directory too', async () => {
+    await using store = await open();
+    const container = await store.containers.create({});
+    const root = await inside(store, container.layerId);
+    mkdirSync(join(root, 'run/stub'), { recursive: true });
+    writeFileSync(join(root, 'run/stub/x'), 'x');
+    writeFileSync(join(root, 'file'), 'y');
+    await leave(store, container.layerId);
+    const layer = await store.layers.commitFrom(container.layerId, {
+      move: true,
+      exclude: ['run/stub', '../etc', 'none'],
+      timestamp: { seconds: 1_000_000, mode: 'set' },
+    });
+    const tree = await store.layers.diffDirectory(layer.id);
+    assert.deepEqual(readdirSync(tree, { recursive: true }).sort(), ['file', 'run']);
+    assert.equal(statSync(join(tree, 'file')).mtimeMs, 1e9);
+    const bytes = await buffer((await store.layers.diff(layer.id)).stream);
+    assert.equal(digestOf(bytes), layer.diffId);
+    assert.ok(!bytes.includes('stub'));
+  });
+
   test('names are unique and deleting a layer in use is refused', async () => {
     await using store = await open();
     const base = await store.layers.createFromTar({ names: ['one'] }, Readable.from([baseTar()]));

@@ -1,0 +1,56 @@
+import { closeSync, lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { AT_FDCWD, OPEN, openAt, setTimesAt } from '../kernel/at.ts';
+import { readDirectory, S_IF, statAt } from '../kernel/stat.ts';
+import { removeTree } from './remove-tree.ts';
+
+/** What a commit makes of its files besides packing them. */
+export interface TreeAdjustments {
+  readonly timestamp?: { readonly seconds: number; readonly mode: 'set' | 'clamp' };
+  readonly exclude?: readonly string[];
+}
+
+/**
+ * Brings a layer's directory in line with the changeset that was packed from it: excluded paths go, times become what
+ * the changeset says. Without this the layer would look different here than where it is pulled.
+ */
+export async function adjustTree(directory: string, { timestamp, exclude }: TreeAdjustments): Promise<void> {
+  for (const path of exclude ?? []) await removeInside(directory, path);
+  if (timestamp === undefined) return;
+  const wantedNs = BigInt(timestamp.seconds) * 1_000_000_000n;
+  const root = openAt(AT_FDCWD, directory, OPEN.readOnly | OPEN.directory);
+  try {
+    setTimesBelow(root, wantedNs, timestamp.mode === 'set');
+  } finally {
+    closeSync(root);
+  }
+  const status = statAt(AT_FDCWD, directory);
+  if (timestamp.mode === 'set' || status.modifiedNs > wantedNs)
+    setTimesAt(AT_FDCWD, directory, wantedNs, wantedNs);
+}
+
+/** Only through real directories: a link in the layer must not lead the removal elsewhere. */
+async function removeInside(directory: string, path: string): Promise<void> {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.length === 0 || parts.includes('..')) return;
+  for (let depth = 1; depth < parts.length; depth += 1) {
+    const parent = lstatSync(join(directory, ...parts.slice(0, depth)), { throwIfNoEntry: false });
+    if (!parent?.isDirectory()) return;
+  }
+  await removeTree(join(directory, ...parts));
+}
+
+function setTimesBelow(directory: number, wantedNs: bigint, always: boolean): void {
+  for (const { name } of readDirectory(directory)) {
+    const status = statAt(directory, name);
+    if ((status.mode & S_IF.mask) === S_IF.directory) {
+      const child = openAt(directory, name, OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+      try {
+        setTimesBelow(child, wantedNs, always);
+      } finally {
+        closeSync(child);
+      }
+    }
+    if (always || status.modifiedNs > wantedNs) setTimesAt(directory, name, wantedNs, wantedNs);
+  }
+}
