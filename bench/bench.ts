@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { makeTree, placeShell, randomBytes } from './data.ts';
+import { type Engine, startEngine } from './engine.ts';
 
 export type Side = 'ours' | 'peer';
 
@@ -30,21 +31,35 @@ export interface Row {
 export class Bench implements AsyncDisposable {
   readonly work: string;
   readonly registry: string;
+  /** BuildKit's, where a Docker engine is installed. */
+  readonly engine: Engine | undefined;
   readonly #server: ChildProcess;
   readonly #made = new Set<string>();
 
-  constructor(work: string, registry: string, server: ChildProcess) {
+  constructor(work: string, registry: string, server: ChildProcess, engine: Engine | undefined) {
+    this.engine = engine;
     this.work = work;
     this.registry = registry;
     this.#server = server;
   }
 
   has(program: string): boolean {
-    const found = spawnSync('sh', ['-c', `command -v ${program}`], { encoding: 'utf8' });
-    if (found.status !== 0) return false;
-    return (
-      program !== 'docker' || spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0
-    );
+    if (program === 'docker') return this.engine !== undefined;
+    return spawnSync('sh', ['-c', `command -v ${program}`]).status === 0;
+  }
+
+  /** A docker command line for the engine. */
+  docker(...args: string[]): {
+    readonly command: string;
+    readonly args: readonly string[];
+    readonly environment: Record<string, string>;
+  } {
+    if (!this.engine) throw new Error('no Docker engine');
+    return {
+      command: this.engine.client,
+      args: ['-H', this.engine.host, ...args],
+      environment: { DOCKER_BUILDKIT: '1' },
+    };
   }
 
   path(...parts: string[]): string {
@@ -79,8 +94,12 @@ export class Bench implements AsyncDisposable {
   }
 
   /** Runs a set-up command on one side. @throws Error with its output */
-  run(command: string, args: readonly string[]): string {
-    const done = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 256e6 });
+  run(command: string, args: readonly string[], environment: Record<string, string> = {}): string {
+    const done = spawnSync(command, args, {
+      encoding: 'utf8',
+      maxBuffer: 256e6,
+      env: { ...process.env, ...environment },
+    });
     if (done.status !== 0)
       throw new Error(`${command} ${args.join(' ')} ended with ${done.status}:\n${done.stderr}`);
     return done.stdout;
@@ -96,6 +115,17 @@ export class Bench implements AsyncDisposable {
         if (side === 'peer' && !this.has('buildah')) continue;
         this.importTree(side, tree, 'localhost/base');
       }
+    });
+  }
+
+  /** The base image in the Docker engine as well. */
+  baseInEngine(): void {
+    this.baseImage();
+    this.once('base in engine', () => {
+      const archive = this.path('base.tar');
+      this.run('bin/slipway', [...this.store('ours'), 'save', '--quiet', '-o', archive, 'localhost/base']);
+      const { command, args } = this.docker('load', '-i', archive);
+      this.run(command, args);
     });
   }
 
@@ -127,6 +157,7 @@ export class Bench implements AsyncDisposable {
     const ended = new Promise((resolve) => this.#server.on('close', resolve));
     this.#server.kill();
     await ended;
+    await this.engine?.[Symbol.asyncDispose]();
     for (const side of ['ours', 'peer'] as const) {
       spawnSync('bin/buildah', [...this.store(side), 'rm', '--all'], { stdio: 'ignore' });
       spawnSync('umount', [this.path(`${side}-root`, 'overlay')], { stdio: 'ignore' });
@@ -153,7 +184,7 @@ export async function openBench(work: string): Promise<Bench> {
       { stdio: 'ignore' },
     );
   await untilAnswering(`http://127.0.0.1:${port}/v2/`);
-  return new Bench(work, `127.0.0.1:${port}`, server);
+  return new Bench(work, `127.0.0.1:${port}`, server, await startEngine(work));
 }
 
 async function freePort(): Promise<number> {

@@ -63,5 +63,6 @@ async function once(row: (typeof ROWS)[number], side: 'ours' | 'peer', run: numb
 
 function version(opened: Bench, peer: string): string {
   if (!opened.has(peer)) return `no ${peer}`;
+  if (peer === 'docker') return spawnSync('dockerd', ['--version'], { encoding: 'utf8' }).stdout.trim();
   return spawnSync(peer, ['--version'], { encoding: 'utf8' }).stdout.trim().split('\n')[0] as string;
 }

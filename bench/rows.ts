@@ -188,6 +188,63 @@ const builds: Row[] = [
   },
 ];
 
+/** The same builds against BuildKit in a warm Docker engine. */
+const engineBuilds: Row[] = [
+  {
+    name: 'build: 11 steps, cold, against BuildKit',
+    peer: 'docker',
+    goal: 1,
+    prepare: (bench) => (bench.engine ? bench.baseInEngine() : bench.baseImage()),
+    command: (bench, side, run) =>
+      side === 'ours'
+        ? build(bench, side, ['--no-cache', '-t', `kit${run}`, bench.buildContext()])
+        : bench.docker(
+            'build',
+            '--quiet',
+            '--network',
+            'none',
+            '--no-cache',
+            '-f',
+            `${bench.buildContext()}/Containerfile`,
+            bench.buildContext(),
+          ),
+  },
+  {
+    name: 'build: 11 steps, all cached, against BuildKit',
+    peer: 'docker',
+    goal: 1.5,
+    prepare: (bench) => (bench.engine ? bench.baseInEngine() : bench.baseImage()),
+    before: (bench, side) =>
+      bench.once(`kit warm ${side}`, () => {
+        const { command, args } =
+          side === 'ours'
+            ? build(bench, side, ['--layers', '-t', 'warm', bench.buildContext()])
+            : bench.docker(
+                'build',
+                '--quiet',
+                '--network',
+                'none',
+                '-f',
+                `${bench.buildContext()}/Containerfile`,
+                bench.buildContext(),
+              );
+        bench.run(command, args, { DOCKER_BUILDKIT: '1' });
+      }),
+    command: (bench, side) =>
+      side === 'ours'
+        ? build(bench, side, ['--layers', '-t', 'warm', bench.buildContext()])
+        : bench.docker(
+            'build',
+            '--quiet',
+            '--network',
+            'none',
+            '-f',
+            `${bench.buildContext()}/Containerfile`,
+            bench.buildContext(),
+          ),
+  },
+];
+
 const containers: Row[] = [
   {
     name: 'from + run true + commit + rm',
@@ -300,4 +357,4 @@ const transfers: Row[] = [
   },
 ];
 
-export const ROWS: readonly Row[] = [...startUp, ...builds, ...containers, ...transfers];
+export const ROWS: readonly Row[] = [...startUp, ...builds, ...engineBuilds, ...containers, ...transfers];
