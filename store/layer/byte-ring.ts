@@ -7,9 +7,9 @@ import type { SharedMemory } from './wasm.ts';
  */
 
 const PAGE = 65536;
-const CAPACITY = 16 * PAGE;
+const CAPACITY = 32 * PAGE;
 /** How many bytes a worker uses up or produces before it tells the other side. */
-const BATCH = CAPACITY / 8;
+const BATCH = CAPACITY / 4;
 
 /** Pages of WebAssembly memory that {@link ringsOf} needs: a control page, the input ring, the output ring, scratch. */
 export const RING_PAGES = 1 + 2 * (CAPACITY / PAGE) + 1;
@@ -101,7 +101,7 @@ export async function writeToRing(ring: Ring, chunk: Uint8Array): Promise<void> 
 }
 
 /** Event loop side: the next bytes as a copy of their own; undefined at the end. */
-export async function readFromRing(ring: Ring, limitBytes = 2 * BATCH): Promise<Buffer | undefined> {
+export async function readFromRing(ring: Ring, limitBytes = BATCH): Promise<Buffer | undefined> {
   for (;;) {
     const seen = Atomics.load(ring.control, SIGNAL);
     const ended = state(ring);
@@ -209,7 +209,7 @@ export class RingWriter {
       const used = this.#hasReader
         ? (this.#head - Atomics.load(this.#ring.control, TAIL)) >>> 0
         : (this.#head - this.#published) >>> 0;
-      if (used < CAPACITY) return span(this.#ring, this.#head, Math.min(limit, CAPACITY - used, 2 * BATCH));
+      if (used < CAPACITY) return span(this.#ring, this.#head, Math.min(limit, CAPACITY - used, BATCH));
       if (this.#published !== this.#head) this.flush();
       else block(this.#ring, seen);
     }

@@ -53,6 +53,6 @@ export type JobError =
 
 /** What a worker says: pieces of tar-split text, and in the end a result or an error. */
 export type JobMessage =
-  | { readonly text: Uint8Array }
+  | { readonly text: Uint8Array<ArrayBuffer> }
   | { readonly result: unknown }
   | { readonly error: JobError };

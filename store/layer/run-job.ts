@@ -31,6 +31,7 @@ function start(): LayerWorker {
     workerData: { memory },
     // Descriptors are opened by system calls and closed through node:fs.
     trackUnmanagedFds: false,
+    resourceLimits: { maxYoungGenerationSizeMb: 8 },
   });
   const layerWorker = { worker, rings: ringsOf(memory) };
   worker.on('error', () => drop(layerWorker));
@@ -63,7 +64,7 @@ export interface JobStreams {
   /** Takes the bytes that the job makes, with backpressure, and does not end the stream. */
   readonly output?: (bytes: Buffer) => Promise<void> | void;
   /** Takes pieces of tar-split text. */
-  readonly onText?: (text: Uint8Array) => void;
+  readonly onText?: (text: Uint8Array<ArrayBuffer>) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -115,7 +116,10 @@ export async function runJob<Name extends JobName>(
 
 type Outcome = { readonly result: unknown } | { readonly error: JobError };
 
-function finished({ worker }: LayerWorker, onText: (text: Uint8Array) => void = () => {}): Promise<Outcome> {
+function finished(
+  { worker }: LayerWorker,
+  onText: (text: Uint8Array<ArrayBuffer>) => void = () => {},
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const onMessage = (message: JobMessage) => {
       if ('text' in message) return onText(message.text);

@@ -212,7 +212,7 @@ function decodeHeader(block: Buffer): TarEntry | undefined {
     userName: known ? text(block, 265, 32) : '',
     groupName: known ? text(block, 297, 32) : '',
     sizeBytes: safe(numeric(block, 124, 12, 'size'), 'size'),
-    modifiedNs: seconds * 1_000_000_000n,
+    modifiedNs: BigInt(seconds) * 1_000_000_000n,
     deviceMajor: known ? safe(numeric(block, 329, 8, 'device number'), 'device number') : 0,
     deviceMinor: known ? safe(numeric(block, 337, 8, 'device number'), 'device number') : 0,
     pax: new Map(),
@@ -240,24 +240,27 @@ function untilNul(bytes: Buffer): string {
 const text = (block: Buffer, at: number, bytes: number) => untilNul(block.subarray(at, at + bytes));
 
 /** An octal field, or a base-256 one of GNU and star. */
-function numeric(block: Buffer, at: number, bytes: number, what: string): bigint {
+function numeric(block: Buffer, at: number, bytes: number, what: string): number | bigint {
   const first = block[at]!;
   if (first & 0x80) {
     let value = BigInt(first & 0x40 ? (first & 0x7f) - 0x80 : first & 0x7f);
     for (let index = 1; index < bytes; index += 1) value = (value << 8n) | BigInt(block[at + index]!);
     return value;
   }
-  const digits = block
-    .toString('latin1', at, at + bytes)
-    .replace(/^[ \0]+/, '')
-    .replace(/[ \0][\s\S]*$/, '');
-  if (digits === '') return 0n;
-  if (!/^[0-7]+$/.test(digits)) throw new StoreError('bad-layer', `bad ${what} in a header of the archive`);
-  return BigInt(Number.parseInt(digits, 8));
+  let index = at;
+  const end = at + bytes;
+  while (index < end && (block[index] === 0x20 || block[index] === 0)) index += 1;
+  let value = 0;
+  for (; index < end && block[index] !== 0x20 && block[index] !== 0; index += 1) {
+    const digit = block[index]! - 0x30;
+    if (digit < 0 || digit > 7) throw new StoreError('bad-layer', `bad ${what} in a header of the archive`);
+    value = value * 8 + digit;
+  }
+  return value;
 }
 
-function safe(value: bigint, what: string): number {
-  if (value < 0n || value > BigInt(Number.MAX_SAFE_INTEGER))
+function safe(value: number | bigint, what: string): number {
+  if (value < 0 || value > Number.MAX_SAFE_INTEGER)
     throw new StoreError('bad-layer', `the ${what} ${value} of an entry is out of range`);
   return Number(value);
 }

@@ -9,7 +9,7 @@ const SEGMENT = 2;
 /** Sends finished pieces of the JSON text on, to be compressed. */
 export type TextSink = (text: Buffer) => void;
 
-const TEXT_BYTES = 1 << 20;
+const TEXT_BYTES = 1 << 18;
 const SEGMENT_LIMIT_BYTES = 1 << 18;
 
 /** Writes tar-split while a stream passes by: {@link raw} for what is not content, {@link entry} for each content. */

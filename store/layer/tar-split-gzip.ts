@@ -13,8 +13,11 @@ export class TarSplitCompressor {
   readonly #parts: Promise<Buffer>[] = [];
   #bytes = 0;
 
-  add(text: Uint8Array): void {
+  /** Takes the text's memory over. */
+  add(text: Uint8Array<ArrayBuffer>): void {
     const part = compress(text, { level: 1 }).then((bytes) => {
+      // Given back at once: a garbage collection may be long in coming.
+      text.buffer.transfer(0);
       this.#bytes += bytes.length;
       return this.#bytes > LIMIT_BYTES ? Buffer.alloc(0) : bytes;
     });
