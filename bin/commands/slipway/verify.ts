@@ -110,7 +110,7 @@ async function askPolicy(
     return undefined;
   } catch (error) {
     if (!(error instanceof SlipwayError)) throw error;
-    return error.message;
+    return error.message.replace(/^Source image rejected: /, '');
   }
 }
 
