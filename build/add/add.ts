@@ -178,7 +178,7 @@ class Addition {
       await this.#match(context, reader, match, source, destination, sink);
       if (match.kind === 'archive') copied += 1;
     }
-    if (copied > 0 || (source.matches.length === 0 && this.#options.allowEmptyWildcard)) return;
+    if (copied > 0 || source.matches.length === 0) return;
     const using = this.#options.ignoreFile ? ` using ${this.#options.ignoreFile}` : '';
     throw new BuildError(
       'missing-file',

@@ -42,7 +42,7 @@ export async function findLocalSource(
       `checking on sources under "${contextPath}": "${given}": wildcards are not allowed`,
     );
   const paths = expandGlob(context, pattern);
-  if (paths.length === 0 && !(hasWildcard(pattern) && options.allowEmptyWildcard))
+  if (paths.length === 0 && !hasWildcard(pattern))
     throw new BuildError(
       'missing-file',
       `checking on sources under "${contextPath}": "/${cleanPath(pattern)}": no such file or directory`,

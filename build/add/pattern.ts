@@ -61,7 +61,7 @@ function badPattern(pattern: string): BuildError {
 interface IgnoreRule {
   readonly matches: RegExp;
   readonly negated: boolean;
-  /** Path components of the pattern up to its first wildcard, for knowing whether something below a directory may be wanted. */
+  /** The pattern as written: what lies below an excluded directory may be wanted where it begins with that directory. */
   readonly text: string;
 }
 
@@ -99,11 +99,7 @@ export class IgnoreRules {
   /** True where an exception may name something below this excluded directory. */
   mayIncludeBelow(directory: string): boolean {
     if (!this.hasExceptions) return false;
-    return this.#rules.some(
-      ({ negated, text }) =>
-        negated &&
-        (text === '' || `${text}/`.startsWith(`${directory}/`) || `${directory}/`.startsWith(`${text}/`)),
-    );
+    return this.#rules.some(({ negated, text }) => negated && `${text}/`.startsWith(`${directory}/`));
   }
 }
 
@@ -114,13 +110,7 @@ function parseRule(line: string): IgnoreRule | undefined {
   if (negated) pattern = pattern.slice(1).trim();
   pattern = clean(pattern).replace(/^\/+/, '');
   if (pattern === '' || pattern === '.') return undefined;
-  const beforeWildcard = pattern.split('/').findIndex((part) => hasWildcard(part));
-  const parts = pattern.split('/');
-  return {
-    matches: ignoreExpression(pattern),
-    negated,
-    text: (beforeWildcard < 0 ? parts : parts.slice(0, beforeWildcard)).join('/'),
-  };
+  return { matches: ignoreExpression(pattern), negated, text: pattern };
 }
 
 function ignoreExpression(pattern: string): RegExp {
