@@ -1,11 +1,12 @@
 // A context for registries on loopback that reads nothing of this machine.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DockerAccess, TransportContext } from '../../transport/contract.ts';
 
 /** An empty home, removed at exit. */
 export const EMPTY_HOME = mkdtempSync(join(tmpdir(), 'slipway-home-'));
+writeFileSync(join(EMPTY_HOME, 'registries.conf'), '');
 process.on('exit', () => rmSync(EMPTY_HOME, { recursive: true, force: true }));
 
 /** Fast retries, no configuration files, http allowed. */
@@ -19,6 +20,7 @@ export function dockerContext(
     ...context,
     docker: {
       environment: { HOME: EMPTY_HOME, XDG_RUNTIME_DIR: EMPTY_HOME, PATH: process.env.PATH },
+      registriesFile: join(EMPTY_HOME, 'registries.conf'),
       registriesDropInDirectory: join(EMPTY_HOME, 'registries.conf.d'),
       registriesDirectory: join(EMPTY_HOME, 'registries.d'),
       certsDirectories: [],
