@@ -2,17 +2,17 @@ import { createWriteStream, type WriteStream } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
-import { buildImage } from '../../../build/exec/build.ts';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
-import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
+import { type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
 import { openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
+import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { containerOptions } from './container-flags.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
@@ -265,48 +265,4 @@ function additionalContext(value: string, workingDirectory: string): AdditionalC
   }
   if (/^https?:\/\//.test(value)) return { kind: 'url', url: value };
   return { kind: 'directory', path: isAbsolute(value) ? value : resolve(workingDirectory, value) };
-}
-
-async function runPlatforms(
-  context: CommandContext,
-  session: Session,
-  base: Omit<BuildOptions, 'platform' | 'platformGiven'>,
-  platforms: readonly Platform[],
-): Promise<BuildResult> {
-  const { flags } = context;
-  const host = platformOf(process.platform, process.arch);
-  const list = platforms.length > 0 ? platforms : [targetPlatformArgument(base.arguments, host)];
-  if (list.length > 1)
-    for (const name of ['iidfile', 'iidfile-raw', 'metadata-file'])
-      if (flags.string(name))
-        throw usage(
-          name === 'metadata-file'
-            ? `building multiple images, but metadata file "${flags.string(name)}" can only be used to store information about one image`
-            : `building multiple images, but ${name} "${flags.string(name)}" can only be used to store one image ID`,
-        );
-  const results: BuildResult[] = [];
-  for (const platform of list) {
-    const chosen = platform ?? host;
-    const prefix = list.length > 1 ? `[${formatPlatform(chosen)}] ` : '';
-    const args = new Map(base.arguments);
-    args.delete('TARGETPLATFORM');
-    results.push(
-      await buildImage(
-        { ...session.surroundings, platform: chosen },
-        {
-          ...base,
-          arguments: args,
-          platform: chosen,
-          platformGiven: platform !== undefined,
-          logPrefix: prefix,
-        },
-      ),
-    );
-  }
-  return results[0] as BuildResult;
-}
-
-function targetPlatformArgument(args: ReadonlyMap<string, string>, host: Platform): Platform | undefined {
-  const text = args.get('TARGETPLATFORM');
-  return text === undefined ? undefined : parsePlatform(text, host);
 }

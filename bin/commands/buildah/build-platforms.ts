@@ -1,0 +1,80 @@
+import { buildImage } from '../../../build/exec/build.ts';
+import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
+import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
+import type { CommandContext } from '../../cli/contract.ts';
+import { usage } from './arguments.ts';
+import { addToManifestList } from './manifest/add-local.ts';
+import type { Session } from './session.ts';
+
+type Base = Omit<BuildOptions, 'platform' | 'platformGiven'>;
+
+/** Builds for each platform in turn and, with `--manifest`, puts the images into a list, whose id is the result's. */
+export async function runPlatforms(
+  context: CommandContext,
+  session: Session,
+  base: Base,
+  platforms: readonly Platform[],
+): Promise<BuildResult> {
+  const { flags } = context;
+  const host = platformOf(process.platform, process.arch);
+  const list = await chosenPlatforms(context, session, base, platforms, host);
+  if (list.length > 1) refuseSingleFiles(context);
+  const results: BuildResult[] = [];
+  for (const platform of list) results.push(await runOne(session, base, platform, list.length > 1, host));
+  const manifest = flags.string('manifest');
+  const first = results[0] as BuildResult;
+  if (!manifest) return first;
+  let imageId = '';
+  for (const result of results) imageId = await addToManifestList(session, manifest, result.imageId);
+  return { ...first, imageId };
+}
+
+async function chosenPlatforms(
+  context: CommandContext,
+  session: Session,
+  base: Base,
+  platforms: readonly Platform[],
+  host: Platform,
+): Promise<readonly (Platform | undefined)[]> {
+  if (context.flags.bool('all-platforms')) {
+    const { commonBasePlatforms } = await import('../../../build/exec/base-platforms.ts');
+    return commonBasePlatforms(session.surroundings, base);
+  }
+  if (platforms.length > 0) return platforms;
+  const argument = base.arguments.get('TARGETPLATFORM');
+  return [argument === undefined ? undefined : parsePlatform(argument, host)];
+}
+
+async function runOne(
+  session: Session,
+  base: Base,
+  platform: Platform | undefined,
+  several: boolean,
+  host: Platform,
+): Promise<BuildResult> {
+  const chosen = platform ?? host;
+  const args = new Map(base.arguments);
+  args.delete('TARGETPLATFORM');
+  return buildImage(
+    { ...session.surroundings, platform: chosen },
+    {
+      ...base,
+      arguments: args,
+      platform: chosen,
+      platformGiven: platform !== undefined,
+      logPrefix: several ? `[${formatPlatform(chosen)}] ` : '',
+    },
+  );
+}
+
+function refuseSingleFiles({ flags }: CommandContext): void {
+  for (const name of ['iidfile', 'iidfile-raw', 'metadata-file']) {
+    const path = flags.string(name);
+    if (!path) continue;
+    throw usage(
+      name === 'metadata-file'
+        ? `building multiple images, but metadata file "${path}" can only be used to store information about one image`
+        : `building multiple images, but ${name} "${path}" can only be used to store one image ID`,
+    );
+  }
+}

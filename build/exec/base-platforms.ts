@@ -1,0 +1,77 @@
+import { resolveShortName } from '../../config/short-names.ts';
+import { SlipwayError } from '../../errors.ts';
+import { parseManifest } from '../../image/manifest.ts';
+import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import { formatReference } from '../../image/reference.ts';
+import { parseImageReference } from '../../transport/references.ts';
+import type { BuildSurroundings } from '../container/contract.ts';
+import { contextOf, registriesOf } from '../container/pull.ts';
+import { BuildError } from '../error.ts';
+import { parseContainerfile } from '../parse/parse.ts';
+import { platformArguments } from '../plan/arguments.ts';
+import { findStage, splitStages } from '../plan/stages.ts';
+import type { BuildOptions } from './options.ts';
+
+/**
+ * The platforms that every base image of a build has (`--all-platforms`).
+ * @throws BuildError `pull-failed` where a base is no manifest list, or they have none in common
+ */
+export async function commonBasePlatforms(
+  surroundings: BuildSurroundings,
+  options: Pick<BuildOptions, 'files' | 'arguments' | 'fromOverride' | 'contexts' | 'buildPlatform'>,
+): Promise<Platform[]> {
+  const bases = baseImages(options);
+  if (bases.length === 0) throw new BuildError('bad-option', 'build uses no non-scratch base images');
+  let common: string[] | undefined;
+  for (const base of bases) {
+    const platforms = await listedPlatforms(surroundings, base);
+    common = common === undefined ? platforms : common.filter((platform) => platforms.includes(platform));
+  }
+  if (!common?.length) throw new BuildError('pull-failed', 'base images have no platforms in common');
+  return common.map((text) => parsePlatform(text, options.buildPlatform));
+}
+
+function baseImages(options: Parameters<typeof commonBasePlatforms>[1]): string[] {
+  const files = options.files.map(({ name, text }) => parseContainerfile(text, { file: name }));
+  const builtins = platformArguments(options.buildPlatform, options.buildPlatform, '');
+  const stages = splitStages(files, {
+    arguments: options.arguments,
+    builtins,
+    ...(options.fromOverride ? { fromOverride: options.fromOverride } : {}),
+  });
+  const names = stages.flatMap((stage) => {
+    const context = options.contexts.get(stage.base);
+    if (context?.kind === 'image') return [context.reference];
+    if (stage.base === 'scratch' || findStage(stages.slice(0, stage.index), stage.base)) return [];
+    return [stage.base];
+  });
+  return [...new Set(names)];
+}
+
+async function listedPlatforms(surroundings: BuildSurroundings, name: string): Promise<string[]> {
+  const registries = await registriesOf(surroundings);
+  const { candidates } = await resolveShortName(name, { registries, environment: surroundings.environment });
+  for (const candidate of candidates) {
+    const platforms = await indexPlatforms(surroundings, formatReference(candidate));
+    if (platforms) return platforms;
+  }
+  throw new BuildError('pull-failed', `base image name "${name}" didn't resolve to a manifest list`);
+}
+
+async function indexPlatforms(surroundings: BuildSurroundings, name: string): Promise<string[] | undefined> {
+  try {
+    const reference = await parseImageReference(`docker://${name}`, surroundings);
+    await using source = await reference.openSource(contextOf(surroundings));
+    const { bytes, mediaType } = await source.getManifest();
+    const manifest = parseManifest(bytes, mediaType);
+    if (manifest.kind !== 'index') return undefined;
+    return manifest.manifests.flatMap(({ platform, artifactType }) =>
+      platform && !artifactType && platform.os !== '' && platform.os !== 'unknown'
+        ? [formatPlatform(normalizePlatform(platform))]
+        : [],
+    );
+  } catch (error) {
+    if (error instanceof SlipwayError) return undefined;
+    throw error;
+  }
+}
