@@ -102,11 +102,13 @@ export async function runJob<Name extends JobName>(
       streams.output ? pumpOut(worker, streams.output).catch(stop) : undefined,
     ];
     const outcome = await done;
+    const first = failure;
     if ('error' in outcome && input && !input.destroyed) input.destroy();
     await Promise.all(pumps);
-    // A reader that gave up says only that the job failed.
-    if (failure && (aborted || !(failure.error instanceof RingClosed))) throw failure.error;
+    if (first && (aborted || !(first.error instanceof RingClosed))) throw first.error;
     if ('error' in outcome) throw revive(outcome.error);
+    // The job is done, and what it made could not be handed on.
+    if (failure) throw failure.error;
     return outcome.result as JobMap[Name]['result'];
   } finally {
     signal?.removeEventListener('abort', onAbort);

@@ -217,7 +217,7 @@ export class Unpacker implements Disposable {
   /** The target's name counts from the root of the archive; neither it nor the new name is followed at its end. */
   #hardLink(entry: TarEntry, path: string): void {
     const target = cleanPath(entry.linkName);
-    const from = this.#heldPlace(target);
+    const from = this.#heldPlace(target, entry);
     try {
       const place = this.#tree.place(path, IMPLIED_MODE);
       const source = statAtIfExists(from.directory, from.name);
@@ -231,14 +231,14 @@ export class Unpacker implements Disposable {
     }
   }
 
-  #heldPlace(path: string): Place {
+  #heldPlace(path: string, entry: TarEntry): Place {
     if (path === '') throw new StoreError('bad-layer', 'a hard link to the root directory');
     try {
       const place = this.#tree.place(path);
       return { directory: openAt(place.directory, '.', OPEN.path | OPEN.directory), name: place.name };
     } catch (error) {
       if (!isSystemError(error, 'ENOENT', 'ENOTDIR')) throw error;
-      throw new StoreError('bad-layer', `the target "${shownPath(path)}" does not exist`);
+      throw missingTarget(entry);
     }
   }
 
@@ -447,7 +447,7 @@ function procPath(place: Place): Buffer {
 }
 
 function missingTarget(entry: TarEntry): StoreError {
-  const isAufs = entry.linkName.replace(/^[./]+/, '').startsWith(AUFS_LINKS.slice(1));
+  const isAufs = isAufsLink(cleanPath(entry.linkName));
   return new StoreError(
     'bad-layer',
     isAufs ? 'invalid aufs hardlink' : `the target "${shownPath(entry.linkName)}" does not exist`,
