@@ -1,8 +1,10 @@
+import { createRequire } from 'node:module';
 import { isSystemError } from '../../errors.ts';
 import {
   PR,
   processControl,
   rawSyscall,
+  SYSCALL,
   setCapabilities,
   setThreadGroup,
   setThreadGroups,
@@ -11,6 +13,7 @@ import {
 import { systemError } from '../../store/kernel/libc.ts';
 import { CAPABILITY_COUNT, capabilityBits } from './capabilities.ts';
 import type { SpecProcess } from './runtime-spec.ts';
+import { seccompFlags } from './seccomp-filter.ts';
 
 const JOIN_SESSION_KEYRING = 1;
 const CLOSE_RANGE_CLOEXEC = 4;
@@ -19,8 +22,8 @@ const SECCOMP_SET_MODE_FILTER = 1;
 
 export interface Confinement {
   readonly process: SpecProcess;
-  /** A BPF program for seccomp(2); absent: no filter. */
-  readonly filter?: Uint8Array;
+  /** From {@link prepareFilter}; absent: no filter. */
+  readonly installFilter?: () => void;
   /** False where the user namespace forbids setgroups(2). */
   readonly maySetGroups: boolean;
 }
@@ -29,14 +32,14 @@ export interface Confinement {
  * Takes everything from the calling thread that the command must not have: descriptors above 2, the session keyring,
  * groups, ids, capabilities, system calls. Children of the thread inherit the result; other threads stay as they are.
  */
-export function confine({ process, filter, maySetGroups }: Confinement): void {
+export function confine({ process, installFilter, maySetGroups }: Confinement): void {
   rawSyscall('closeRange', 3, 0x7fff_ffff, CLOSE_RANGE_CLOEXEC);
   rawSyscall('keyctl', JOIN_SESSION_KEYRING, null);
   dropBounding(capabilityBits(process.capabilities.bounding));
   if (maySetGroups) setThreadGroups(process.user.additionalGids);
   setThreadGroup(process.user.gid);
   // Without no_new_privs a filter needs CAP_SYS_ADMIN, which goes with the next lines.
-  if (filter && !process.noNewPrivileges) installFilter(filter);
+  if (!process.noNewPrivileges) installFilter?.();
   setThreadUser(process.user.uid);
   processControl(PR.capAmbient, CLEAR_AMBIENT);
   setCapabilities(
@@ -45,7 +48,7 @@ export function confine({ process, filter, maySetGroups }: Confinement): void {
     0n,
   );
   if (process.noNewPrivileges) processControl(PR.setNoNewPrivs, 1);
-  if (filter && process.noNewPrivileges) installFilter(filter);
+  if (process.noNewPrivileges) installFilter?.();
 }
 
 function dropBounding(keep: bigint): void {
@@ -61,8 +64,26 @@ function dropBounding(keep: bigint): void {
   }
 }
 
-/** seccomp(2) with a filter; the struct sock_fprog points to the program, which must outlive the call. */
-function installFilter(program: Uint8Array): void {
-  const result = rawSyscall('seccomp', SECCOMP_SET_MODE_FILTER, 0, program);
-  if (result < 0) throw systemError(-result, 'seccomp');
+interface Koffi {
+  load(path: null): { func(declaration: string): (...values: unknown[]) => number };
+  struct(name: string, members: Record<string, string>): unknown;
+  errno(): number;
+}
+
+/**
+ * Makes seccomp(2) with a filter callable for the thread that will call it. To be done while the library can still be
+ * loaded, before the root changes. The kernel copies the program.
+ */
+export function prepareFilter(program: Uint8Array, flagNames: readonly string[] | undefined): () => void {
+  const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  koffi.struct('sock_fprog', { len: 'uint16_t', filter: 'void *' });
+  const call = koffi
+    .load(null)
+    .func('long syscall(long number, unsigned int operation, unsigned int flags, _In_ sock_fprog *program)');
+  const number = SYSCALL.seccomp[globalThis.process.arch === 'x64' ? 'x64' : 'generic'];
+  const flags = seccompFlags(flagNames);
+  return () => {
+    const result = call(number, SECCOMP_SET_MODE_FILTER, flags, { len: program.length / 8, filter: program });
+    if (result !== 0) throw systemError(koffi.errno(), 'seccomp');
+  };
 }

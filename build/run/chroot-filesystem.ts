@@ -56,14 +56,15 @@ export async function mountAll(
 ): Promise<void> {
   for (const one of spec.mounts) {
     if (one.type === 'cgroup') continue;
-    const target = place(root, one);
+    let target: number | undefined;
     try {
+      target = place(root, one);
       if (one.type !== 'proc') mountOne(root, one, target);
       else if (!(await mountProc(target))) mountOne(root, procOfHost(one), target);
     } catch (error) {
       if (!OPTIONAL.has(one.type)) throw mountError(one, error);
     } finally {
-      closeDescriptor(target);
+      if (target !== undefined) closeDescriptor(target);
     }
     if (one.destination === '/dev' && one.type === 'tmpfs') fillDev(root, spec.linux.devices ?? []);
   }

@@ -5,18 +5,23 @@ import { workerUrl } from '../../store/kernel/worker-url.ts';
 import { BuildError, type BuildErrorCode } from '../error.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
-import type { RuntimeSpec } from './runtime-spec.ts';
+import type { RuntimeSpec, SpecSeccomp } from './runtime-spec.ts';
 import { openStdio } from './stdio.ts';
+import { TerminalRelay } from './terminal.ts';
 
 /** What the worker is told; descriptors are the process's own. */
 export interface ChrootJob {
   readonly spec: RuntimeSpec;
+  /** BPF program for seccomp(2). */
   readonly filter?: Uint8Array;
+  /** The last step has to be a process of its own: see chroot-exec.worker.ts. */
+  readonly separateProcess: boolean;
   readonly stdio: [number | 'ignore' | 'inherit', number | 'inherit', number | 'inherit'];
 }
 
 export type ChrootEvent =
   | { readonly kind: 'guarded'; readonly pid: number }
+  | { readonly kind: 'terminal'; readonly master: number }
   | { readonly kind: 'started'; readonly pid: number }
   | { readonly kind: 'ended'; readonly code: number | null; readonly signal: NodeJS.Signals | null }
   | {
@@ -32,23 +37,27 @@ export type ChrootEvent =
  */
 export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
   const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
-  const stdio = openStdio(request, plan.userOwner);
+  const stdio = openStdio(request.terminal ? { ...request, ...NO_STREAMS } : request, plan.userOwner);
+  let relay: TerminalRelay | undefined;
   let victim = 0;
   const kill = () => {
     if (victim > 0) killProcess(victim);
   };
   request.signal?.addEventListener('abort', kill, { once: true });
   try {
-    const job: ChrootJob = { spec: plan.spec, stdio: stdio.descriptors };
-    worker.postMessage(job);
+    worker.postMessage(await makeJob(request, plan, stdio.descriptors));
     const last = await lastEvent(worker, (event) => {
       // The guard is the first process of the pid namespace: its death is everyone's.
       if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
       if (event.kind === 'started') stdio.started();
+      if (event.kind === 'terminal') relay = new TerminalRelay(event.master, request);
       if (request.signal?.aborted) kill();
     });
     stdio.started();
-    await Promise.race([stdio.finished(), sleep(10_000, undefined, { ref: false })]);
+    await Promise.race([
+      Promise.all([stdio.finished(), relay?.finished()]),
+      sleep(10_000, undefined, { ref: false }),
+    ]);
     request.signal?.throwIfAborted();
     if (last.kind === 'failed') throw startError(last.error, plan.spec.process.args[0] ?? '');
     return last.signal === null
@@ -58,6 +67,45 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
     request.signal?.removeEventListener('abort', kill);
     stdio.abandon();
     await worker.terminate();
+  }
+}
+
+/** A terminal takes the place of the three streams. */
+const NO_STREAMS = { stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' } as const;
+
+async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['stdio']): Promise<ChrootJob> {
+  return {
+    spec: plan.spec,
+    filter: await compileFilter(request, plan),
+    separateProcess: needsProcess(request, plan),
+    stdio,
+  };
+}
+
+function needsProcess(request: RunRequest, plan: RunPlan): boolean {
+  return plan.ulimitsGiven || plan.ownSeccomp || request.terminal === true;
+}
+
+/**
+ * The event loop of a thread goes on using the io_uring that libuv made for it before the filter came. Entering a ring
+ * does no harm without io_uring_setup, which stays forbidden: the command has no ring to enter.
+ */
+function livableForThread(seccomp: SpecSeccomp): SpecSeccomp {
+  const ring = { names: ['io_uring_enter'], action: 'SCMP_ACT_ALLOW' };
+  return { ...seccomp, syscalls: [ring, ...(seccomp.syscalls ?? [])] };
+}
+
+/** The default profile gives way, with a word, on processors that the compiler does not know; a chosen one does not. */
+async function compileFilter(request: RunRequest, plan: RunPlan): Promise<Uint8Array | undefined> {
+  const { seccomp } = plan.spec.linux;
+  if (!seccomp) return undefined;
+  const { compileSeccomp } = await import('./seccomp-filter.ts');
+  try {
+    return compileSeccomp(needsProcess(request, plan) ? seccomp : livableForThread(seccomp));
+  } catch (error) {
+    if (!(error instanceof BuildError) || error.code !== 'unsupported' || plan.ownSeccomp) throw error;
+    request.onWarning?.(`${error.message}; running without`);
+    return undefined;
   }
 }
 

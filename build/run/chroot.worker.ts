@@ -1,8 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import type { Readable, Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { parentPort } from 'node:worker_threads';
 import {
   CLONE,
+  chownDescriptor,
   closeDescriptor,
   OPEN,
   openAt,
@@ -11,11 +14,15 @@ import {
   setNamespace,
   unshare,
 } from '../../store/kernel/index.ts';
+import { workerUrl } from '../../store/kernel/worker-url.ts';
 import type { ChrootEvent, ChrootJob } from './chroot.ts';
-import { confine } from './chroot-confine.ts';
+import { confine, prepareFilter } from './chroot-confine.ts';
+import type { ExecJob } from './chroot-exec.worker.ts';
 import { bindRoot, descriptorPath, enterRoot, mountAll, protectPaths } from './chroot-filesystem.ts';
 import { raiseLoopback } from './loopback.ts';
-import type { RuntimeSpec, SpecNamespaceType } from './runtime-spec.ts';
+import { openInRoot, type RootHandle } from './rooted-path.ts';
+import { type RuntimeSpec, type SpecNamespaceType, specJson } from './runtime-spec.ts';
+import { openTerminalPair } from './terminal.ts';
 
 /**
  * The thread that becomes a container: it moves itself alone into new namespaces, mounts, changes root, gives up its
@@ -71,9 +78,10 @@ async function run(job: ChrootJob): Promise<void> {
   if (!types.has('pid')) guard = startGuard(SESSION_GUARD, '/');
   protectPaths(root, spec);
   if (types.has('uts') && spec.hostname) setHostname(spec.hostname);
-  enterRoot(root, spec.process.cwd);
-  confine({ process: spec.process, filter: job.filter, maySetGroups });
-  const ended = await command(job, guard);
+  const start = job.separateProcess
+    ? () => startSeparately(job, root, maySetGroups)
+    : () => startHere(job, root, maySetGroups);
+  const ended = await runToEnd(start, types.has('pid') ? undefined : guard);
   guard?.stdin?.end();
   if (guard && guard.exitCode === null && guard.signalCode === null)
     await new Promise((resolve) => guard?.once('exit', resolve));
@@ -109,25 +117,79 @@ function firstLine(child: ChildProcess): Promise<string> {
   });
 }
 
-function command(
-  job: ChrootJob,
-  guard: ChildProcess | undefined,
-): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
-  const { args, env } = job.spec.process;
-  const [file = '', ...rest] = args;
+interface Started {
+  readonly child: ChildProcess;
+  /** Resolves to the reason where the command could not be started after all. */
+  readonly failure?: Promise<Failure | undefined>;
+}
+type Failure = Extract<ChrootEvent, { kind: 'failed' }>['error'];
+
+/** Becomes what the command is to be, as a thread, and starts it. */
+function startHere({ spec, filter, stdio }: ChrootJob, root: RootHandle, maySetGroups: boolean): Started {
+  const installFilter = filter && prepareFilter(filter, spec.linux.seccomp?.flags);
+  enterRoot(root, spec.process.cwd);
+  confine({ process: spec.process, installFilter, maySetGroups });
+  const [file = '', ...rest] = spec.process.args;
   const environment = Object.fromEntries(
-    env.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+    spec.process.env.map((entry) => [
+      entry.slice(0, entry.indexOf('=')),
+      entry.slice(entry.indexOf('=') + 1),
+    ]),
   );
-  return new Promise((resolve, reject) => {
-    const child = spawn(file, rest, { stdio: job.stdio, env: environment, detached: true });
+  return { child: spawn(file, rest, { stdio, env: environment, detached: true }) };
+}
+
+/** Starts the process that becomes the command, with a terminal of the container's own devpts where one is wanted. */
+function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: boolean): Started {
+  const { spec } = job;
+  let [input, output, errors] = job.stdio;
+  if (spec.process.terminal) {
+    const pair = openTerminalPair((name, flags) => openInRoot(root, `/dev/pts/${name}`, flags));
+    chownDescriptor(pair.slave, spec.process.user.uid, spec.process.user.gid);
+    input = output = errors = pair.slave;
+    send({ kind: 'terminal', master: pair.master });
+  }
+  const program = fileURLToPath(workerUrl('build/run/chroot-exec.worker.ts'));
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
+    stdio: [input, output, errors, 'pipe', 'pipe'],
+    env: {},
+    cwd: '/',
+    detached: true,
+  });
+  if (spec.process.terminal && typeof input === 'number') closeDescriptor(input);
+  const filter = job.filter && Buffer.from(job.filter).toString('base64');
+  const limits = spec.process.rlimits.map(({ type, soft, hard }) => ({
+    type,
+    soft: `${soft}`,
+    hard: `${hard}`,
+  }));
+  (child.stdio[3] as Writable).end(specJson({ spec, limits, filter, maySetGroups } satisfies ExecJob));
+  return { child, failure: readFailure(child.stdio[4] as Readable) };
+}
+
+async function readFailure(pipe: Readable): Promise<Failure | undefined> {
+  const text = (await pipe.setEncoding('utf8').toArray()).join('');
+  return text === '' ? undefined : (JSON.parse(text) as Failure);
+}
+
+/** @param sessionGuard a guard that has to know what to kill */
+async function runToEnd(
+  start: () => Started,
+  sessionGuard: ChildProcess | undefined,
+): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+  const { child, failure } = start();
+  const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => resolve({ code, signal }));
-    if (child.pid !== undefined) {
-      if (!job.spec.linux.namespaces.some(({ type }) => type === 'pid'))
-        guard?.stdin?.write(`${child.pid}\n`);
-      send({ kind: 'started', pid: child.pid });
-    }
   });
+  if (child.pid !== undefined) {
+    sessionGuard?.stdin?.write(`${child.pid}\n`);
+    send({ kind: 'started', pid: child.pid });
+  }
+  const result = await ended;
+  const reason = await failure;
+  if (reason) throw Object.assign(new Error(reason.message), { code: reason.code, syscall: reason.syscall });
+  return result;
 }
 
 function describe(error: unknown): { code: string; message: string; syscall: string } {

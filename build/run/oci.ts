@@ -6,7 +6,8 @@ import { BuildError } from '../error.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
 import { specJson } from './runtime-spec.ts';
-import { openStdio } from './stdio.ts';
+import { openStdio, openTerminalStdio } from './stdio.ts';
+import { ownsTerminal } from './terminal.ts';
 
 /** The runtime's own environment: nothing of ours but where to find its helpers (SECURITY I10, B15). */
 const RUNTIME_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -49,7 +50,9 @@ export async function runWithRuntime(
   // The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR.
   const runtimeFlags = ['--root', join(bundle, 'runtime'), ...runtime.flags];
   const isolationFlags = request.isolation === 'rootless' ? ['--no-new-keyring'] : [];
-  const stdio = openStdio(request, plan.userOwner);
+  const ownTerminal = request.terminal === true && ownsTerminal(request);
+  const stdio =
+    request.terminal && !ownTerminal ? openTerminalStdio(request) : openStdio(request, plan.userOwner);
   const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', id, bundle, runtime.path, ...runtimeFlags], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: environment,
@@ -63,7 +66,7 @@ export async function runWithRuntime(
       ...['--log', logFile, '--log-format', 'json', ...runtimeFlags],
       ...['run', '--bundle', bundle, '--pid-file', pidFile, ...isolationFlags, id],
     ],
-    { stdio: stdio.descriptors, env: environment, cwd: bundle, detached: !request.terminal },
+    { stdio: stdio.descriptors, env: environment, cwd: bundle, detached: !ownTerminal },
   );
   stdio.started();
   guard.stdin?.on('error', () => undefined);

@@ -27,6 +27,8 @@ export interface RunPlan {
   readonly userOwner: { readonly uid: number; readonly gid: number };
   /** True where limits were asked for by name, which chroot isolation cannot set from a thread. */
   readonly ulimitsGiven: boolean;
+  /** True where the caller named a seccomp profile. */
+  readonly ownSeccomp: boolean;
 }
 
 /**
@@ -98,6 +100,7 @@ export async function planRun(request: RunRequest, host: HostFacts): Promise<Run
     rootOwner,
     userOwner: hostIds(mappings, user.uid, user.gid),
     ulimitsGiven: (request.limits?.ulimits?.length ?? 0) > 0,
+    ownSeccomp: security.seccomp !== undefined,
   };
 }
 

@@ -146,8 +146,8 @@ export type SpecHooks = Readonly<
   >
 >;
 
-/** The spec as `config.json`; 64-bit limits become integers that JSON.stringify alone could not write. */
-export function specJson(spec: RuntimeSpec): string {
+/** A spec, or what holds one, as JSON; 64-bit limits become integers that JSON.stringify alone could not write. */
+export function specJson(spec: object): string {
   return JSON.stringify(spec, (_key, value: unknown) =>
     typeof value === 'bigint' ? (JSON as unknown as RawJson).rawJSON(value.toString()) : value,
   );

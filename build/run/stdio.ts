@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises';
 import { chownDescriptor, closeDescriptor } from '../../store/kernel/index.ts';
 import { libcFunction } from '../../store/kernel/libc.ts';
 import type { RunRequest } from './contract.ts';
+import { openHostTerminal, TerminalRelay } from './terminal.ts';
 
 const nativePipe = libcFunction('pipe2', 'int', ['void*', 'int']);
 const CLOSE_ON_EXEC = 0o2000000;
@@ -37,7 +38,7 @@ export function openStdio(
     theirs.push(writeEnd);
     const socket = new Socket({ fd: readEnd, readable: true, writable: false });
     sockets.push(socket);
-    pumps.push(pipeline(socket, target, { end: false }));
+    pumps.push(pump(socket, target));
     return writeEnd;
   };
   const input = (source: Readable | 'inherit' | 'ignore' | undefined): number | 'ignore' | 'inherit' => {
@@ -52,6 +53,9 @@ export function openStdio(
     pipeline(source, socket).catch(() => undefined);
     return readEnd;
   };
+  const closeTheirs = () => {
+    for (const fd of theirs.splice(0)) closeDescriptor(fd);
+  };
   const descriptors: CommandStdio['descriptors'] = [
     input(request.stdin),
     output(request.stdout),
@@ -59,23 +63,52 @@ export function openStdio(
   ];
   return {
     descriptors,
-    started: () => {
-      for (const fd of theirs.splice(0)) closeDescriptor(fd);
-    },
+    started: closeTheirs,
     finished: async () => {
       const results = await Promise.allSettled(pumps);
       for (const socket of sockets) socket.destroy();
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     },
     abandon: () => {
-      for (const fd of theirs.splice(0)) closeDescriptor(fd);
+      closeTheirs();
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/** Hands on what arrives without closing the target, and reads no faster than the target takes it. */
+async function pump(source: Readable, target: Writable): Promise<void> {
+  for await (const chunk of source) {
+    if (target.write(chunk) || target.destroyed) continue;
+    await new Promise<void>((resolve) => {
+      const go = () => {
+        for (const event of ['drain', 'close', 'error']) target.off(event, go);
+        resolve();
+      };
+      for (const event of ['drain', 'close', 'error']) target.once(event, go);
+    });
+  }
 }
 
 function openPipe(): [number, number] {
   const pair = Buffer.alloc(8);
   if (nativePipe(pair, CLOSE_ON_EXEC) !== 0) throw new Error('pipe2 failed: too many open files');
   return [pair.readInt32LE(0), pair.readInt32LE(4)];
+}
+
+/** One pseudo-terminal of the host in place of the three streams, for a runtime that wants a terminal to hand on. */
+export function openTerminalStdio(request: RunRequest): CommandStdio {
+  const { master, slave } = openHostTerminal();
+  const relay = new TerminalRelay(master, request);
+  let open = true;
+  const close = () => {
+    if (open) closeDescriptor(slave);
+    open = false;
+  };
+  return {
+    descriptors: [slave, slave, slave],
+    started: close,
+    finished: () => relay.finished(),
+    abandon: close,
+  };
 }

@@ -1,0 +1,75 @@
+import { accessSync, constants, readFileSync, statSync, writeSync } from 'node:fs';
+import { posix } from 'node:path';
+import { ioctl } from '../../store/kernel/index.ts';
+import { confine, prepareFilter } from './chroot-confine.ts';
+import { enterRoot } from './chroot-filesystem.ts';
+import { setLimits } from './rlimits.ts';
+import { openRoot } from './rooted-path.ts';
+import type { RuntimeSpec } from './runtime-spec.ts';
+
+/**
+ * The last step of chroot isolation as a process of its own, for what belongs to a process and not to a thread:
+ * resource limits, a controlling terminal, and filters that the thread could not live with. It is started inside the
+ * namespaces, with everything mounted, and becomes the command by execve.
+ * Descriptor 3 gives the job, descriptor 4 takes an error.
+ */
+export interface ExecJob {
+  readonly spec: RuntimeSpec;
+  /** The spec's resource limits with their 64-bit numbers as text. */
+  readonly limits: readonly { readonly type: string; readonly soft: string; readonly hard: string }[];
+  /** Base64. */
+  readonly filter?: string;
+  readonly maySetGroups: boolean;
+}
+
+const SET_CONTROLLING = 0x540e; // TIOCSCTTY
+
+try {
+  const job = JSON.parse(readFileSync(3, 'utf8')) as ExecJob;
+  becomeCommand(job);
+} catch (error) {
+  const { code, message, syscall } = error as NodeJS.ErrnoException;
+  writeSync(4, JSON.stringify({ code: code ?? '', message, syscall: syscall ?? '' }));
+  process.exitCode = 125;
+}
+
+function becomeCommand({ spec, limits, filter, maySetGroups }: ExecJob): void {
+  const { process: wanted } = spec;
+  if (wanted.terminal) ioctl(0, SET_CONTROLLING, 0);
+  const installFilter =
+    filter === undefined
+      ? undefined
+      : prepareFilter(Buffer.from(filter, 'base64'), spec.linux.seccomp?.flags);
+  enterRoot(openRoot(spec.root.path), wanted.cwd);
+  setLimits(limits);
+  const environment = Object.fromEntries(
+    wanted.env.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
+  );
+  // Looked up before privileges go: a filter may forbid what the search needs.
+  const file = findProgram(wanted.args[0] ?? '', environment.PATH ?? '', wanted.cwd);
+  confine({
+    process: wanted,
+    installFilter,
+    maySetGroups,
+  });
+  process.execve?.(file, [...wanted.args], environment);
+}
+
+function findProgram(name: string, path: string, cwd: string): string {
+  const candidates = name.includes('/')
+    ? [posix.resolve(cwd, name)]
+    : path.split(':').map((directory) => posix.resolve(cwd, directory, name));
+  let reason: Error | undefined;
+  for (const candidate of candidates) {
+    try {
+      accessSync(candidate, constants.X_OK);
+      if (statSync(candidate).isFile()) return candidate;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || reason === undefined) reason = error as Error;
+    }
+  }
+  throw Object.assign(new Error(reason?.message ?? 'not found'), {
+    code: (reason as NodeJS.ErrnoException | undefined)?.code ?? 'ENOENT',
+    syscall: 'spawn',
+  });
+}
