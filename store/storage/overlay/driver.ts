@@ -15,7 +15,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSystemError } from '../../../errors.ts';
 import { StoreError } from '../../error.ts';
-import { MS, mount, unmount } from '../../kernel/mount.ts';
+import { MNT, MS, mount, unmount } from '../../kernel/mount.ts';
 import type { ApplyOptions, IdMappings } from '../../layer/contract.ts';
 import { adjustTree } from '../adjust-tree.ts';
 import { copyTree } from '../copy-tree.ts';
@@ -390,7 +390,7 @@ export class OverlayDriver implements GraphDriver {
   shutdown(): void {
     if (this.#options.skipMountHome || !isMountPoint(this.#home)) return;
     try {
-      unmount(this.#home);
+      unmount(this.#home, MNT.detach);
     } catch (error) {
       if (!isSystemError(error, 'EBUSY', 'EINVAL')) throw error;
     }

@@ -55,12 +55,7 @@ export async function mountOverlay(job: OverlayMount): Promise<void> {
   const absolute = mountData(job, words, (path) => (path.startsWith('/') ? path : `${job.home}/${path}`));
   try {
     if (Buffer.byteLength(absolute) < PAGE_BYTES) mount('overlay', job.target, 'overlay', flags, absolute);
-    else
-      await mountFrom(
-        job,
-        flags,
-        mountData(job, words, (path) => path),
-      );
+    else await mountFrom(job, { flags, words });
   } catch (cause) {
     if (cause instanceof StoreError) throw cause;
     throw new StoreError(
@@ -79,14 +74,16 @@ function hintFor(cause: unknown): string | undefined {
   return undefined;
 }
 
-async function mountFrom(job: OverlayMount, flags: number, data: string): Promise<void> {
-  if (Buffer.byteLength(data) >= PAGE_BYTES)
-    throw new StoreError(
-      'unsupported',
-      `mounting ${job.target}: ${job.lowers.length} layers do not fit one mount call`,
-      { hint: 'squash the image to fewer layers' },
-    );
-  await inWorker({ directory: job.home, target: job.target, flags, data });
+/** Paths relative to home fit more layers into the page; beyond that only the kernel's newer mount calls help. */
+async function mountFrom(
+  job: OverlayMount,
+  { flags, words }: { readonly flags: number; readonly words: readonly string[] },
+): Promise<void> {
+  const data = mountData(job, words, (path) => path);
+  if (Buffer.byteLength(data) < PAGE_BYTES)
+    return await inWorker({ directory: job.home, target: job.target, flags, data });
+  const { mountByParts } = await import('./mount-by-parts.ts');
+  mountByParts(job, flags, words);
 }
 
 /** A worker changes its own working directory; the main thread's stays. */
