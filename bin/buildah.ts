@@ -48,14 +48,54 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/buildah/images.ts')).images,
   },
   {
+    name: 'info',
+    summary: 'Show facts about this machine and its storage',
+    load: async () => (await import('./commands/buildah/info.ts')).info,
+  },
+  {
     name: 'inspect',
     summary: 'Show the configuration of a container or image',
     load: async () => (await import('./commands/buildah/inspect.ts')).inspect,
   },
   {
+    name: 'login',
+    summary: 'Log in to a registry',
+    load: async () => (await import('./commands/buildah/login.ts')).login,
+  },
+  {
+    name: 'logout',
+    summary: 'Forget the credentials of a registry',
+    load: async () => (await import('./commands/buildah/logout.ts')).logout,
+  },
+  {
+    name: 'manifest',
+    summary: 'Make, change and push manifest lists',
+    load: async () => (await import('./commands/buildah/manifest.ts')).manifest,
+  },
+  {
+    name: 'mkcw',
+    summary: 'Convert an image to a confidential workload (not supported)',
+    load: async () => (await import('./commands/buildah/mkcw.ts')).mkcw,
+  },
+  {
     name: 'mount',
     summary: "Mount a working container's root file system",
     load: async () => (await import('./commands/buildah/mount.ts')).mount,
+  },
+  {
+    name: 'prune',
+    summary: 'Remove images without a name that nothing uses, and the cache of builds',
+    load: async () => (await import('./commands/buildah/prune.ts')).prune,
+  },
+  {
+    name: 'pull',
+    summary: 'Pull an image into local storage',
+    load: async () => (await import('./commands/buildah/pull.ts')).pull,
+  },
+  {
+    name: 'push',
+    summary: 'Push an image from local storage to another place',
+    load: async () => (await import('./commands/buildah/push.ts')).push,
   },
   {
     name: 'rename',
@@ -93,6 +133,11 @@ const COMMANDS: readonly CommandEntry[] = [
     name: 'unshare',
     summary: 'Run a command in a modified user namespace',
     load: async () => (await import('./commands/buildah/unshare.ts')).unshare,
+  },
+  {
+    name: 'version',
+    summary: 'Show versions',
+    load: async () => (await import('./commands/buildah/version.ts')).version,
   },
 ];
 

@@ -1,6 +1,6 @@
 import { parseReference } from '../../image/reference.ts';
-import type { ImageSigner } from '../../transport/contract.ts';
 import { formatSignatureBlob } from '../../image/signature.ts';
+import type { ImageSigner } from '../../transport/contract.ts';
 import type { BuildSurroundings, CommitResult } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 

@@ -1,0 +1,24 @@
+import type { CopyOptions } from '../../../transport/copy-options.ts';
+import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import { usage } from './arguments.ts';
+
+export const COMPRESSION_FLAGS: readonly FlagSpec[] = [
+  { name: 'compression-format', kind: 'string', usage: 'compress layers with gzip, zstd or zstd:chunked' },
+  { name: 'compression-level', kind: 'int', usage: 'level of compression' },
+  { name: 'force-compression', kind: 'bool', usage: 'never reuse layers that are compressed otherwise' },
+];
+
+const FORMATS = ['gzip', 'zstd', 'zstd:chunked'] as const;
+
+/** Reads {@link COMPRESSION_FLAGS}. */
+export function compressionChoice({
+  flags,
+}: CommandContext): Pick<CopyOptions, 'compression' | 'forceCompression'> {
+  const text = flags.string('compression-format');
+  const level = flags.changed('compression-level') ? flags.number('compression-level') : undefined;
+  const format = FORMATS.find((name) => name === text);
+  if (text && !format) throw usage(`cannot find compressor for "${text}"`);
+  const forceCompression = flags.changed('force-compression') ? flags.bool('force-compression') : text !== '';
+  if (!format && level === undefined) return { forceCompression };
+  return { compression: { format: format ?? 'gzip', level }, forceCompression };
+}

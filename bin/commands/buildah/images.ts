@@ -1,0 +1,197 @@
+import { findLocalImage } from '../../../build/container/pull.ts';
+import { BuildError } from '../../../build/error.ts';
+import { parseReference, repositoryOf } from '../../../image/reference.ts';
+import type { ImageRecord } from '../../../store/storage/contract.ts';
+import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { goJson } from '../../cli/template/format.ts';
+import { refuseLateFlags, usage } from './arguments.ts';
+import { humanDuration } from './human-duration.ts';
+import { ImageFacts } from './image-facts.ts';
+import { filterImages } from './image-filters.ts';
+import { renderRows } from './rows.ts';
+import { openSession, type Session } from './session.ts';
+
+export const images: CommandSpec = {
+  name: 'images',
+  summary: 'List the images in local storage',
+  usage: '[flags] [IMAGE]',
+  examples: ['buildah images', "buildah images --format '{{.ID}} {{.Name}}:{{.Tag}}'"],
+  flags: [
+    { name: 'all', short: 'a', kind: 'bool', usage: 'show intermediate images too' },
+    { name: 'digests', kind: 'bool', usage: 'show digests' },
+    {
+      name: 'filter',
+      short: 'f',
+      kind: 'slice',
+      usage: 'show those that fit `KEY=VALUE`, such as dangling=true',
+    },
+    { name: 'format', kind: 'string', usage: 'print each by this Go `TEMPLATE`' },
+    { name: 'history', kind: 'bool', usage: 'show earlier names' },
+    { name: 'json', kind: 'bool', usage: 'print JSON' },
+    { name: 'no-trunc', kind: 'bool', usage: 'print whole ids' },
+    { name: 'noheading', short: 'n', kind: 'bool', usage: 'leave the heading out' },
+    { name: 'quiet', short: 'q', kind: 'bool', usage: 'print ids only' },
+  ],
+  interspersed: false,
+  run: runImages,
+};
+
+async function runImages(context: CommandContext): Promise<void> {
+  const { flags, args } = context;
+  if (args.length > 0) {
+    if (flags.bool('all'))
+      throw usage('when using the --all switch, you may not pass any images names or IDs');
+    refuseLateFlags(args);
+    if (args.length > 1) throw usage("'buildah images' requires at most 1 argument");
+  }
+  if (flags.bool('quiet') && flags.string('format')) throw usage('quiet and format are mutually exclusive');
+  await using session = await openSession(context);
+  const filters = [...flags.list('filter'), ...(flags.bool('all') ? [] : ['intermediate=false'])];
+  const facts = new ImageFacts(session.store);
+  const fitting = await filterImages(session, filters);
+  const shown = args[0] === undefined ? fitting : await named(session, fitting, args[0]);
+  if (flags.bool('json')) await printJson(context, facts, shown);
+  else await printRows(context, facts, shown);
+}
+
+async function named(
+  session: Session,
+  list: readonly ImageRecord[],
+  name: string,
+): Promise<readonly ImageRecord[]> {
+  const byName = list.filter((record) => record.names.some((full) => matchesName(full, name)));
+  if (byName.length) return byName;
+  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+  if (!found) throw new BuildError('pull-failed', `${name}: image not known`);
+  return list.filter((record) => record.id === found.record.id);
+}
+
+/** A name without a tag means all of them. */
+function matchesName(full: string, wanted: string): boolean {
+  try {
+    const reference = parseReference(full);
+    const repository = repositoryOf(reference);
+    const colon = wanted.lastIndexOf(':');
+    const hasTag = colon > wanted.lastIndexOf('/');
+    const bare = hasTag ? wanted.slice(0, colon) : wanted;
+    if (!`/${repository}`.endsWith(`/${bare}`)) return false;
+    return !hasTag || reference.tag === wanted.slice(colon + 1);
+  } catch {
+    return full === wanted;
+  }
+}
+
+async function printJson(
+  context: CommandContext,
+  facts: ImageFacts,
+  list: readonly ImageRecord[],
+): Promise<void> {
+  const rows = [];
+  for (const record of list) {
+    const created = await facts.created(record);
+    rows.push({
+      id: shortId(record.id, context.flags.bool('no-trunc')),
+      names: record.names.length ? record.names : null,
+      digest: record.digest ?? '',
+      createdat: `${humanDuration(Date.now() - created.getTime())} ago`,
+      size: humanSize(await facts.sizeBytes(record)),
+      created: Math.floor(created.getTime() / 1000),
+      createdatraw: created.toISOString().replace('.000Z', 'Z'),
+      readonly: record.readOnly,
+      history: null,
+    });
+  }
+  context.print(goJson(rows, '    '));
+}
+
+const HEADINGS = {
+  Name: 'REPOSITORY',
+  Tag: 'TAG',
+  ID: 'IMAGE ID',
+  CreatedAt: 'CREATED',
+  Size: 'SIZE',
+  ReadOnly: 'R/O',
+  History: 'HISTORY',
+};
+
+async function printRows(
+  { flags, io }: CommandContext,
+  facts: ImageFacts,
+  list: readonly ImageRecord[],
+): Promise<void> {
+  const quiet = flags.bool('quiet');
+  const sorted = await facts.newestFirst(list);
+  if (quiet) {
+    for (const record of sorted) io.stdout.write(`${shortId(record.id, flags.bool('no-trunc'))}\n`);
+    return;
+  }
+  const rows = [];
+  for (const record of sorted) rows.push(...(await rowsOf(facts, record, flags.bool('no-trunc'))));
+  io.stdout.write(renderRows(rows, formatOfTable({ flags }), HEADINGS));
+}
+
+function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
+  if (flags.string('format')) return flags.string('format');
+  const columns = [
+    '{{.Name}}',
+    '{{.Tag}}',
+    ...(flags.bool('digests') ? ['{{.Digest}}'] : []),
+    '{{.ID}}',
+    '{{.CreatedAt}}',
+    '{{.Size}}',
+    ...(flags.bool('history') ? ['{{.History}}'] : []),
+  ];
+  return `${flags.bool('noheading') ? '' : 'table '}${columns.join('\t')}`;
+}
+
+async function rowsOf(facts: ImageFacts, record: ImageRecord, whole: boolean) {
+  const created = await facts.created(record);
+  const common = {
+    ID: shortId(record.id, whole),
+    Digest: record.digest ?? '',
+    Created: Math.floor(created.getTime() / 1000),
+    CreatedAt: `${humanDuration(Date.now() - created.getTime())} ago`,
+    Size: humanSize(await facts.sizeBytes(record)),
+    CreatedAtRaw: created,
+    ReadOnly: record.readOnly,
+  };
+  return nameTags(record).map(({ name, tag }) => ({
+    Name: name,
+    Tag: tag,
+    ...common,
+    History: historyText(record.namesHistory, name, tag),
+  }));
+}
+
+function nameTags(record: ImageRecord): { name: string; tag: string }[] {
+  const pairs = record.names.map((full) => {
+    try {
+      const reference = parseReference(full);
+      return { name: repositoryOf(reference), tag: reference.tag ?? '<none>' };
+    } catch {
+      return { name: full, tag: '<none>' };
+    }
+  });
+  return pairs.length ? pairs : [{ name: '<none>', tag: '<none>' }];
+}
+
+function historyText(history: readonly string[], name: string, tag: string): string {
+  if (history.length === 0) return '<none>';
+  if (history[0] !== `${name}:${tag}`) return history.join(', ');
+  return history.length === 1 ? '<none>' : history.slice(1).join(', ');
+}
+
+function shortId(id: string, whole: boolean): string {
+  return whole ? `sha256:${id}` : id.slice(0, 12);
+}
+
+/** `1.23 MB` in powers of 1000, three digits, as Go's %.3g prints them. */
+export function humanSize(bytes: number): string {
+  let value = bytes;
+  let step = 0;
+  while (value >= 1000 && step < 4) {
+    value /= 1000;
+    step += 1;
+  }
+  return `${Number(value.toPrecision(3))} ${['B', 'KB', 'MB', 'GB', 'TB'][step]}`;
+}

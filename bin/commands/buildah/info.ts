@@ -1,0 +1,112 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { cpus, hostname, release, uptime } from 'node:os';
+import { platformOf } from '../../../image/platform.ts';
+import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { renderTemplate } from '../../cli/template/evaluate.ts';
+import { goJson } from '../../cli/template/format.ts';
+import { packageVersion } from '../../cli/version.ts';
+import { usage } from './arguments.ts';
+import { BUILDAH_LEVEL } from './registry-flags.ts';
+import { openSession, type Session } from './session.ts';
+
+export const info: CommandSpec = {
+  name: 'info',
+  summary: 'Show facts about this machine and its storage',
+  usage: '[flags]',
+  flags: [
+    { name: 'debug', short: 'd', kind: 'bool', usage: 'show versions too' },
+    { name: 'format', kind: 'string', usage: 'print by this Go `TEMPLATE`' },
+  ],
+  args: { max: 0 },
+  run: runInfo,
+};
+
+async function runInfo(context: CommandContext): Promise<void> {
+  const { flags, io } = context;
+  const format = flags.string('format');
+  if (format && !/\{\{.*\}\}/s.test(format)) throw usage(`invalid format provided: ${format}`);
+  await using session = await openSession(context);
+  const data = new Map<string, unknown>([
+    ['host', hostFacts(context)],
+    ['store', await storeFacts(session)],
+    ...(flags.bool('debug') ? ([['debug', debugFacts()]] as const) : []),
+  ]);
+  if (format === '') context.print(goJson(data, '    '));
+  else io.stdout.write(`${renderTemplate(format, data)}${io.stdout.isTTY ? '\n' : ''}`);
+}
+
+function hostFacts({ io }: CommandContext): Map<string, unknown> {
+  const { os, architecture, variant } = platformOf(process.platform, process.arch);
+  const memory = memoryFacts();
+  return new Map<string, unknown>([
+    ['Distribution', distribution()],
+    ['MemFree', memory.get('MemFree') ?? 0],
+    ['MemTotal', memory.get('MemTotal') ?? 0],
+    ['OCIRuntime', io.environment.BUILDAH_RUNTIME || findRuntime(io.environment.PATH ?? '')],
+    ['SwapFree', memory.get('SwapFree') ?? 0],
+    ['SwapTotal', memory.get('SwapTotal') ?? 0],
+    ['arch', architecture],
+    ['cpus', cpus().length],
+    ['hostname', hostname()],
+    ['kernel', release()],
+    ['os', os],
+    ['rootless', process.geteuid?.() !== 0 || Boolean(io.environment._CONTAINERS_USERNS_CONFIGURED)],
+    ['uptime', uptimeText(uptime())],
+    ['variant', variant ?? ''],
+  ]);
+}
+
+function uptimeText(seconds: number): string {
+  const hours = Math.floor(seconds / 3600);
+  const minutes = Math.floor((seconds % 3600) / 60);
+  const text = `${hours ? `${hours}h ` : ''}${minutes}m ${(seconds % 60).toFixed(2)}s`;
+  return hours ? `${text} (Approximately ${(hours / 24).toFixed(2)} days)` : text;
+}
+
+function memoryFacts(): ReadonlyMap<string, number> {
+  const text = existsSync('/proc/meminfo') ? readFileSync('/proc/meminfo', 'utf8') : '';
+  return new Map(
+    [...text.matchAll(/^(\w+):\s+(\d+) kB$/gm)].map((match) => [match[1] as string, Number(match[2]) * 1024]),
+  );
+}
+
+function distribution(): Map<string, string> {
+  const text = existsSync('/etc/os-release') ? readFileSync('/etc/os-release', 'utf8') : '';
+  const value = (name: string) =>
+    new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1]?.replace(/^"|"$/g, '') ?? 'unknown';
+  return new Map([
+    ['distribution', value('ID')],
+    ['version', value('VERSION_ID')],
+  ]);
+}
+
+function findRuntime(path: string): string {
+  for (const name of ['crun', 'runc'])
+    if (path.split(':').some((directory) => existsSync(`${directory}/${name}`))) return name;
+  return '';
+}
+
+async function storeFacts({ store }: Session): Promise<Map<string, unknown>> {
+  const images = await store.images.list();
+  const containers = await store.containers.list();
+  return new Map<string, unknown>([
+    ['ContainerStore', new Map([['number', containers.length]])],
+    ['GraphDriverName', store.driver],
+    ['GraphImageStore', ''],
+    ['GraphOptions', store.graphOptions.length ? store.graphOptions : null],
+    ['GraphRoot', store.graphRoot],
+    ['GraphStatus', new Map(store.driver === 'overlay' ? [['Native Overlay Diff', 'true']] : [])],
+    ['GraphTransientStore', false],
+    ['ImageStore', new Map([['number', images.length]])],
+    ['RunRoot', store.runRoot],
+  ]);
+}
+
+function debugFacts(): Map<string, unknown> {
+  return new Map([
+    ['buildah version', BUILDAH_LEVEL],
+    ['compiler', 'node'],
+    ['git commit', `slipway ${packageVersion()}`],
+    ['go version', `node ${process.version}`],
+  ]);
+}

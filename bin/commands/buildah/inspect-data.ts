@@ -1,0 +1,147 @@
+import type { WorkingContainer } from '../../../build/container/contract.ts';
+import { dockerDocument, ociDocument } from '../../../build/container/documents.ts';
+import { CONTAINER_TYPE, formatState } from '../../../build/container/state.ts';
+import type { HistoryEntry, ImageConfig, RuntimeConfig } from '../../../image/config.ts';
+
+/**
+ * The fields that `buildah inspect` shows, under the names of its Go struct. For templates the image documents have
+ * Go field names (`.OCIv1.Config.Env`) and maps are Maps; for JSON they have the documents' own keys.
+ */
+export function inspectData(container: WorkingContainer, form: 'json' | 'template'): Record<string, unknown> {
+  const state = formatState(container);
+  const text = (bytes: Uint8Array | undefined) => (bytes ? Buffer.from(bytes).toString('utf8') : '');
+  const oci = ociDocument(container.ociConfig);
+  const docker = dockerDocument(container.dockerConfig);
+  return {
+    Type: CONTAINER_TYPE,
+    FromImage: container.fromImage,
+    FromImageID: container.fromImageId,
+    FromImageDigest: container.fromImageDigest ?? '',
+    GroupAdd: container.groupAdd.length ? container.groupAdd : null,
+    Config: text(container.sourceConfig),
+    Manifest: text(container.sourceManifest),
+    Container: container.name,
+    ContainerID: container.id,
+    MountPoint: container.mountPoint ?? '',
+    ProcessLabel: container.processLabel ?? '',
+    MountLabel: container.mountLabel ?? '',
+    ImageAnnotations:
+      form === 'json' ? container.annotations : new Map(Object.entries(container.annotations)),
+    ImageCreatedBy: container.createdBy,
+    OCIv1: form === 'json' ? { ...oci, rootfs: oci.rootfs } : templateImage(container.ociConfig, 'oci'),
+    Docker: form === 'json' ? docker : templateImage(container.dockerConfig, 'docker'),
+    DefaultMountsFilePath: container.defaultMountsFile,
+    Isolation: container.isolation,
+    NamespaceOptions: container.namespaces,
+    Capabilities: container.capabilities.length ? [...container.capabilities].sort() : null,
+    ConfigureNetwork: `Network${container.network[0]?.toUpperCase()}${container.network.slice(1)}`,
+    CNIPluginPath: '',
+    CNIConfigDir: '',
+    IDMappingOptions: state.IDMappingOptions,
+    History: historyOf(container, form),
+    Devices: null,
+    DeviceSpecs: container.devices.length ? container.devices : null,
+    CDIConfigDir: '',
+  };
+}
+
+function historyOf(container: WorkingContainer, form: 'json' | 'template'): unknown {
+  const all = [
+    ...(container.ociConfig.history ?? []),
+    ...container.prependedHistory,
+    ...container.appendedHistory,
+  ];
+  if (all.length === 0) return null;
+  return form === 'json' ? all : all.map(templateHistory);
+}
+
+function templateHistory(entry: HistoryEntry): Record<string, unknown> {
+  return {
+    Created: entry.created ?? '',
+    CreatedBy: entry.created_by ?? '',
+    Author: entry.author ?? '',
+    Comment: entry.comment ?? '',
+    EmptyLayer: entry.empty_layer ?? false,
+  };
+}
+
+function templateImage(image: ImageConfig, form: 'oci' | 'docker'): Record<string, unknown> {
+  const runtime = templateRuntime(image.config ?? {}, form);
+  const docker = image as ImageConfig & { readonly comment?: string; readonly id?: string };
+  return {
+    ...(form === 'docker'
+      ? {
+          ID: docker.id ?? '',
+          Parent: image.parent ?? '',
+          Comment: docker.comment ?? '',
+          Container: image.container ?? '',
+          ContainerConfig: runtime,
+          DockerVersion: image.docker_version ?? '',
+        }
+      : {}),
+    Created: image.created ?? '',
+    Author: image.author ?? '',
+    Architecture: image.architecture,
+    Variant: image.variant ?? '',
+    OS: image.os,
+    OSVersion: image['os.version'] ?? '',
+    OSFeatures: image['os.features'] ?? [],
+    Config: runtime,
+    RootFS: { Type: image.rootfs.type, DiffIDs: image.rootfs.diff_ids },
+    History: (image.history ?? []).map(templateHistory),
+  };
+}
+
+function templateRuntime(config: RuntimeConfig, form: 'oci' | 'docker'): Record<string, unknown> {
+  const map = (value: Readonly<Record<string, unknown>> | null | undefined) =>
+    new Map(Object.entries(value ?? {}).map(([key, item]) => [key, item]));
+  const common = {
+    User: config.User ?? '',
+    ExposedPorts: map(config.ExposedPorts),
+    Env: config.Env ?? [],
+    Entrypoint: config.Entrypoint ?? [],
+    Cmd: config.Cmd ?? [],
+    Volumes: map(config.Volumes),
+    WorkingDir: config.WorkingDir ?? '',
+    Labels: map(config.Labels),
+    StopSignal: config.StopSignal ?? '',
+    ArgsEscaped: config.ArgsEscaped ?? false,
+  };
+  if (form === 'oci') return common;
+  const check = config.Healthcheck;
+  return {
+    ...common,
+    Hostname: config.Hostname ?? '',
+    Domainname: config.Domainname ?? '',
+    AttachStdin: false,
+    AttachStdout: false,
+    AttachStderr: false,
+    Tty: false,
+    OpenStdin: false,
+    StdinOnce: false,
+    Image: (config as { readonly Image?: string }).Image ?? '',
+    Healthcheck: check
+      ? {
+          Test: check.Test ?? [],
+          Interval: goDuration(check.Interval),
+          Timeout: goDuration(check.Timeout),
+          StartPeriod: goDuration(check.StartPeriod),
+          StartInterval: goDuration(check.StartInterval),
+          Retries: check.Retries ?? 0,
+        }
+      : null,
+    OnBuild: config.OnBuild ?? [],
+    Shell: config.Shell ?? [],
+  };
+}
+
+/** Go prints a duration as `1m0s`. */
+function goDuration(nanoseconds: number | undefined): string {
+  const total = Math.round((nanoseconds ?? 0) / 1_000_000);
+  if (total === 0) return '0s';
+  const hours = Math.floor(total / 3_600_000);
+  const minutes = Math.floor((total % 3_600_000) / 60_000);
+  const seconds = (total % 60_000) / 1000;
+  if (total < 1000) return `${total}ms`;
+  return `${hours ? `${hours}h` : ''}${hours || minutes ? `${minutes}m` : ''}${seconds}s`;
+}

@@ -1,0 +1,99 @@
+import type { WorkingContainer } from '../../../build/container/contract.ts';
+import { describeImage } from '../../../build/container/create.ts';
+import { imageNotKnown } from '../../../build/container/find-image.ts';
+import { findLocalImage } from '../../../build/container/pull.ts';
+import { readStoredImage } from '../../../build/container/stored-image.ts';
+import { BuildError } from '../../../build/error.ts';
+import type { SlipwayError } from '../../../errors.ts';
+import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { renderTemplate } from '../../cli/template/evaluate.ts';
+import { goJson } from '../../cli/template/format.ts';
+import { oneArgument, usage } from './arguments.ts';
+import { findContainer } from './containers-in-store.ts';
+import { inspectData } from './inspect-data.ts';
+import { openSession, type Session } from './session.ts';
+
+export const inspect: CommandSpec = {
+  name: 'inspect',
+  summary: 'Show the configuration of a container or image',
+  usage: '[flags] NAME',
+  examples: ['buildah inspect work', "buildah inspect --type image --format '{{.OCIv1.Config.Env}}' alpine"],
+  flags: [
+    { name: 'format', short: 'f', kind: 'string', usage: 'print by this Go `TEMPLATE`' },
+    {
+      name: 'type',
+      short: 't',
+      kind: 'string',
+      default: 'container',
+      usage: 'what the name means: `container`, image or manifest',
+    },
+  ],
+  interspersed: false,
+  run: runInspect,
+};
+
+async function runInspect(context: CommandContext): Promise<void> {
+  const name = oneArgument(context.args, 'container or image name must be specified');
+  const format = context.flags.string('format');
+  await using session = await openSession(context);
+  const found = await subject(context, session, name);
+  if (found instanceof Uint8Array) {
+    context.io.stdout.write(`${JSON.stringify(JSON.parse(Buffer.from(found).toString()), null, 4)}\n`);
+    return;
+  }
+  if (format === '') {
+    context.print(goJson(inspectData(found, 'json'), '    '));
+    return;
+  }
+  if (!/\{\{.*\}\}/s.test(format)) throw usage(`invalid format provided: ${format}`);
+  const text = renderTemplate(format, inspectData(found, 'template'));
+  context.io.stdout.write(context.io.stdout.isTTY ? `${text}\n` : text);
+}
+
+/** What the name stands for: a container, an image as if it were one, or the bytes of a manifest list. */
+async function subject(
+  context: CommandContext,
+  session: Session,
+  name: string,
+): Promise<WorkingContainer | Uint8Array> {
+  const { flags } = context;
+  switch (flags.string('type')) {
+    case 'container':
+      try {
+        return await findContainer(session, name);
+      } catch (error) {
+        if (!(error instanceof BuildError)) throw error;
+        if (flags.changed('type')) throw prefixed(error);
+        return image(session, name);
+      }
+    case 'image':
+      return image(session, name);
+    case 'manifest':
+      return manifestList(session, name);
+    default:
+      throw usage('the only recognized types are "container" and "image"');
+  }
+}
+
+function prefixed(error: SlipwayError): BuildError {
+  const text = error.message.replace(/^reading build container "[^"]*": /, '');
+  return new BuildError('no-such-container', `reading build container: ${text}`, { cause: error });
+}
+
+async function image(session: Session, name: string): Promise<WorkingContainer | Uint8Array> {
+  const found = await findLocalImage(session.surroundings, name);
+  if (!found)
+    throw new BuildError(
+      'pull-failed',
+      `importing settings: locating image "${name}" in local storage: ${imageNotKnown(name).message}`,
+    );
+  const stored = await readStoredImage(session.store, found.record);
+  if (stored.manifest.kind === 'index') return stored.manifestBytes;
+  return describeImage(session.surroundings, found.record);
+}
+
+async function manifestList(session: Session, name: string): Promise<Uint8Array> {
+  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+  if (!found) throw imageNotKnown(name);
+  return (await readStoredImage(session.store, found.record)).manifestBytes;
+}

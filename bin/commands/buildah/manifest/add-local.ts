@@ -1,0 +1,17 @@
+import { findLocalImage } from '../../../../build/container/pull.ts';
+import { addImage } from '../../../../build/list/add-image.ts';
+import { emptyList, loadList, saveList } from '../../../../build/list/list.ts';
+import { formatReference } from '../../../../image/reference.ts';
+import { parseImageReference } from '../../../../transport/references.ts';
+import { localName } from '../local-name.ts';
+import type { Session } from '../session.ts';
+
+/** Adds an image of local storage to a list, which is made when missing: `commit --manifest`, `build --manifest`. */
+export async function addToManifestList(session: Session, name: string, imageId: string): Promise<string> {
+  const { store, surroundings } = session;
+  const found = await findLocalImage(surroundings, name, { forPlatform: false });
+  const list = found ? await loadList(store, found.record).catch(() => emptyList()) : emptyList();
+  const reference = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
+  const added = await addImage(surroundings, list, reference, true);
+  return saveList(store, added.list, list.id === '' ? [formatReference(localName(name))] : []);
+}

@@ -1,0 +1,54 @@
+import { imageNotKnown } from '../../../../build/container/find-image.ts';
+import { findLocalImage } from '../../../../build/container/pull.ts';
+import { removeImage } from '../../../../build/container/remove-image.ts';
+import { saveList, withoutEntry } from '../../../../build/list/list.ts';
+import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
+import { usage } from '../arguments.ts';
+import { forEach } from '../for-each.ts';
+import { openSession } from '../session.ts';
+import { findInstance, findList } from './find-list.ts';
+
+export const remove: CommandSpec = {
+  name: 'remove',
+  summary: 'Take an image out of a manifest list',
+  usage: 'LIST IMAGE',
+  run: runRemove,
+};
+
+async function runRemove(context: CommandContext): Promise<void> {
+  const { args, print } = context;
+  const [name, instance] = args;
+  if (name === undefined || instance === undefined)
+    throw usage('at least a list image and one or more instance digests must be specified');
+  if (args.length > 2)
+    throw usage('at least two arguments are necessary: list and digest of instance to remove from list');
+  if (name === '') throw usage('invalid image name ""');
+  if (instance === '') throw usage('invalid instance ""');
+  await using session = await openSession(context);
+  const { list } = await findList(session, name);
+  const digest = await findInstance(session, list, instance);
+  const id = await saveList(session.store, withoutEntry(list, digest));
+  print(`${id}: ${digest}`);
+}
+
+export const rm: CommandSpec = {
+  name: 'rm',
+  summary: 'Remove manifest lists',
+  usage: 'LIST...',
+  args: { min: 1 },
+  run: runRm,
+};
+
+async function runRm(context: CommandContext): Promise<void> {
+  const { args, print } = context;
+  await using session = await openSession(context);
+  await forEach(context, args, async (name) => {
+    const { record } = await findList(session, name);
+    const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+    if (!found) throw imageNotKnown(name);
+    for (const report of await removeImage(session.surroundings, record, found.resolvedName)) {
+      for (const untagged of report.untagged) print(`untagged: ${untagged}`);
+      if (report.removed) print(report.id);
+    }
+  });
+}

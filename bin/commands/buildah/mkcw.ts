@@ -1,0 +1,14 @@
+import { BuildError } from '../../../build/error.ts';
+import type { CommandSpec } from '../../cli/contract.ts';
+
+export const mkcw: CommandSpec = {
+  name: 'mkcw',
+  summary: 'Convert an image to a confidential workload (not supported)',
+  usage: '[flags] IMAGE DESTINATION',
+  interspersed: false,
+  run: async () => {
+    throw new BuildError('unsupported', 'confidential workload images are not supported here', {
+      hint: 'use the image as it is',
+    });
+  },
+};

@@ -1,0 +1,24 @@
+import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { refuseLateFlags } from './arguments.ts';
+import { removeFiltered } from './rmi.ts';
+import { openSession } from './session.ts';
+
+export const prune: CommandSpec = {
+  name: 'prune',
+  summary: 'Remove images without a name that nothing uses, and the cache of builds',
+  usage: '[flags]',
+  flags: [
+    { name: 'all', short: 'a', kind: 'bool', usage: 'remove every image that no container uses' },
+    { name: 'force', short: 'f', kind: 'bool', usage: 'remove containers that use the images, too' },
+  ],
+  interspersed: false,
+  run: runPrune,
+};
+
+async function runPrune(context: CommandContext): Promise<void> {
+  const { flags, args } = context;
+  refuseLateFlags(args);
+  await using session = await openSession(context);
+  const filters = flags.bool('all') ? [] : ['dangling=true', 'intermediate=false'];
+  await removeFiltered(context, session, filters, flags.bool('force'));
+}
