@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process';
-import { type Duplex, PassThrough, pipeline, type Readable, Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { PassThrough, pipeline, type Readable, Transform } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
-import { ZstdFrames } from './zstd-frames.ts';
+import { ZstdDecompressor } from './zstd.ts';
 
 /** The compressions that are recognized; layers are `none`, `gzip` or `zstd`, archives of users may be any. */
 export type KnownCompression = 'none' | 'gzip' | 'zstd' | 'bzip2' | 'xz';
@@ -60,21 +60,26 @@ export async function peekCompression(source: Readable): Promise<PeekedStream> {
  */
 export function decompressed(source: Readable, compression: KnownCompression): Readable {
   if (compression === 'none') return source;
-  const stages: Duplex[] =
-    compression === 'gzip'
-      ? [createGunzip({ chunkSize: 1 << 17 })]
-      : compression === 'zstd'
-        ? [new ZstdFrames(), createZstdDecompress({ chunkSize: 1 << 17 })]
-        : [programStream(compression)];
+  const decoder = decoderOf(compression);
   const output = new PassThrough({ highWaterMark: 1 << 18 });
-  pipeline([source, ...stages], () => {});
-  const last = stages.at(-1)!;
-  for (const stage of stages.slice(0, -1)) stage.on('error', (error) => last.destroy(error));
-  source.on('error', (error) => last.destroy(error));
-  last.on('error', (error) => output.destroy(asStoreError(error, compression)));
-  output.on('close', () => last.destroy());
-  last.pipe(output);
+  // A gzip decoder may end before its input does, at zero padding. The output ends when the input has: only then is
+  // it known that the compressed bytes are the right ones.
+  let waitingFor = 2;
+  const finish = () => {
+    waitingFor -= 1;
+    if (waitingFor === 0) output.end();
+  };
+  const fail = (error: Error) => output.destroy(asStoreError(error, compression));
+  pipeline(source, decoder, (error) => (error ? fail(error) : finish()));
+  decoder.on('end', finish).on('error', fail);
+  output.on('close', () => decoder.destroy());
+  decoder.pipe(output, { end: false });
   return output;
+}
+
+function decoderOf(compression: Exclude<KnownCompression, 'none'>): Transform {
+  if (compression === 'gzip') return createGunzip({ chunkSize: 1 << 17 });
+  return compression === 'zstd' ? new ZstdDecompressor() : programStream(compression);
 }
 
 /** {@link peekCompression} and {@link decompressed} in one. */

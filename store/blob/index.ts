@@ -12,3 +12,4 @@ export { type GzipOptions, GzipStream } from './gzip.ts';
 export { joined, limited, readAll } from './limit.ts';
 export { type PublishOptions, publishFile, syncDirectory } from './publish.ts';
 export { BlobMeter, type ExpectedBlob, verified, verifyBytes } from './verify.ts';
+export { ZstdDecompressor } from './zstd.ts';

@@ -65,8 +65,6 @@ export interface PackOptions {
   readonly lowerDirectories?: readonly string[];
   /** Owner, mode and device come from `user.containers.override_stat` where a file has it, which is not packed then. */
   readonly ownerOverrides?: boolean;
-  /** A full tree to compare with: only what differs is packed, and whiteouts for what is gone (vfs). */
-  readonly base?: string;
   /** Clamp or set every modification time, in seconds since the epoch. */
   readonly timestamp?: { readonly seconds: number; readonly mode: 'set' | 'clamp' };
   /** Paths relative to the root that stay out, exact names with everything below. */

@@ -48,17 +48,14 @@ export class TreePacker {
   readonly #sink: PackSink;
   readonly #counts: PackCounts = { contentBytes: 0, uids: new Set(), gids: new Set() };
   readonly #excluded: ReadonlySet<string>;
-  /** Only these paths, and the kinds of change they are; undefined packs everything. */
-  readonly #only: ReadonlySet<string> | undefined;
   /** First names of files that have several, by device and inode. */
   readonly #linked = new Map<string, string>();
   readonly #lower: LowerDirectories | undefined;
   readonly #overlayPrefix: string;
 
-  constructor(settings: PackSettings, sink: PackSink, only?: ReadonlySet<string>) {
+  constructor(settings: PackSettings, sink: PackSink) {
     this.#settings = settings;
     this.#sink = sink;
-    this.#only = only;
     this.#excluded = new Set(settings.exclude?.map((path) => latin1Of(path.replace(/^\/+|\/+$/g, ''))));
     this.#overlayPrefix = `${settings.overlayXattrPrefix ?? 'trusted.'}overlay.`;
     if (settings.lowerDirectories) this.#lower = new LowerDirectories(settings.lowerDirectories);
@@ -77,17 +74,11 @@ export class TreePacker {
     return this.#counts;
   }
 
-  /** A whiteout for a path that a full tree no longer has. */
-  whiteout(path: string): void {
-    const slash = path.lastIndexOf('/') + 1;
-    this.#emit({ ...emptyEntry(), name: `${path.slice(0, slash)}${WHITEOUT_PREFIX}${path.slice(slash)}` });
-  }
-
   #children(fd: number, prefix: string): void {
     const entries = readDirectory(fd).sort((a, b) => Buffer.compare(a.name, b.name));
     for (const entry of entries) {
       const path = prefix + entry.name.toString('latin1');
-      if (this.#excluded.has(path) || (this.#only && !this.#only.has(path))) continue;
+      if (this.#excluded.has(path)) continue;
       try {
         if (entry.type === S_IF.regular) this.#regular(fd, entry.name, path);
         else if (entry.type === S_IF.directory) this.#directory(fd, entry.name, path);

@@ -124,6 +124,25 @@ test('decompression: a stream that is closed early takes its source with it (T11
   ok(stream.destroyed);
 });
 
+test('decompression: the compressed stream is read to its end, so that its digest is checked (T10)', async () => {
+  for (const packed of [g, a]) {
+    const bytes = Buffer.concat([packed, Buffer.alloc(3_000_000)]);
+    const wrong = verified(inPieces(bytes, 65_536), { digest: DIGEST });
+    let isChecked = false;
+    wrong.on('error', (error: Error & { code?: string }) => {
+      isChecked = error.code === 'digest-mismatch';
+    });
+    const { stream } = await detectAndDecompress(wrong);
+    await buffer(stream).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    ok(isChecked);
+    const right = verified(inPieces(bytes, 65_536), { digest: digestOf(bytes) });
+    equal(String(await buffer((await detectAndDecompress(right)).stream)), 'hello ');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    equal(right.info.sizeBytes, bytes.length);
+  }
+});
+
 test('decompression: xz and bzip2 by the programs of the system, crafted and cut data too (T11)', async () => {
   for (const program of ['xz', 'bzip2']) {
     let packed: Buffer;
