@@ -85,7 +85,7 @@ export async function runWithRuntime(
         'runtime',
         `running ${JSON.stringify(plan.spec.process.args[0])} with ${runtime.path}: ${what}`,
         {
-          exitCode: /executable file not found|no such file or directory/i.test(what) ? 127 : 1,
+          exitCode: startExitCode(what),
         },
       );
     }
@@ -95,6 +95,13 @@ export async function runWithRuntime(
     stdio.abandon();
     guard.stdin?.end('done\n');
   }
+}
+
+/** As shells say it: 127 for a command that is not there, 126 for one that cannot be executed. */
+function startExitCode(complaint: string): number {
+  if (!/exec:? /.test(complaint)) return 1;
+  if (/executable file not found|no such file or directory/i.test(complaint)) return 127;
+  return /permission denied|exec format error/i.test(complaint) ? 126 : 1;
 }
 
 function ended(child: ChildProcess, path: string): Promise<{ code: number | null; signal: string | null }> {
