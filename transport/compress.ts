@@ -1,6 +1,7 @@
 import { Readable, type Transform } from 'node:stream';
-import { constants, createGunzip, createZstdCompress, createZstdDecompress } from 'node:zlib';
+import { constants, createGunzip, createZstdCompress } from 'node:zlib';
 import type { Compression } from '../image/media-type.ts';
+import { ZstdDecompressor } from '../store/blob/zstd.ts';
 import { TransportError } from './error.ts';
 import { gzipParallel } from './gzip.ts';
 
@@ -52,11 +53,8 @@ export async function peek(stream: Readable): Promise<{ readonly head: Buffer; r
 /** @throws TransportError `unsupported` for bzip2 and xz, which no image format allows */
 export function decompressor(compression: Exclude<DetectedCompression, 'none'>): Transform {
   if (compression === 'gzip') return createGunzip({ chunkSize: 1 << 18 });
-  if (compression === 'zstd')
-    return createZstdDecompress({
-      chunkSize: 1 << 18,
-      params: { [constants.ZSTD_d_windowLogMax]: 27 },
-    });
+  // Not node:zlib's own, which drops what follows the first frame.
+  if (compression === 'zstd') return new ZstdDecompressor();
   throw new TransportError('unsupported', `${compression}-compressed data is not supported here`, {
     hint: `decompress it first with ${compression} -d`,
   });
