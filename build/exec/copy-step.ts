@@ -62,10 +62,10 @@ export async function copyStep(
   return { summary: formatSummary(summary), container: after };
 }
 
-/** An absolute source counts from the context's top. */
+/** An absolute source counts from the context's top, which an empty one means too. */
 function belowContext(source: string): string {
   if (isRemoteSource(source) || isGitSource(source)) return source;
-  return source.replace(/^\/+(?=[^/])/, '').replace(/^\/+$/, '.');
+  return source.replace(/^\/+/, '') || '.';
 }
 
 function checkSources(copy: ResolvedCopy): void {

@@ -299,11 +299,10 @@ export class StageBuilder {
         cached = await this.#lookUp(line, addsLayer);
     }
     const name = isLastInstruction ? this.#name : '';
-    const imageId = cached
-      ? await this.#reuse(cached, name, isLastInstruction)
+    const { imageId, madeBy } = cached
+      ? { imageId: await this.#reuse(cached, name, isLastInstruction), madeBy: line as string }
       : await this.#make(instruction, effects, { line, addsLayer, name, isLastStep, isLastInstruction, at });
-    if (remote.pushes && line !== undefined && !remote.pulled)
-      await remote.push(line, addsLayer, this.#position.view, imageId);
+    if (remote.pushes && !remote.pulled) await remote.push(madeBy, addsLayer, this.#position.view, imageId);
     const final =
       isLastStep && options.squash ? await this.#squash(instruction, name, addsLayer, imageId) : imageId;
     this.#log.image(final);
@@ -349,18 +348,19 @@ export class StageBuilder {
       readonly isLastInstruction: boolean;
       readonly at: number;
     },
-  ): Promise<string> {
+  ): Promise<{ readonly imageId: string; readonly madeBy: string }> {
     this.#searching = false;
     this.#didExecute = true;
     const summary = await this.#execute(instruction, effects, step.at);
-    const line = step.line ?? (await this.#createdBy(instruction, summary, step.isLastStep, effects));
+    const madeBy = step.line ?? (await this.#createdBy(instruction, summary, step.isLastStep, effects));
     if (step.isLastInstruction && this.#isLast) this.#log.commit(this.#name);
-    return this.#commit(line, {
+    const imageId = await this.#commit(madeBy, {
       emptyLayer: !step.addsLayer,
       name: step.name,
       squash: false,
       isLastStep: step.isLastStep,
     });
+    return { imageId, madeBy };
   }
 
   async #squash(

@@ -17,7 +17,7 @@ export const build: CommandSpec = {
     'buildah build --build-arg VERSION=2 --target tests https://example.com/project.git',
   ],
   flags: BUILD_FLAGS,
-  args: { max: 1, message: 'only one context directory may be specified' },
+  args: { max: 1 },
   run: runBuild,
 };
 
