@@ -2,6 +2,7 @@ import type { ToolSpec } from './cli/contract.ts';
 import { logrusLine } from './cli/log-line.ts';
 import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
+import { withExitCodes } from './commands/skopeo/exit-code.ts';
 import { GLOBAL_FLAGS } from './commands/skopeo/global-flags.ts';
 
 /** The Skopeo whose command line this is; scripts read the third word of `--version`. */
@@ -21,12 +22,12 @@ export const skopeo: ToolSpec = {
     {
       name: 'copy',
       summary: 'Copy an image from one place to another',
-      load: async () => (await import('./commands/skopeo/copy.ts')).copy,
+      load: async () => withExitCodes((await import('./commands/skopeo/copy.ts')).copy),
     },
     {
       name: 'delete',
       summary: 'Delete an image',
-      load: async () => (await import('./commands/skopeo/delete.ts')).remove,
+      load: async () => withExitCodes((await import('./commands/skopeo/delete.ts')).remove),
     },
     {
       name: 'generate-sigstore-key',
@@ -36,12 +37,12 @@ export const skopeo: ToolSpec = {
     {
       name: 'inspect',
       summary: 'Show what an image says about itself',
-      load: async () => (await import('./commands/skopeo/inspect.ts')).inspect,
+      load: async () => withExitCodes((await import('./commands/skopeo/inspect.ts')).inspect),
     },
     {
       name: 'list-tags',
       summary: 'List the tags of a repository or an archive',
-      load: async () => (await import('./commands/skopeo/list-tags.ts')).listTagsCommand,
+      load: async () => withExitCodes((await import('./commands/skopeo/list-tags.ts')).listTagsCommand),
     },
     {
       name: 'login',
@@ -67,6 +68,11 @@ export const skopeo: ToolSpec = {
       name: 'standalone-verify',
       summary: 'Verify a signature using local files',
       load: async () => (await import('./commands/skopeo/standalone.ts')).standaloneVerify,
+    },
+    {
+      name: 'sync',
+      summary: 'Synchronize images from one place to another',
+      load: async () => (await import('./commands/skopeo/sync.ts')).sync,
     },
     {
       name: 'untrusted-signature-dump-without-verification',

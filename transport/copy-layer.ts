@@ -31,7 +31,6 @@ export async function copyLayer(
     session.report({ type: 'skipped', descriptor: source, reason: 'foreign layer' });
     return { descriptor: source };
   }
-  session.report({ type: 'started', what: 'blob', descriptor: source });
   const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
   const reused = layer.reuse ? await reuse(session, plan, layer, format, signal) : undefined;
   if (reused) return { descriptor: reused, ...known };
@@ -131,6 +130,7 @@ async function transfer(
   signal: AbortSignal,
 ): Promise<CopiedLayer> {
   const { source } = layer;
+  session.report({ type: 'started', what: 'blob', descriptor: source });
   const { stream, verify } = await openVerified(session, source, signal);
   try {
     const converted = await convert(session, layer, stream);

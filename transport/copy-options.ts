@@ -84,6 +84,14 @@ export interface CopyCounts {
   readonly bytes: number;
 }
 
+/** What became of referrers. */
+export interface ReferrerCounts {
+  readonly copied: number;
+  readonly present: number;
+  /** The destination cannot hold them. */
+  readonly unsupported: number;
+}
+
 export interface CopyResult {
   /** The manifest or index that the destination has now. */
   readonly manifest: ManifestDocument;
@@ -91,4 +99,6 @@ export interface CopyResult {
   /** Images copied: 1, or those of an index. */
   readonly images: number;
   readonly counts: CopyCounts;
+  /** Set where referrers were asked for. */
+  readonly referrers?: ReferrerCounts;
 }

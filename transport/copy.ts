@@ -3,13 +3,20 @@ import { isIndexMediaType } from '../image/media-type.ts';
 import { choosePlatform } from '../image/platform.ts';
 import type { AdmissionPolicy, ImageReference } from './contract.ts';
 import { type CopiedImage, checkSignatureKinds, copyOneImage } from './copy-image.ts';
-import type { CopyOptions, CopyResult } from './copy-options.ts';
+import type { CopyOptions, CopyResult, ReferrerCounts } from './copy-options.ts';
 import { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import { readManifest } from './read-manifest.ts';
 import { formatImageReference } from './references.ts';
 
-export type { CopyCounts, CopyOptions, CopyResult, IndexSelection } from './copy-options.ts';
+export type {
+  CopyCounts,
+  CopyOptions,
+  CopyResult,
+  IndexSelection,
+  ReferrerCounts,
+  ReferrerSelection,
+} from './copy-options.ts';
 
 /**
  * Copies an image, or the images of an index, with everything verified: manifests against their digests, blobs
@@ -37,8 +44,22 @@ export async function copyImage(
   const topLevel = await readManifest(opened.source);
   const { image, images } = await copySelected(session, topLevel);
   await opened.destination.commit(options.signal ? { signal: options.signal } : {});
+  const result = { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
+  const referrers = options.referrers && (await copyWithReferrers(session, result));
   await options.blobCache?.save();
-  return { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
+  return referrers ? { ...result, referrers } : result;
+}
+
+async function copyWithReferrers(session: CopySession, result: CopyResult): Promise<ReferrerCounts> {
+  const { copyReferrers } = await import('./copy-referrers.ts');
+  const { source, destination, options } = session;
+  const counts = await copyReferrers(source, destination.reference, result, options, copyImage);
+  if (counts.unsupported > 0)
+    session.report({
+      type: 'warned',
+      text: `${formatImageReference(destination.reference)} cannot hold ${counts.unsupported} referrers of the image`,
+    });
+  return counts;
 }
 
 /** The destination is opened first, as in containers/image: its complaints are the cheaper ones. */

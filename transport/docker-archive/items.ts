@@ -56,7 +56,6 @@ export function chooseItem(
     if (found) return found;
     throw new TransportError('not-found', `Tag ${JSON.stringify(wanted)} not found`, {
       hint: `the archive has ${items.flatMap(({ repoTags }) => repoTags).join(', ') || 'no tags'}`,
-      exitCode: 2,
     });
   }
   const item = items[selector.position ?? 0];

@@ -32,6 +32,11 @@ export class LayoutArchiveReference implements ImageReference {
     return pathNamespaces(this.policyIdentity, true);
   }
 
+  /** The same archive with another selector. */
+  select(selector: LayoutSelector): LayoutArchiveReference {
+    return new LayoutArchiveReference(this.#path, selector, this.#workingDirectory);
+  }
+
   async openSource(context: TransportContext): Promise<ImageSource> {
     const { openLayoutArchiveSource } = await import('./source.ts');
     return openLayoutArchiveSource(this, context);

@@ -75,7 +75,9 @@ export function selectPosition(index: LayoutIndex, selector: LayoutSelector, whe
 function byDigest(manifests: readonly Descriptor[], digest: Digest, where: string): number {
   const found = manifests.findIndex((entry) => entry.digest === digest);
   if (found >= 0) return found;
-  throw new TransportError('not-found', `no descriptor with digest ${digest} in ${where}`, { exitCode: 2 });
+  throw new TransportError('not-found', `no descriptor with digest ${digest} in ${where}`, {
+    facts: { imageNotFound: true },
+  });
 }
 
 function byName(manifests: readonly Descriptor[], name: string, where: string): number {
@@ -91,8 +93,7 @@ function byName(manifests: readonly Descriptor[], name: string, where: string): 
     'not-found',
     `no descriptor found for reference ${JSON.stringify(name)} in ${where}`,
     {
-      exitCode: 2,
-      facts: { reference: name },
+      facts: { reference: name, imageNotFound: true },
     },
   );
 }

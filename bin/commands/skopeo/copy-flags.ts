@@ -90,3 +90,13 @@ export function readIdentity(text: string) {
     throw new UsageError('usage', `Sign identity must be a fully specified reference ${text}`);
   return named;
 }
+
+/** `--referrers` and `--referrers-type`. @throws UsageError for the second without the first */
+export function readReferrers({ flags }: CommandContext): Pick<CopyOptions, 'referrers'> {
+  const types = flags.list('referrers-type');
+  if (!flags.bool('referrers')) {
+    if (types.length) throw new UsageError('usage', '--referrers-type can only be used with --referrers');
+    return {};
+  }
+  return { referrers: types.length ? { artifactTypes: types } : {} };
+}

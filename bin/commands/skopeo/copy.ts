@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { CompressionChoice } from '../../../transport/compress.ts';
 import type { ImageReference, OnProgress, TransportContext } from '../../../transport/contract.ts';
@@ -9,8 +9,16 @@ import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import { readIdentity, readProgress, SHARED_COPY_FLAGS, sharedCopyOptions } from './copy-flags.ts';
 import {
+  readIdentity,
+  readProgress,
+  readReferrers,
+  SHARED_COPY_FLAGS,
+  sharedCopyOptions,
+} from './copy-flags.ts';
+import {
+  aliasedFlags,
+  blobCachePath,
   commandSignal,
   imageFlags,
   openPolicy,
@@ -20,6 +28,7 @@ import {
   retryOptions,
   transportContext,
   warn,
+  withJournal,
 } from './surroundings.ts';
 
 const DESTINATION_FLAGS: readonly FlagSpec[] = [
@@ -135,6 +144,10 @@ async function runCopy(context: CommandContext): Promise<void> {
     progress.close();
   }
   await writeDigest(context, result);
+  if (result.referrers && !context.flags.bool('quiet')) {
+    const { copied, present, unsupported } = result.referrers;
+    context.print(`Copied ${copied} referrers, ${present} were there, ${unsupported} cannot be held`);
+  }
 }
 
 async function writeDigest({ flags, io }: CommandContext, { digest }: CopyResult): Promise<void> {
@@ -152,17 +165,18 @@ async function openProgress(context: CommandContext): Promise<{ onProgress: OnPr
 }
 
 async function readOptions(context: CommandContext, signal: AbortSignal): Promise<CopyOptions> {
-  const { flags, io } = context;
+  const { flags } = context;
   const parallel = flags.number('image-parallel-copies');
   const identity = flags.string('sign-identity');
   const compression = readCompression(context);
   const { openBlobCache } = await import('../../../transport/blob-cache.ts');
-  const { cacheHomeOf } = await import('../../../config/host.ts');
-  const cache = join(cacheHomeOf({ environment: io.environment }), 'slipway');
   return {
     ...sharedCopyOptions(context),
-    source: withJournal(transportContext(aliased(context, 'screds', 'src-creds'), 'src-', signal), cache),
-    destination: destinationContext(context, signal, cache),
+    source: withJournal(
+      context,
+      transportContext(aliasedFlags(context, 'screds', 'src-creds'), 'src-', signal),
+    ),
+    destination: destinationContext(context, signal),
     select: readSelection(context),
     sparse: readSparse(flags.string('sparse')),
     ...(identity ? { signIdentity: readIdentity(identity) } : {}),
@@ -172,32 +186,16 @@ async function readOptions(context: CommandContext, signal: AbortSignal): Promis
     ...(parallel > 0 ? { parallelBlobs: parallel } : {}),
     ...(await readEncryption(context)),
     ...readReferrers(context),
-    blobCache: await openBlobCache(join(cache, 'blobs.json')),
+    blobCache: await openBlobCache(blobCachePath(context)),
     signal,
   };
 }
 
-function readReferrers({ flags }: CommandContext): Pick<CopyOptions, 'referrers'> {
-  const types = flags.list('referrers-type');
-  if (!flags.bool('referrers')) {
-    if (types.length) throw new UsageError('usage', '--referrers-type can only be used with --referrers');
-    return {};
-  }
-  return { referrers: types.length ? { artifactTypes: types } : {} };
-}
-
-/** Interrupted transfers of big blobs are noted here and go on where they stopped. */
-function withJournal(context: TransportContext, cache: string): TransportContext {
-  return context.docker
-    ? { ...context, docker: { ...context.docker, journalDirectory: join(cache, 'transfers') } }
-    : context;
-}
-
-function destinationContext(context: CommandContext, signal: AbortSignal, cache: string): TransportContext {
+function destinationContext(context: CommandContext, signal: AbortSignal): TransportContext {
   const { flags } = context;
   const base = withJournal(
-    transportContext(aliased(context, 'dcreds', 'dest-creds'), 'dest-', signal),
-    cache,
+    context,
+    transportContext(aliasedFlags(context, 'dcreds', 'dest-creds'), 'dest-', signal),
   );
   if (flags.bool('dest-compress') && flags.bool('dest-decompress'))
     throw new UsageError('usage', 'Cannot compress and decompress at the same time');
@@ -215,24 +213,6 @@ function destinationContext(context: CommandContext, signal: AbortSignal, cache:
     ...(flags.bool('dest-precompute-digests') && base.docker
       ? { docker: { ...base.docker, precomputeDigests: true } }
       : {}),
-  };
-}
-
-/** The old name of a flag, where the new one is not given. */
-function aliased(context: CommandContext, old: string, name: string): CommandContext {
-  const { flags } = context;
-  if (!flags.changed(old) || flags.changed(name)) return context;
-  return {
-    ...context,
-    flags: {
-      changed: (asked) => flags.changed(asked === name ? old : asked),
-      string: (asked) => flags.string(asked === name ? old : asked),
-      bool: (asked) => flags.bool(asked),
-      optionalBool: (asked) => flags.optionalBool(asked),
-      optionalString: (asked) => flags.optionalString(asked === name ? old : asked),
-      number: (asked) => flags.number(asked),
-      list: (asked) => flags.list(asked),
-    },
   };
 }
 

@@ -1,5 +1,5 @@
 import { parseReference, repositoryOf } from '../../../image/reference.ts';
-import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import type { CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { commandSignal, parseName, RETRY_FLAGS, retryOptions, transportContext } from './surroundings.ts';
@@ -23,7 +23,7 @@ export const listTagsCommand: CommandSpec = {
     const repository = checkName(name);
     const signal = commandSignal(context);
     const reference = await parseName(context, name, 'Invalid source name');
-    const surroundings = transportContext(withoutImageFlags(context), '', signal);
+    const surroundings = transportContext(context, '', signal, 'registry');
     const { listTags } = await import('../../../transport/tags.ts');
     const { withRetries } = await import('../../../transport/retry.ts');
     const tags = await withRetries(
@@ -36,24 +36,6 @@ export const listTagsCommand: CommandSpec = {
     context.print(goJson(output, '    '));
   },
 };
-
-/** This command has no flags for shared blobs and daemons. */
-function withoutImageFlags(context: CommandContext): CommandContext {
-  const { flags } = context;
-  const absent = ['shared-blob-dir', 'daemon-host'];
-  return {
-    ...context,
-    flags: {
-      changed: (name) => !absent.includes(name) && flags.changed(name),
-      bool: (name) => flags.bool(name),
-      optionalBool: (name) => flags.optionalBool(name),
-      string: (name) => flags.string(name),
-      optionalString: (name) => flags.optionalString(name),
-      number: (name) => flags.number(name),
-      list: (name) => flags.list(name),
-    },
-  };
-}
 
 /** The repository of a registry name; tags and digests are refused, since they would be ignored. */
 function checkName(name: string): string | undefined {

@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { cacheHomeOf } from '../../../config/host.ts';
 import { platformOf } from '../../../image/platform.ts';
 import type { AdmissionPolicy, ImageReference, TransportContext } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
@@ -33,8 +34,31 @@ export const RETRY_FLAGS: readonly FlagSpec[] = [
 ];
 
 /** Writes a warning as logrus does. */
-export function warn({ io }: CommandContext, text: string): void {
-  io.stderr.write(logrusLine('warning', text, { terminal: io.stderr.isTTY === true, now: new Date() }));
+export function warn(context: CommandContext, text: string): void {
+  logLine(context, 'warning', text);
+}
+
+/** Writes a logrus line with fields behind its message. */
+export function logLine(
+  { io }: CommandContext,
+  level: 'error' | 'warning' | 'info',
+  text: string,
+  fields: Readonly<Record<string, string>> = {},
+): void {
+  const line = logrusLine(level, text, { terminal: io.stderr.isTTY === true, now: new Date() });
+  const extra = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
+  io.stderr.write(`${line.trimEnd()}${extra.join('')}\n`);
+}
+
+/** Where facts about blobs are kept between runs. */
+export function blobCachePath({ io }: CommandContext): string {
+  return join(cacheHomeOf({ environment: io.environment }), 'slipway', 'blobs.json');
+}
+
+/** Interrupted transfers of big blobs are noted in the cache directory and go on where they stopped. */
+export function withJournal({ io }: CommandContext, context: TransportContext): TransportContext {
+  const journalDirectory = join(cacheHomeOf({ environment: io.environment }), 'slipway', 'transfers');
+  return context.docker ? { ...context, docker: { ...context.docker, journalDirectory } } : context;
 }
 
 /** The user's interrupt, and `--command-timeout`. */
@@ -52,22 +76,25 @@ export function commandSignal(context: CommandContext): AbortSignal {
 
 /**
  * What opening a reference needs, from the flags with `prefix` and the global ones.
+ * @param declares `registry` for commands without {@link imageFlags}
  * @throws UsageError where flags exclude each other
  */
 export function transportContext(
   context: CommandContext,
   prefix: AccessPrefix,
   signal: AbortSignal,
+  declares: 'registry' | 'image' = 'image',
 ): TransportContext {
   const { flags, globals, io } = context;
-  const optional = (name: string) => (flags.changed(name) ? flags.string(name) : undefined);
+  const optional = (name: string) =>
+    declares === 'image' && flags.changed(name) ? flags.string(name) : undefined;
   const docker = registryAccess(flags, prefix, io, userAgent(context));
   const legacyVerify = prefix === '' ? undefined : flags.optionalBool('tls-verify');
   const globalVerify = prefix === '' ? undefined : globals.optionalBool('tls-verify');
   const tlsVerify = docker.tlsVerify ?? legacyVerify ?? globalVerify;
   const registriesFile = globals.string('registries-conf');
   const registriesDirectory = globals.string('registries.d');
-  const sharedBlobs = prefix === '' ? optional('shared-blob-dir') : optional(`${prefix}shared-blob-dir`);
+  const sharedBlobs = optional(`${prefix}shared-blob-dir`);
   const daemonHost = optional(`${prefix}daemon-host`);
   return {
     platform: platform(context),
@@ -151,5 +178,23 @@ export function retryOptions({ flags }: CommandContext, signal: AbortSignal) {
     times: flags.number('retry-times'),
     ...(flags.changed('retry-delay') ? { delayMs: flags.number('retry-delay') } : {}),
     signal,
+  };
+}
+
+/** The old name of a flag, where the new one is not given. */
+export function aliasedFlags(context: CommandContext, old: string, name: string): CommandContext {
+  const { flags } = context;
+  if (!flags.changed(old) || flags.changed(name)) return context;
+  return {
+    ...context,
+    flags: {
+      changed: (asked) => flags.changed(asked === name ? old : asked),
+      string: (asked) => flags.string(asked === name ? old : asked),
+      bool: (asked) => flags.bool(asked),
+      optionalBool: (asked) => flags.optionalBool(asked),
+      optionalString: (asked) => flags.optionalString(asked === name ? old : asked),
+      number: (asked) => flags.number(asked),
+      list: (asked) => flags.list(asked),
+    },
   };
 }

@@ -1,0 +1,35 @@
+import { SlipwayError } from '../../../errors.ts';
+import type { CommandSpec } from '../../cli/contract.ts';
+
+const NOT_FOUND = 2;
+
+/** Gives the command Skopeo's exit codes: 2 where the image is not there, 1 for everything else. */
+export function withExitCodes(command: CommandSpec): CommandSpec {
+  const { run } = command;
+  if (!run) return command;
+  return {
+    ...command,
+    async run(context) {
+      try {
+        return await run(context);
+      } catch (error) {
+        if (!(error instanceof SlipwayError) || error.exitCode !== undefined || !isNotFound(error))
+          throw error;
+        const { code, message, hint, retryable, facts } = error;
+        throw new SlipwayError(code, message, {
+          cause: error,
+          exitCode: NOT_FOUND,
+          retryable,
+          facts,
+          ...(hint ? { hint } : {}),
+        });
+      }
+    },
+  };
+}
+
+function isNotFound({ code, facts, cause }: SlipwayError): boolean {
+  if (code === 'no-such-image' || facts.imageNotFound === true) return true;
+  if (Array.isArray(facts.codes) && facts.codes.includes('MANIFEST_UNKNOWN')) return true;
+  return cause instanceof SlipwayError && isNotFound(cause);
+}

@@ -1,0 +1,165 @@
+import type { Digest } from '../image/digest.ts';
+import { parseManifest } from '../image/manifest.ts';
+import { isIndexMediaType } from '../image/media-type.ts';
+import {
+  type AdmissionPolicy,
+  type ImageReference,
+  type ImageSource,
+  listsReferrers,
+  type TransportContext,
+} from './contract.ts';
+import type { CopyOptions, CopyResult, ReferrerCounts } from './copy-options.ts';
+import { TransportError } from './error.ts';
+
+const DEPTH_LIMIT = 8;
+const LIMIT_REFERRERS = 10_000;
+/** Cosign's tags beside an image: `sha256-<hex>.sig`. */
+const COSIGN_SUFFIXES = ['sig', 'att', 'sbom'];
+
+/** They are moved, not trusted: the policy has spoken about the image that they describe. */
+const MOVED: AdmissionPolicy = { async admit() {} };
+
+/** Copies one image; {@link copyImage}, handed in so that this file does not import it. */
+export type CopyFunction = (
+  policy: AdmissionPolicy,
+  source: ImageReference,
+  destination: ImageReference,
+  options: CopyOptions,
+) => Promise<CopyResult>;
+
+interface Walk {
+  readonly source: ImageSource;
+  readonly destination: ImageReference;
+  readonly options: CopyOptions;
+  readonly copy: CopyFunction;
+  readonly seen: Set<string>;
+  readonly counts: { copied: number; present: number; unsupported: number };
+}
+
+/**
+ * Copies what refers to an image that was copied: referrers by the API or its fallback tag, their own referrers, and
+ * Cosign's tags, for the image and, where it is an index, for its children.
+ */
+export async function copyReferrers(
+  source: ImageSource,
+  destination: ImageReference,
+  result: CopyResult,
+  options: CopyOptions,
+  copy: CopyFunction,
+): Promise<ReferrerCounts> {
+  const walk: Walk = {
+    source,
+    destination,
+    options,
+    copy,
+    seen: new Set(),
+    counts: { copied: 0, present: 0, unsupported: 0 },
+  };
+  for (const subject of await subjectsOf(result)) await follow(walk, subject, 0);
+  return walk.counts;
+}
+
+async function subjectsOf({ manifest, digest }: CopyResult): Promise<readonly Digest[]> {
+  if (!isIndexMediaType(manifest.mediaType)) return [digest];
+  const index = parseManifest(manifest.bytes, manifest.mediaType);
+  return index.kind === 'index' ? [digest, ...index.manifests.map((entry) => entry.digest)] : [digest];
+}
+
+async function follow(walk: Walk, subject: Digest, depth: number): Promise<void> {
+  if (depth > DEPTH_LIMIT || walk.seen.has(subject)) return;
+  walk.seen.add(subject);
+  for (const digest of await referrersOf(walk, subject)) {
+    if (walk.seen.size > LIMIT_REFERRERS)
+      throw new TransportError('registry', `more than ${LIMIT_REFERRERS} referrers`);
+    await carry(walk, { digest });
+    await follow(walk, digest, depth + 1);
+  }
+  for (const suffix of COSIGN_SUFFIXES) {
+    const tag = `${subject.replace(':', '-')}.${suffix}`;
+    if (wantsCosign(walk, suffix) && (await hasTag(walk, tag))) await carry(walk, { tag });
+  }
+}
+
+async function referrersOf({ source, options }: Walk, subject: Digest): Promise<readonly Digest[]> {
+  if (!listsReferrers(source)) return [];
+  const types = options.referrers?.artifactTypes;
+  const signal = options.signal ? { signal: options.signal } : {};
+  const found = await source.listReferrers(subject, signal);
+  return found
+    .filter(({ artifactType }) => types === undefined || types.includes(artifactType ?? ''))
+    .map(({ digest }) => digest);
+}
+
+/** Cosign's tags have no artifact type of their own: their suffix stands for it in a filter. */
+function wantsCosign({ options }: Walk, suffix: string): boolean {
+  const types = options.referrers?.artifactTypes;
+  return types === undefined || types.includes(suffix);
+}
+
+type Selector = { readonly digest: Digest } | { readonly tag: string };
+
+async function hasTag({ source, options }: Walk, tag: string): Promise<boolean> {
+  const reference = await select(source.reference, { tag });
+  return reference !== undefined && (await exists(reference, options.source));
+}
+
+async function carry(walk: Walk, selector: Selector): Promise<void> {
+  const { source, destination, options, copy, counts } = walk;
+  const from = await select(source.reference, selector);
+  // Writing to an archive again would replace it.
+  const to = destination.transport === 'oci-archive' ? undefined : await select(destination, selector);
+  if (from === undefined) return;
+  if (to === undefined) {
+    counts.unsupported += 1;
+    return;
+  }
+  if ('digest' in selector && (await exists(to, options.destination))) {
+    counts.present += 1;
+    return;
+  }
+  await copy(MOVED, from, to, {
+    source: options.source,
+    destination: options.destination,
+    select: 'all',
+    preserveDigests: true,
+    removeSignatures: true,
+    ...(options.blobCache ? { blobCache: options.blobCache } : {}),
+    ...(options.signal ? { signal: options.signal } : {}),
+  });
+  counts.copied += 1;
+}
+
+/** Another image of the same repository or layout; undefined where the transport holds one image alone. */
+async function select(reference: ImageReference, selector: Selector): Promise<ImageReference | undefined> {
+  if (reference.transport === 'docker' && reference.named) {
+    const { DockerReference } = await import('./docker/reference.ts');
+    const { domain, path } = reference.named;
+    return DockerReference.of({ domain, path, ...selector });
+  }
+  const name = 'digest' in selector ? { name: '', digest: selector.digest } : { name: selector.tag };
+  if (reference.transport === 'oci') {
+    const { LayoutReference } = await import('./oci/reference.ts');
+    return reference instanceof LayoutReference ? reference.select(name) : undefined;
+  }
+  if (reference.transport === 'oci-archive') {
+    const { LayoutArchiveReference } = await import('./oci-archive/reference.ts');
+    return reference instanceof LayoutArchiveReference ? reference.select(name) : undefined;
+  }
+  return undefined;
+}
+
+async function exists(reference: ImageReference, context: TransportContext): Promise<boolean> {
+  try {
+    if (reference.transport === 'docker' && reference.named) {
+      const { openRepository } = await import('./docker/repository.ts');
+      const { digest, tag } = reference.named;
+      const repository = await openRepository(reference.named, context, 'pull');
+      return (await repository.manifestDigest(digest ?? (tag as string))) !== undefined;
+    }
+    await using _source = await reference.openSource(context);
+    return true;
+  } catch (error) {
+    if (error instanceof TransportError && error.code === 'not-found') return false;
+    throw error;
+  }
+}
