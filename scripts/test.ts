@@ -32,7 +32,7 @@ await runAll(
 await runAll(files.filter(alone), 1);
 
 const ran = counts.passed + counts.failed + counts.skipped;
-if (files.length === 0 || ran <= 1) {
+if (ran === (patterns.length === 0 ? 1 : 0)) {
   console.log('no test ran');
   counts.failed += 1;
 }
