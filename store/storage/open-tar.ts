@@ -1,6 +1,7 @@
 import { pipeline, Readable, type Transform } from 'node:stream';
-import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { createGunzip } from 'node:zlib';
 import type { Compression } from '../../image/media-type.ts';
+import { ZstdDecompressor } from '../blob/zstd.ts';
 import { StoreError } from '../error.ts';
 
 const CHUNK_BYTES = 1 << 17;
@@ -19,10 +20,7 @@ export async function openTar(
   const head = await firstBytes(through, signal);
   const compression = detect(head);
   if (compression === 'none') return { plain: through, compression };
-  const inflate =
-    compression === 'gzip'
-      ? createGunzip({ chunkSize: CHUNK_BYTES })
-      : createZstdDecompress({ chunkSize: CHUNK_BYTES });
+  const inflate = compression === 'gzip' ? createGunzip({ chunkSize: CHUNK_BYTES }) : new ZstdDecompressor();
   pipeline(through, inflate, () => {});
   return { plain: Readable.from(explained(inflate, compression), { objectMode: false }), compression };
 }
