@@ -4,6 +4,7 @@ import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
+import type { SourceRule } from './source-policy.ts';
 
 /** One `-f` file, read already. Several go on where the one before ends. */
 export interface ContainerfileText {
@@ -146,6 +147,8 @@ export interface BuildOptions {
   readonly secrets?: ReadonlyMap<string, SecretSource>;
   readonly ssh?: ReadonlyMap<string, SshSource>;
   readonly entitlements?: readonly string[];
+  /** `--source-policy-file`. */
+  readonly sourceRules?: readonly SourceRule[];
   readonly run: RunSettings;
   /** containers.conf `env`. */
   readonly defaultEnvironment?: readonly string[];

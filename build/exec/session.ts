@@ -12,6 +12,7 @@ import { ContextSet } from './contexts.ts';
 import { type IgnoreFile, readIgnoreFile } from './ignore-file.ts';
 import { type ImageView, ImageViews } from './image-view.ts';
 import type { BuildOptions } from './options.ts';
+import { applySourcePolicy } from './source-policy.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a finished stage leaves to the others. */

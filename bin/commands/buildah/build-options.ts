@@ -5,6 +5,7 @@ import { finished } from 'node:stream/promises';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
+import { loadSourcePolicy } from '../../../build/exec/source-policy.ts';
 import { type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
@@ -192,6 +193,9 @@ async function commonOptions(
     secrets: secretSources(flags.list('secret'), environment, io.workingDirectory),
     ssh: sshSources(flags.list('ssh'), environment),
     entitlements: flags.list('allow'),
+    ...(flags.changed('source-policy-file')
+      ? { sourceRules: loadSourcePolicy(resolve(io.workingDirectory, flags.string('source-policy-file'))) }
+      : {}),
     run: runSettings({
       container,
       hostEnvironment: environment,
