@@ -136,15 +136,20 @@ class StorageDestination implements ImageDestination {
       throw new TransportError('unsupported', 'local storage takes images of OCI or Docker schema 2 only');
     this.#checkRequiredDigest(this.#manifest);
     const config = this.#readConfig(manifest);
-    const layers = await this.#layers.register(manifest.layers, options.signal);
-    checkDiffIds(layers, config);
-    await this.#store.images.create({
-      id: this.#imageId(manifest),
-      topLayer: layers.at(-1)?.id,
-      created: config?.created,
-      names: this.reference.named === undefined ? [] : [formatReference(this.reference.named)],
-      ...this.#bigData(this.#manifest, manifest),
-    });
+    try {
+      const layers = await this.#layers.register(manifest.layers, options.signal);
+      checkDiffIds(layers, config);
+      await this.#store.images.create({
+        id: this.#imageId(manifest),
+        topLayer: layers.at(-1)?.id,
+        created: config?.created,
+        names: this.reference.named === undefined ? [] : [formatReference(this.reference.named)],
+        ...this.#bigData(this.#manifest, manifest),
+      });
+    } catch (error) {
+      await this.#layers.undo();
+      throw error;
+    }
   }
 
   #checkRequiredDigest(manifest: ManifestDocument): void {

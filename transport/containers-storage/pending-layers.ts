@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { Digest } from '../../image/digest.ts';
+import { StoreError } from '../../store/error.ts';
 import type { LayerRecord, StagedLayer, Store } from '../../store/storage/contract.ts';
 import { layerIdOf } from '../../store/storage/layer-id.ts';
 import { TransportError } from '../error.ts';
@@ -15,6 +16,9 @@ export class PendingLayers implements AsyncDisposable {
   readonly #blobs: PendingBlobs;
   readonly #staged = new Map<Digest, StagedLayer>();
   readonly #diffIds = new Map<Digest, Digest>();
+  /** DiffIDs that the config claims for blobs which are not unpacked yet. */
+  readonly #claimed = new Map<Digest, Digest>();
+  readonly #created: string[] = [];
 
   constructor(store: Store, blobs: PendingBlobs) {
     this.#store = store;
@@ -36,7 +40,11 @@ export class PendingLayers implements AsyncDisposable {
     expected: { readonly digest?: Digest; readonly verified: boolean; readonly diffId?: Digest },
     signal?: AbortSignal,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
-    if (!this.#store.layers.stagesWithoutParent) return await this.#blobs.put(stream, expected, signal);
+    if (!this.#store.layers.stagesWithoutParent) {
+      const blob = await this.#blobs.put(stream, expected, signal);
+      if (expected.diffId !== undefined) this.#claimed.set(blob.digest, expected.diffId);
+      return blob;
+    }
     const staged = await this.#store.layers.stageTar(stream, {
       expected: { compressedDigest: expected.digest, diffId: expected.diffId },
       trustCompressedDigest: expected.verified,
@@ -63,6 +71,22 @@ export class PendingLayers implements AsyncDisposable {
     return made;
   }
 
+  /** Removes the layers that {@link register} made, save those that somebody uses by now. */
+  async undo(): Promise<void> {
+    for (const id of this.#created.splice(0).reverse()) {
+      try {
+        await this.#store.layers.delete(id);
+      } catch (error) {
+        if (!(error instanceof StoreError) || !['in-use', 'no-such-layer'].includes(error.code)) throw error;
+      }
+    }
+  }
+
+  #note<T extends LayerRecord>(layer: T): T {
+    this.#created.push(layer.id);
+    return layer;
+  }
+
   async #registerOne(digest: Digest, parent: string | undefined, signal?: AbortSignal): Promise<LayerRecord> {
     const file = this.#blobs.fileOf(digest);
     const diffId = this.#diffIds.get(digest);
@@ -72,13 +96,16 @@ export class PendingLayers implements AsyncDisposable {
       const staged = this.#staged.get(diffId);
       if (staged) {
         this.#staged.delete(diffId);
-        return await this.#store.layers.createFromStaged({ parent }, staged);
+        return this.#note(await this.#store.layers.createFromStaged({ parent }, staged));
       }
     }
     if (file !== undefined) {
-      const layer = await this.#store.layers.createFromTar({ parent }, createReadStream(file), { signal });
+      const layer = await this.#store.layers.createFromTar({ parent }, createReadStream(file), {
+        diffId: this.#claimed.get(digest),
+        signal,
+      });
       this.note(digest, layer.diffId!);
-      return layer;
+      return this.#note(layer);
     }
     return await this.#copy(digest, parent, diffId, signal);
   }
@@ -105,7 +132,7 @@ export class PendingLayers implements AsyncDisposable {
     const existing = await layers.get(layerIdOf(parent, { diffId: model.diffId }));
     if (existing) return existing;
     const { stream } = await layers.diff(model.id, { signal });
-    return await layers.createFromTar({ parent }, stream, {
+    const made = await layers.createFromTar({ parent }, stream, {
       diffId: model.diffId,
       signal,
       recordAs:
@@ -117,6 +144,7 @@ export class PendingLayers implements AsyncDisposable {
             }
           : undefined,
     });
+    return this.#note(made);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
