@@ -1,4 +1,5 @@
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { isSystemError } from '../../errors.ts';
@@ -132,13 +133,15 @@ async function readOne(url: URL, access: LookasideAccess): Promise<Uint8Array | 
 
 async function readLocal(path: string): Promise<Uint8Array | undefined> {
   try {
-    const { size } = await stat(path);
-    if (size > SIGNATURE_LIMIT_BYTES)
+    await using file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const found = await file.stat();
+    if (!found.isFile() || found.size > SIGNATURE_LIMIT_BYTES)
       throw new TransportError(
         'registry',
-        `signature ${path} of ${size} bytes exceeds the limit of ${SIGNATURE_LIMIT_BYTES} bytes`,
+        found.isFile()
+          ? `signature ${path} of ${found.size} bytes exceeds the limit of ${SIGNATURE_LIMIT_BYTES} bytes`
+          : `signature ${path} is not a regular file`,
       );
-    await using file = await open(path, 'r');
     return await file.readFile();
   } catch (error) {
     if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined;
