@@ -91,9 +91,10 @@ export class BuildSession {
   /** Brings an image into the store as `--pull` says. */
   pull(reference: string, platform = this.surroundings.platform): Promise<ImageRecord> {
     const { options } = this;
+    const allowed = applySourcePolicy(options.sourceRules ?? [], reference);
     return pullImage(
       { ...this.surroundings, platform, workingDirectory: options.contextDirectory },
-      reference,
+      allowed,
       {
         pullPolicy: options.pullPolicy,
         retries: options.retries,
