@@ -14,6 +14,7 @@ import type {
 import { TransportError } from '../error.ts';
 import { sessionOf } from './access.ts';
 import { blobStream, wrongRange } from './blob-reader.ts';
+import type { DownloadJournal } from './download-journal.ts';
 import type { HttpResponse } from './http.ts';
 import type { DockerReference } from './reference.ts';
 import { registryError } from './registry-error.ts';
@@ -83,6 +84,7 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
   readonly #repository: Repository;
   readonly #context: TransportContext;
   readonly #manifest: ManifestDocument;
+  #journal: DownloadJournal | undefined;
 
   private constructor(
     reference: DockerReference,
@@ -120,8 +122,20 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
     descriptor: Descriptor,
     options: { readonly offset?: number; readonly signal?: AbortSignal } = {},
   ): Promise<BlobStream> {
+    algorithmOf(descriptor.digest);
+    const { journalDirectory } = this.#context.docker ?? {};
+    if (options.offset || descriptor.size < 0 || !journalDirectory)
+      return this.#download(descriptor, options);
+    const { DownloadJournal } = await import('./download-journal.ts');
+    this.#journal ??= new DownloadJournal(journalDirectory);
+    return this.#journal.stream(descriptor, (offset) => this.#download(descriptor, { ...options, offset }));
+  }
+
+  async #download(
+    descriptor: Descriptor,
+    options: { readonly offset?: number; readonly signal?: AbortSignal },
+  ): Promise<BlobStream> {
     const { digest } = descriptor;
-    algorithmOf(digest);
     const offset = options.offset ?? 0;
     const signal = options.signal ?? this.#context.signal;
     const what = `blob ${digest} in ${this.#repository.title}`;
@@ -209,5 +223,7 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
   }
 
   /** Connections belong to the session and stay open for the next image. */
-  async [Symbol.asyncDispose](): Promise<void> {}
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#journal?.close({ aborted: this.#context.signal?.aborted ?? false });
+  }
 }
