@@ -3,7 +3,13 @@ import { type ManifestFormat, withCompression } from '../image/convert.ts';
 import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
-import { compress, type DetectedCompression, decompressor, detectCompression, peek } from './compress.ts';
+import {
+  decompressed,
+  detectCompression,
+  type KnownCompression,
+  peekCompression,
+} from '../store/blob/compression.ts';
+import { compress } from './compress.ts';
 import type { CopySession } from './copy-session.ts';
 import { DiffIdTap } from './diff-id-tap.ts';
 import { TransportError } from './error.ts';
@@ -189,8 +195,7 @@ async function convert(session: CopySession, layer: LayerPlan, verified: Readabl
   if (layer.wish === 'keep' && !layer.decrypt && !layer.encrypt && !layer.needsDiffId)
     return { ...sameBytes(layer), stream: verified, changed: false };
   const opened = layer.decrypt ? await decrypted(session, layer, verified) : verified;
-  const { head, stream } = await peek(opened);
-  const detected = detectCompression(head);
+  const { compression: detected, stream } = await peekCompression(opened);
   const recoded = recode(layer, stream, detected);
   const result =
     layer.decrypt && !recoded.changed
@@ -203,7 +208,7 @@ function sameBytes({ source }: LayerPlan): { digest: Digest; size?: number } {
   return { digest: source.digest, ...(source.size >= 0 ? { size: source.size } : {}) };
 }
 
-function recode(layer: LayerPlan, stream: Readable, detected: DetectedCompression): Converted {
+function recode(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {
   const { wish, compression, recompress } = layer;
   const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
   if (wish === 'compress' && detected === 'none') {
@@ -211,18 +216,18 @@ function recode(layer: LayerPlan, stream: Readable, detected: DetectedCompressio
     return { stream: compress(checked, compression), compression: target, changed: true };
   }
   if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
-    const { stream: plain, plainDigest } = decompressed(layer, stream, detected);
+    const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
     return { stream: compress(plain, compression), compression: target, changed: true, plainDigest };
   }
   if (detected !== 'none' && wish === 'decompress') {
-    const { stream: plain, plainDigest } = decompressed(layer, stream, detected);
+    const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
     const digest = layer.diffId === undefined ? {} : { digest: layer.diffId };
     return { stream: plain, compression: 'none', changed: true, plainDigest, ...digest };
   }
   return preserved(layer, stream, detected);
 }
 
-function preserved(layer: LayerPlan, stream: Readable, detected: DetectedCompression): Converted {
+function preserved(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {
   const kept = {
     ...sameBytes(layer),
     changed: false,
@@ -233,10 +238,10 @@ function preserved(layer: LayerPlan, stream: Readable, detected: DetectedCompres
   return { ...kept, stream: chain(stream, tap), plainDigest: () => tap.diffId };
 }
 
-function decompressed(layer: LayerPlan, stream: Readable, detected: Exclude<DetectedCompression, 'none'>) {
+function plainLayer(layer: LayerPlan, stream: Readable, detected: Exclude<KnownCompression, 'none'>) {
   const verify = new VerifyingStream(plainOf(layer), describeLayer(layer));
   return {
-    stream: chain(stream, decompressor(detected), verify),
+    stream: chain(decompressed(stream, detected), verify),
     plainDigest: async () => verify.digest,
   };
 }

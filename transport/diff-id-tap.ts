@@ -1,22 +1,22 @@
-import { Transform, type TransformCallback } from 'node:stream';
+import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import { type Digest, finishDigest, startDigest } from '../image/digest.ts';
-import { type DetectedCompression, decompressor } from './compress.ts';
+import { decompressed, type KnownCompression } from '../store/blob/compression.ts';
 
 /** Passes a layer through unchanged while it computes the digest of its plain content. */
 export class DiffIdTap extends Transform {
-  readonly #plain: NodeJS.ReadWriteStream | undefined;
+  readonly #input: PassThrough | undefined;
   readonly #hash = startDigest();
   /** Resolves when the layer has passed. */
   readonly diffId: Promise<Digest>;
 
-  constructor(compression: DetectedCompression) {
+  constructor(compression: KnownCompression) {
     super();
     if (compression === 'none') {
       this.diffId = new Promise((resolve) => this.once('end', () => resolve(finishDigest(this.#hash))));
       return;
     }
-    const plain = decompressor(compression);
-    this.#plain = plain;
+    this.#input = new PassThrough({ highWaterMark: 1 << 18 });
+    const plain = decompressed(this.#input, compression);
     this.diffId = new Promise((resolve, reject) => {
       plain.on('data', (chunk: Buffer) => this.#hash.update(chunk));
       plain.once('end', () => resolve(finishDigest(this.#hash)));
@@ -27,19 +27,19 @@ export class DiffIdTap extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    if (!this.#plain) {
+    if (!this.#input) {
       this.#hash.update(chunk);
       done(null, chunk);
-    } else if (this.#plain.write(chunk)) done(null, chunk);
-    else this.#plain.once('drain', () => done(null, chunk));
+    } else if (this.#input.write(chunk)) done(null, chunk);
+    else this.#input.once('drain', () => done(null, chunk));
   }
 
   override _flush(done: TransformCallback): void {
-    if (!this.#plain) {
+    if (!this.#input) {
       done();
       return;
     }
-    this.#plain.end();
+    this.#input.end();
     this.diffId.then(
       () => done(),
       (error: Error) => done(error),

@@ -12,11 +12,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { decompressed, detectCompression } from '../../store/blob/compression.ts';
 import { StoreError } from '../../store/error.ts';
 import { OPEN, S_IF, statDescriptor } from '../../store/kernel/index.ts';
 import { PAX_XATTR, TAR_TYPE, type TarEntry } from '../../store/layer/tar-entry.ts';
 import { TarReader } from '../../store/layer/tar-reader.ts';
-import { decompressor, detectCompression, MAGIC_BYTES } from '../../transport/compress.ts';
 import { BuildError } from '../error.ts';
 import { type BytePath, cleanPath, type RootedDirectory, toText } from './rooted.ts';
 import type { OnEntry } from './tree-reader.ts';
@@ -34,7 +34,7 @@ export async function isArchive(root: RootedDirectory, path: BytePath): Promise<
   const fd = openRegular(root, path);
   if (fd === undefined) return false;
   try {
-    const head = Buffer.alloc(MAGIC_BYTES);
+    const head = Buffer.alloc(6);
     readSync(fd, head, 0, head.length, 0);
     if (detectCompression(head) === 'none') return hasMember(fd);
     const first = await firstPlainBytes(fd);
@@ -93,7 +93,7 @@ export async function extractArchive(
   if (fd === undefined)
     throw new BuildError('missing-file', `reading archive "${toText(path)}": no such file or directory`);
   try {
-    const head = Buffer.alloc(MAGIC_BYTES);
+    const head = Buffer.alloc(6);
     readSync(fd, head, 0, head.length, 0);
     if (detectCompression(head) === 'none') extractPlain(fd, sink, options);
     else await extractCompressed(fd, toText(path), sink, options);
@@ -144,15 +144,13 @@ const TOOLS = { bzip2: 'bzip2', xz: 'xz' } as const;
 
 /** The decompressed bytes of an open file from its start. Formats that Node lacks go through their own tool. */
 function plainStream(fd: number, signal: AbortSignal | undefined): Readable {
-  const head = Buffer.alloc(MAGIC_BYTES);
+  const head = Buffer.alloc(6);
   readSync(fd, head, 0, head.length, 0);
   const compression = detectCompression(head);
   const raw = createReadStream('', { fd, autoClose: false, start: 0, highWaterMark: 1 << 18 });
   if (compression === 'none') return raw;
   if (compression !== 'bzip2' && compression !== 'xz') {
-    const plain = decompressor(compression);
-    raw.on('error', (error) => plain.destroy(error));
-    return raw.pipe(plain);
+    return decompressed(raw, compression);
   }
   const tool = spawn(TOOLS[compression], ['-dc'], { stdio: ['pipe', 'pipe', 'ignore'], signal });
   const stdin = tool.stdin as NodeJS.WritableStream;

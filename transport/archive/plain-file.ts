@@ -4,7 +4,7 @@ import { open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError } from '../../errors.ts';
-import { autoDecompress, detectCompression } from '../compress.ts';
+import { detectAndDecompress, detectCompression } from '../../store/blob/compression.ts';
 import type { TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { ArchiveMembers } from './members.ts';
@@ -63,5 +63,6 @@ async function peek(path: string): Promise<{ isFile: boolean; head: Buffer }> {
 
 async function copyPlain(path: string, copy: string, signal?: AbortSignal): Promise<void> {
   const out = createWriteStream(copy, { flags: 'wx', mode: 0o600, highWaterMark: 1 << 20 });
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), autoDecompress, out, { signal });
+  const { stream } = await detectAndDecompress(createReadStream(path, { highWaterMark: 1 << 20 }));
+  await pipeline(stream, out, { signal });
 }

@@ -6,10 +6,10 @@ import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import type { ManifestDocument } from '../../image/manifest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { serializeManifest } from '../../image/serialize.ts';
+import { detectAndDecompress, detectCompression } from '../../store/blob/compression.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import type { ArchiveMembers, Member } from '../archive/members.ts';
 import { type OpenArchive, openArchive } from '../archive/plain-file.ts';
-import { autoDecompress, detectCompression, MAGIC_BYTES } from '../compress.ts';
 import type { ImageReference, ImageSource, StoredSignature, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { type ArchiveItem, chooseItem, readItems } from './items.ts';
@@ -82,10 +82,11 @@ async function knownLayers(
 
 /** Some tools compress the layers of such archives; then only reading them tells the plain size. */
 async function plainSize(members: ArchiveMembers, member: Member): Promise<number> {
-  const head = await members.head(member, MAGIC_BYTES);
+  const head = await members.head(member, 6);
   if (detectCompression(head) === 'none') return member.size;
   let size = 0;
-  for await (const chunk of autoDecompress(members.read(member).stream)) size += chunk.length;
+  const { stream } = await detectAndDecompress(members.read(member).stream);
+  for await (const chunk of stream as AsyncIterable<Buffer>) size += chunk.length;
   return size;
 }
 
@@ -143,9 +144,8 @@ class SavedImageSource implements ImageSource {
       throw new TransportError('not-found', `unknown blob ${descriptor.digest} in the archive`, {
         facts: { digest: descriptor.digest },
       });
-    const { stream } = this.#archive.members.read(layer.member);
-    const plain = layer.size === layer.member.size ? stream : Readable.from(autoDecompress(stream));
-    return { stream: plain, sizeBytes: layer.size };
+    const { stream } = await detectAndDecompress(this.#archive.members.read(layer.member).stream);
+    return { stream, sizeBytes: layer.size };
   }
 
   async getSignatures(): Promise<readonly StoredSignature[]> {

@@ -3,8 +3,8 @@ import { createWriteStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { detectAndDecompress } from '../../store/blob/compression.ts';
 import { ArchiveMembers } from '../archive/members.ts';
-import { autoDecompress } from '../compress.ts';
 import type { ImageSource, TransportContext } from '../contract.ts';
 import { openSavedImage } from '../docker-archive/source.ts';
 import { callEngine, requireSuccess } from './engine.ts';
@@ -48,5 +48,6 @@ async function save(reference: DaemonReference, context: TransportContext, path:
   const answer = await response;
   await requireSuccess(answer, 'loading image from docker engine');
   const file = createWriteStream(path, { flags: 'wx', mode: 0o600, highWaterMark: 1 << 20 });
-  await pipeline(answer, autoDecompress, file, { signal: context.signal });
+  const { stream } = await detectAndDecompress(answer);
+  await pipeline(stream, file, { signal: context.signal });
 }

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { ReadEntry } from 'tar';
 import type { Descriptor } from '../../image/descriptor.ts';
+import { detectAndDecompress } from '../../store/blob/compression.ts';
 import { StoreError } from '../../store/error.ts';
-import { decompressor, detectCompression, peek } from '../compress.ts';
 import type { ImageSource } from '../contract.ts';
 
 /** What a layer says about one path; paths have neither a leading nor a trailing slash. */
@@ -80,12 +80,7 @@ export async function readLayer(
 }
 
 async function decompress(stream: Readable): Promise<Readable> {
-  const { head, stream: whole } = await peek(stream);
-  const compression = detectCompression(head);
-  if (compression === 'none') return whole;
-  const plain = decompressor(compression);
-  whole.on('error', (error) => plain.destroy(error));
-  return whole.pipe(plain);
+  return (await detectAndDecompress(stream)).stream;
 }
 
 function toEntry(read: ReadEntry): LayerEntry {

@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { isSystemError } from '../../errors.ts';
 import { type Digest, encodedOf } from '../../image/digest.ts';
 import { layerMediaType } from '../../image/media-type.ts';
-import { detectCompression, peek } from '../compress.ts';
+import { peekCompression } from '../../store/blob/compression.ts';
 import type { ImageSource, TransportContext } from '../contract.ts';
 import { DiffIdTap } from '../diff-id-tap.ts';
 import { TransportError } from '../error.ts';
@@ -64,8 +64,7 @@ async function readLayer(path: string, signal?: AbortSignal): Promise<ReadLayer>
       },
     );
   });
-  const { head, stream } = await peek(createReadStream(path, { highWaterMark: 1 << 20 }));
-  const compression = detectCompression(head);
+  const { compression, stream } = await peekCompression(createReadStream(path, { highWaterMark: 1 << 20 }));
   const whole = new VerifyingStream({}, path);
   const tap = new DiffIdTap(compression);
   await pipeline(stream, whole, tap.resume(), { signal });
