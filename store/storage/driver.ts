@@ -60,6 +60,8 @@ export interface GraphDriver {
   diff(id: string, parent: string | undefined, options: DiffOptions): Promise<Readable>;
   /** Ids of the layer directories that are there. */
   list(): string[];
+  /** Removes what belongs to no layer directory, such as links that lead nowhere. */
+  tidy(): void;
   /** True after something was mounted or unmounted through this driver. */
   readonly hasMounted: boolean;
   /** Undoes what using the driver did to the mount table, when no layer is mounted any more. */

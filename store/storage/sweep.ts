@@ -24,6 +24,7 @@ export async function sweep(foundation: Foundation): Promise<void> {
   await writeEverything(foundation, (layers, images, containers) => {
     for (const id of foundation.driver.list())
       if (!layers.byId(id)) foundation.driver.remove(id, trash.trees);
+    foundation.driver.tidy();
     const { places } = foundation;
     removeUnknown(
       layerDirectory(places),

@@ -32,7 +32,15 @@ import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
 import { rootIds } from '../id-mappings.ts';
 import { isMountPoint } from '../mount-table.ts';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
-import { makeLink, NOT_LAYERS, randomLinkName, readLinkName, readLowers, repairLinks } from './links.ts';
+import {
+  makeLink,
+  NOT_LAYERS,
+  randomLinkName,
+  readLinkName,
+  readLowers,
+  removeDanglingLinks,
+  repairLinks,
+} from './links.ts';
 import { mountOverlay, unmountOverlay } from './mount.ts';
 
 /** Mode of a root directory that nothing says anything about. */
@@ -209,6 +217,7 @@ export class OverlayDriver implements GraphDriver {
     const packing = packLayer(upper, undefined, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
+      lowerDirectories: this.lowerDirectories(id),
       idMappings: options.idMappings,
       timestamp: options.timestamp,
       exclude: options.exclude,
@@ -364,6 +373,7 @@ export class OverlayDriver implements GraphDriver {
     return packStream(this.diffDirectory(id), {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
+      lowerDirectories: this.lowerDirectories(id),
       idMappings: options.idMappings,
       signal: options.signal,
     });
@@ -385,6 +395,10 @@ export class OverlayDriver implements GraphDriver {
     if (isMountPoint(this.#home)) return;
     mount(this.#home, this.#home, undefined, MS.bind);
     mount(undefined, this.#home, undefined, MS.private);
+  }
+
+  tidy(): void {
+    for (const home of new Set([this.#home, this.#imageHome])) removeDanglingLinks(home);
   }
 
   shutdown(): void {

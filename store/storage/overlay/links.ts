@@ -1,4 +1,4 @@
-import { randomInt } from 'node:crypto';
+import { existsSync, randomInt } from 'node:crypto';
 import {
   mkdirSync,
   readdirSync,
@@ -60,6 +60,12 @@ export function repairLinks(home: string): void {
     else if (existing !== undefined && name !== existing)
       writeFileSync(join(home, entry.name, 'link'), existing, { mode: 0o644 });
   }
+}
+
+/** Links of layers that are gone: a writer died between making the link and its directory. */
+export function removeDanglingLinks(home: string): void {
+  for (const name of readdirSync(join(home, 'l')))
+    if (!existsSync(join(home, 'l', name))) rmSync(join(home, 'l', name), { force: true });
 }
 
 function readIfThere(path: string): string | undefined {

@@ -199,6 +199,8 @@ export class VfsDriver implements GraphDriver {
     return stream;
   }
 
+  tidy(): void {}
+
   shutdown(): void {}
 }
 
