@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { checked, cString, lastErrno, libcFunction, type PathLike, systemError } from './libc.ts';
 import { rawSyscall } from './syscall.ts';
 
@@ -145,6 +146,16 @@ export function chownDescriptor(fd: number, uid: number, gid: number): void {
 /** fchmod(2), with setuid, setgid and sticky bits. Not for O_PATH descriptors. */
 export function chmodDescriptor(fd: number, mode: number): void {
   checked(nativeFchmod(fd, mode), 'fchmod');
+}
+
+/** The mode of a file by name, a final symlink refused: there is no call for it before Linux 6.6, so /proc is asked. */
+export function chmodAt(directory: number, name: PathLike, mode: number): void {
+  const fd = openAt(directory, name, OPEN.path | OPEN.noFollow);
+  try {
+    chmodSync(`/proc/self/fd/${fd}`, mode);
+  } finally {
+    closeDescriptor(fd);
+  }
 }
 
 function timespecs(accessNs: bigint, modifiedNs: bigint): Buffer {

@@ -1,7 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { SlipwayError } from '../../errors.ts';
-import { CLONE, setFileCreationMask, unshare } from '../kernel/process.ts';
 import { assembleTree } from './assemble-tree.ts';
 import { failRing, RING_PAGES, RingClosed, RingReader, RingWriter, ringsOf } from './byte-ring.ts';
 import { crc64Over } from './crc64.ts';
@@ -17,7 +16,7 @@ const port = parentPort!;
 
 /** The checksum of a view of the shared memory. */
 const crc = (bytes: Buffer, previous: bigint) => runCrc(bytes.byteOffset, bytes.length, previous);
-const sendText = (text: Buffer) => port.postMessage({ text }, [text.buffer as ArrayBuffer]);
+const sendText = (text: Buffer<ArrayBuffer>) => port.postMessage({ text }, [text.buffer]);
 
 function hashed(): { hash: Hash; update: (bytes: Buffer) => void; length: () => number } {
   const hash = createHash('sha256');
@@ -48,13 +47,6 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     assembleTree(args.root, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
 };
 
-/** Modes of new files are exact; the mask of the other threads stays what it is. */
-function ownMask(): void {
-  unshare(CLONE.fs);
-  setFileCreationMask(0);
-}
-
-ownMask();
 port.on('message', ({ name, args }: JobRequest) => {
   try {
     const run = jobs[name] as (args: unknown) => unknown;

@@ -1,13 +1,13 @@
 import type { RingWriter } from './byte-ring.ts';
 import { type PackSettings, TreePacker } from './pack-tree.ts';
-import { TarSplitWriter } from './tar-split-format.ts';
+import { TarSplitWriter, type TextSink } from './tar-split-format.ts';
 
 /** Packs a tree into the ring and makes its tar-split. */
 export function packJob(
   args: { readonly root: string; readonly settings: PackSettings },
   output: RingWriter,
   crc: (bytes: Buffer, previous: bigint) => bigint,
-  sendText: (text: Buffer) => void,
+  sendText: TextSink,
 ): { contentBytes: number; uids: number[]; gids: number[] } {
   const split = new TarSplitWriter(sendText);
   let sum = 0n;

@@ -1,6 +1,8 @@
 import type { Writable } from 'node:stream';
 import { parseDigest } from '../../image/digest.ts';
 import type { PackOptions, PackResult } from './contract.ts';
+import { isSmallTree, packInline } from './inline.ts';
+import type { JobMap } from './jobs.ts';
 import { runJob, writeTo } from './run-job.ts';
 import { TarSplitCompressor } from './tar-split-gzip.ts';
 
@@ -17,10 +19,22 @@ export async function packLayer(
 ): Promise<PackResult> {
   const { signal, ...settings } = options;
   const split = new TarSplitCompressor();
-  const result = await runJob(
-    'pack',
-    { root, settings, hasOutput: output !== undefined },
-    { output: output && writeTo(output), onText: (text) => split.add(text), signal },
-  );
+  const onText = (text: Uint8Array<ArrayBuffer>) => split.add(text);
+  const args = { root, settings, hasOutput: output !== undefined };
+  const write = output && writeTo(output);
+  signal?.throwIfAborted();
+  if (!isSmallTree(root)) {
+    const result = await runJob('pack', args, { output: write, onText, signal });
+    return finished(result, split);
+  }
+  const { result, archive } = packInline(args, onText);
+  for (const bytes of archive) {
+    signal?.throwIfAborted();
+    await write?.(bytes);
+  }
+  return finished(result, split);
+}
+
+async function finished(result: JobMap['pack']['result'], split: TarSplitCompressor): Promise<PackResult> {
   return { ...result, diffId: parseDigest(`sha256:${result.diffId}`), tarSplit: await split.finish() };
 }

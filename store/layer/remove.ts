@@ -1,6 +1,6 @@
-import { chmodSync, closeSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
-import { chmodDescriptor, OPEN, openAt, unlinkAt } from '../kernel/at.ts';
+import { chmodAt, chmodDescriptor, OPEN, openAt, unlinkAt } from '../kernel/at.ts';
 import type { PathLike } from '../kernel/libc.ts';
 import { readDirectory, S_IF, statAt, statDescriptor } from '../kernel/stat.ts';
 
@@ -78,16 +78,6 @@ function openSearchable(directory: number, name: PathLike): number {
   } catch (error) {
     if (!isSystemError(error, 'EACCES')) throw error;
   }
-  allowAccess(directory, name);
+  chmodAt(directory, name, 0o700);
   return openAt(directory, name, LISTING);
-}
-
-/** chmod u+rwx of a directory that cannot be opened for reading, through its held O_PATH descriptor. */
-function allowAccess(directory: number, name: PathLike): void {
-  const handle = openAt(directory, name, OPEN.path | OPEN.directory | OPEN.noFollow);
-  try {
-    chmodSync(`/proc/self/fd/${handle}`, 0o700);
-  } finally {
-    closeSync(handle);
-  }
 }

@@ -61,6 +61,8 @@ export function warmLayerWorker(): void {
 export interface JobStreams {
   /** Bytes for the job; destroyed when the job fails. */
   readonly input?: Readable;
+  /** Bytes that come before those of `input`. */
+  readonly ahead?: readonly Uint8Array[];
   /** Takes the bytes that the job makes, with backpressure, and does not end the stream. */
   readonly output?: (bytes: Buffer) => Promise<void> | void;
   /** Takes pieces of tar-split text. */
@@ -98,7 +100,7 @@ export async function runJob<Name extends JobName>(
     const done = finished(worker, streams.onText);
     worker.worker.postMessage({ name, args });
     const pumps = [
-      input ? pumpIn(worker, input).catch(stop) : undefined,
+      input ? pumpIn(worker, input, streams.ahead).catch(stop) : undefined,
       streams.output ? pumpOut(worker, streams.output).catch(stop) : undefined,
     ];
     const outcome = await done;
@@ -144,7 +146,12 @@ function finished(
   });
 }
 
-async function pumpIn({ rings }: LayerWorker, input: Readable): Promise<void> {
+async function pumpIn(
+  { rings }: LayerWorker,
+  input: Readable,
+  ahead: readonly Uint8Array[] = [],
+): Promise<void> {
+  for (const chunk of ahead) await writeToRing(rings.input, chunk);
   for await (const chunk of input) {
     await writeToRing(rings.input, typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Uint8Array));
   }

@@ -7,7 +7,7 @@ const FILE = 1;
 const SEGMENT = 2;
 
 /** Sends finished pieces of the JSON text on, to be compressed. */
-export type TextSink = (text: Buffer) => void;
+export type TextSink = (text: Buffer<ArrayBuffer>) => void;
 
 const TEXT_BYTES = 1 << 18;
 const SEGMENT_LIMIT_BYTES = 1 << 18;

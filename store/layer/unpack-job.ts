@@ -1,14 +1,13 @@
-import type { RingReader } from './byte-ring.ts';
-import { TarReader } from './tar-reader.ts';
-import { TarSplitWriter } from './tar-split-format.ts';
+import { type ByteSource, TarReader } from './tar-reader.ts';
+import { TarSplitWriter, type TextSink } from './tar-split-format.ts';
 import { Unpacker, type UnpackSettings } from './unpack.ts';
 
 /** Unpacks the stream of the ring and keeps its tar-split. */
 export function unpackJob(
   args: { readonly root: string; readonly settings: UnpackSettings },
-  input: RingReader,
+  input: ByteSource,
   crc: (bytes: Buffer, previous: bigint) => bigint,
-  sendText: (text: Buffer) => void,
+  sendText: TextSink,
 ): { contentBytes: number; uids: number[]; gids: number[] } {
   const split = new TarSplitWriter(sendText);
   const reader = new TarReader(input, (bytes) => split.raw(bytes));

@@ -2,6 +2,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import {
+  chmodAt,
   chmodDescriptor,
   chownAt,
   chownDescriptor,
@@ -67,7 +68,10 @@ export class Unpacker implements Disposable {
   #hasAufsLinks = false;
 
   constructor(root: string, settings: UnpackSettings, listener: UnpackListener) {
-    this.#tree = new RootedTree(root, (place) => this.#own(place));
+    this.#tree = new RootedTree(root, (place) => {
+      chmodAt(place.directory, place.name, IMPLIED_MODE);
+      this.#own(place);
+    });
     this.#settings = settings;
     this.#listener = listener;
     this.#isOverlay = settings.whiteouts === 'overlay';
@@ -156,7 +160,7 @@ export class Unpacker implements Disposable {
         for (let at = 0; at < view.length; ) at += writeSync(fd, view, at, view.length - at);
       }
       this.#setOwner(fd, entry, S_IF.regular);
-      if (entry.mode & 0o7000) chmodDescriptor(fd, entry.mode);
+      chmodDescriptor(fd, entry.mode);
       this.#setXattrs(fd, entry);
       setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
     } finally {
@@ -198,6 +202,7 @@ export class Unpacker implements Disposable {
       return;
     }
     this.#setOwnerAt(place, entry, mode);
+    chmodAt(place.directory, place.name, entry.mode);
     this.#setXattrsAt(place, entry);
     setTimesAt(place.directory, place.name, entry.modifiedNs, entry.modifiedNs);
   }
