@@ -29,6 +29,33 @@ export type ChrootEvent =
       readonly error: { readonly code: string; readonly message: string; readonly syscall: string };
     };
 
+let spare: Worker | undefined;
+let runs = 0;
+
+/**
+ * Boots the thread of the next run beforehand, which takes longer than all the rest of it. The thread does not keep
+ * the process alive.
+ */
+export function prepareThread(): void {
+  if (spare) return;
+  // Descriptors come from the kernel bindings, which Node's book-keeping for threads does not see.
+  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
+  worker.unref();
+  worker.once('exit', () => {
+    if (spare === worker) spare = undefined;
+  });
+  spare = worker;
+}
+
+function takeThread(): Worker {
+  prepareThread();
+  const worker = spare as Worker;
+  spare = undefined;
+  runs += 1;
+  worker.ref();
+  return worker;
+}
+
 /**
  * Runs a planned command without any runtime: a worker thread enters the namespaces and the root file system and
  * starts it. Works as root, and inside a user namespace as an ordinary user.
@@ -36,7 +63,7 @@ export type ChrootEvent =
  * cannot be started (127 not found, 126 not executable); the abort reason when the signal aborts
  */
 export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
-  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
+  const worker = takeThread();
   const stdio = openStdio(request.terminal ? { ...request, ...NO_STREAMS } : request, plan.userOwner);
   let relay: TerminalRelay | undefined;
   let victim = 0;
@@ -49,7 +76,10 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
     const last = await lastEvent(worker, (event) => {
       // The guard is the first process of the pid namespace: its death is everyone's.
       if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
-      if (event.kind === 'started') stdio.started();
+      if (event.kind === 'started') {
+        stdio.started();
+        if (runs > 1) prepareThread();
+      }
       if (event.kind === 'terminal') relay = new TerminalRelay(event.master, request);
       if (request.signal?.aborted) kill();
     });

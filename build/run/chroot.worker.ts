@@ -9,6 +9,8 @@ import {
   closeDescriptor,
   OPEN,
   openAt,
+  PR,
+  processControl,
   setFileCreationMask,
   setHostname,
   setNamespace,
@@ -31,6 +33,9 @@ import { openTerminalPair } from './terminal.ts';
 const port = parentPort;
 if (!port) throw new Error('this file runs as a worker thread');
 const send = (event: ChrootEvent) => port.postMessage(event);
+
+// Loads the native library now, while nobody waits.
+processControl(PR.capbsetRead, 0);
 
 port.once('message', (job: ChrootJob) => {
   run(job).catch((error: unknown) => send({ kind: 'failed', error: describe(error) }));

@@ -1,6 +1,6 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { BuildError } from '../error.ts';
-import type { RunRequest, RunResult } from './contract.ts';
+import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
 import { findRuntime } from './detect.ts';
 import { readHostFacts } from './host.ts';
 import { makeMountPoints } from './mount-points.ts';
@@ -16,6 +16,7 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   request.signal?.throwIfAborted();
   if (request.args.length === 0) throw new BuildError('bad-argument', 'no command to run');
   mkdirSync(request.stateDirectory, { recursive: true, mode: 0o700 });
+  await prepareIsolation(request.isolation);
   try {
     const plan = await planRun(request, readHostFacts());
     using _points = makeMountPoints(plan, request.volumes ?? []);
@@ -28,4 +29,14 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   } finally {
     rmSync(request.stateDirectory, { recursive: true, force: true });
   }
+}
+
+/**
+ * Gets ready what a later {@link runCommand} of this isolation needs, in the background. A build calls it before its
+ * first RUN is due; without it everything works, a little later.
+ */
+export async function prepareIsolation(isolation: IsolationKind): Promise<void> {
+  if (isolation !== 'chroot') return;
+  const { prepareThread } = await import('./chroot.ts');
+  prepareThread();
 }
