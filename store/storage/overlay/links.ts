@@ -1,5 +1,6 @@
-import { existsSync, randomInt } from 'node:crypto';
+import { randomInt } from 'node:crypto';
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
