@@ -24,7 +24,9 @@ export async function applyLayer(
   const result = ahead.isWhole
     ? unpackInline(args, Buffer.concat(ahead.chunks), onText)
     : await runJob('apply', args, { input: plainTar, ahead: ahead.chunks, onText, signal });
-  return { ...result, diffId: parseDigest(`sha256:${result.diffId}`), tarSplit: await split.finish() };
+  const { replaced, ...counts } = result;
+  const tarSplit = await split.finish(replaced);
+  return { ...counts, diffId: parseDigest(`sha256:${result.diffId}`), tarSplit };
 }
 
 /** The start of a stream, or all of it where it is short. */

@@ -1,4 +1,5 @@
 import type { PackSettings } from './pack-tree.ts';
+import type { EmbeddedContent } from './tar-split-format.ts';
 import type { UnpackSettings } from './unpack.ts';
 
 interface Counts {
@@ -16,7 +17,7 @@ interface Hashed extends Counts {
 export interface JobMap {
   readonly apply: {
     readonly args: { readonly root: string; readonly settings: UnpackSettings };
-    readonly result: Hashed;
+    readonly result: Hashed & { readonly replaced: EmbeddedContent[] };
   };
   readonly pack: {
     readonly args: { readonly root: string; readonly settings: PackSettings; readonly hasOutput: boolean };

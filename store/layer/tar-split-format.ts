@@ -41,19 +41,18 @@ export class TarSplitWriter {
     }
   }
 
-  /** An entry's content, by the entry's name in latin1; it follows the headers given so far. */
-  entry(name: string, sizeBytes: number, crc64: bigint): void {
-    if (sizeBytes === 0 && !this.#everyEntry) return;
+  /**
+   * An entry's content, by the entry's name in latin1; it follows the headers given so far.
+   * @returns the position of its line
+   */
+  entry(name: string, sizeBytes: number, crc64: bigint): number {
+    if (sizeBytes === 0 && !this.#everyEntry) return -1;
     this.#flushSegment();
-    if (sizeBytes === 0) {
-      this.#line(`{"type":${FILE},${nameField(name)},"payload":null`);
-      return;
-    }
     const checksum = Buffer.alloc(8);
     checksum.writeBigUInt64BE(crc64);
-    this.#line(
-      `{"type":${FILE},${nameField(name)},"size":${sizeBytes},"payload":"${checksum.toString('base64')}"`,
-    );
+    const content =
+      sizeBytes === 0 ? '"payload":null' : `"size":${sizeBytes},"payload":"${checksum.toString('base64')}"`;
+    return this.#line(`{"type":${FILE},${nameField(name)},${content}`);
   }
 
   end(): void {
@@ -69,10 +68,12 @@ export class TarSplitWriter {
     this.#line(`{"type":${SEGMENT},"payload":"${bytes.toString('base64')}"`);
   }
 
-  #line(start: string): void {
-    this.#text += `${start},"position":${this.#position}}\n`;
+  #line(start: string): number {
+    const position = this.#position;
+    this.#text += `${start},"position":${position}}\n`;
     this.#position += 1;
     if (this.#text.length >= TEXT_BYTES) this.#flushText();
+    return position;
   }
 
   #flushText(): void {
@@ -83,6 +84,23 @@ export class TarSplitWriter {
     this.#sink(text);
     this.#text = '';
   }
+}
+
+/** A content that is no longer in the tree, and the position of the line that says it is. */
+export interface EmbeddedContent {
+  readonly position: number;
+  readonly bytes: Uint8Array;
+}
+
+/** Turns the lines of contents that are not in the tree any more into segments that carry them. */
+export function embedContents(text: string, contents: readonly EmbeddedContent[]): string {
+  const byPosition = new Map(contents.map(({ position, bytes }) => [position, bytes]));
+  const lines = text.split('\n');
+  for (const [position, bytes] of byPosition) {
+    const payload = Buffer.from(bytes).toString('base64');
+    lines[position] = `{"type":${SEGMENT},"payload":"${payload}","position":${position}}`;
+  }
+  return lines.join('\n');
 }
 
 function nameField(name: string): string {

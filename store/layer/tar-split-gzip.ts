@@ -1,8 +1,10 @@
 import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { gunzip, gzip } from 'node:zlib';
 import { StoreError } from '../error.ts';
+import { type EmbeddedContent, embedContents } from './tar-split-format.ts';
 
 const compress = promisify(gzip);
+const decompress = promisify(gunzip);
 const LIMIT_BYTES = 512 << 20;
 
 /**
@@ -25,14 +27,20 @@ export class TarSplitCompressor {
     this.#parts.push(part);
   }
 
-  /** @throws StoreError `too-large` for an archive whose headers alone exceed what is kept for a layer */
-  async finish(): Promise<Buffer> {
+  /**
+   * @param replaced contents that the tree does not hold any more
+   * @throws StoreError `too-large` for an archive whose headers alone exceed what is kept for a layer
+   */
+  async finish(replaced: readonly EmbeddedContent[] = []): Promise<Buffer> {
     const parts = await Promise.all(this.#parts.length > 0 ? this.#parts : [compress('')]);
     if (this.#bytes > LIMIT_BYTES)
       throw new StoreError(
         'too-large',
         `the headers and padding of the archive exceed ${LIMIT_BYTES} bytes compressed`,
       );
-    return Buffer.concat(parts);
+    const whole = Buffer.concat(parts);
+    if (replaced.length === 0) return whole;
+    const text = await decompress(whole, { maxOutputLength: LIMIT_BYTES });
+    return compress(embedContents(text.toString('utf8'), replaced), { level: 1 });
   }
 }

@@ -41,10 +41,10 @@ export interface UnpackListener {
   content(bytes: Buffer): void;
   /** A view of a content that does not stay in the tree. */
   embedded(bytes: Buffer): void;
-  /** After the content of a file that now lies in the tree under the entry's name. */
-  stored(entry: TarEntry): void;
-  /** The content of this path, which `stored` announced, is about to be replaced; `place` still holds it. */
-  replaced(path: string, place: Place): void;
+  /** After the content of a file that now lies in the tree, at this real path. */
+  stored(entry: TarEntry, real: string): void;
+  /** What is at this real path is about to be removed; `place` still holds it. */
+  replaced(real: string, place: Place): void;
 }
 
 export interface UnpackCounts {
@@ -110,10 +110,10 @@ export class Unpacker implements Disposable {
   #make(entry: TarEntry, path: string, reader: TarReader): void {
     const place = this.#tree.place(path, IMPLIED_MODE);
     const real = this.#remember(place);
-    if (entry.type === TAR_TYPE.file) this.#file(entry, path, place, reader);
-    else if (entry.type === TAR_TYPE.directory) this.#directory(entry, path, place, real);
-    else if (entry.type === TAR_TYPE.symlink) this.#symlink(entry, path, place);
-    else this.#node(entry, path, place);
+    if (entry.type === TAR_TYPE.file) this.#file(entry, real, place, reader);
+    else if (entry.type === TAR_TYPE.directory) this.#directory(entry, real, place);
+    else if (entry.type === TAR_TYPE.symlink) this.#symlink(entry, real, place);
+    else this.#node(entry, real, place);
   }
 
   #count(entry: TarEntry): void {
@@ -149,13 +149,13 @@ export class Unpacker implements Disposable {
     this.#directories.set('', entry);
   }
 
-  #file(entry: TarEntry, path: string, place: Place, reader: TarReader): void {
-    const fd = this.#creating(path, place, () =>
+  #file(entry: TarEntry, real: string, place: Place, reader: TarReader): void {
+    const fd = this.#creating(real, place, () =>
       openAt(place.directory, place.name, CREATE, entry.mode & 0o777),
     );
     try {
       for (let view = reader.content(); view.length > 0; view = reader.content()) {
-        if (isAufsLink(path)) this.#listener.embedded(view);
+        if (isAufsLink(real)) this.#listener.embedded(view);
         else this.#listener.content(view);
         for (let at = 0; at < view.length; ) at += writeSync(fd, view, at, view.length - at);
       }
@@ -166,12 +166,12 @@ export class Unpacker implements Disposable {
     } finally {
       closeSync(fd);
     }
-    if (!isAufsLink(path)) this.#listener.stored(entry);
+    if (!isAufsLink(real)) this.#listener.stored(entry, real);
   }
 
-  #directory(entry: TarEntry, path: string, place: Place, real: string): void {
+  #directory(entry: TarEntry, real: string, place: Place): void {
     const old = statAtIfExists(place.directory, place.name);
-    if (old && (old.mode & S_IF.mask) !== S_IF.directory) this.#clear(path, place);
+    if (old && (old.mode & S_IF.mask) !== S_IF.directory) this.#clear(real, place);
     if (!old || (old.mode & S_IF.mask) !== S_IF.directory) {
       mkdirAt(place.directory, place.name, 0o700);
       // The archive deletes and makes the directory: nothing of the layers below shines through.
@@ -180,14 +180,14 @@ export class Unpacker implements Disposable {
     this.#directories.set(real, entry);
   }
 
-  #symlink(entry: TarEntry, path: string, place: Place): void {
-    this.#creating(path, place, () => symlinkAt(bytesOf(entry.linkName), place.directory, place.name));
+  #symlink(entry: TarEntry, real: string, place: Place): void {
+    this.#creating(real, place, () => symlinkAt(bytesOf(entry.linkName), place.directory, place.name));
     this.#setOwnerAt(place, entry);
     this.#setXattrsAt(place, entry);
     setTimesAt(place.directory, place.name, entry.modifiedNs, entry.modifiedNs);
   }
 
-  #node(entry: TarEntry, path: string, place: Place): void {
+  #node(entry: TarEntry, real: string, place: Place): void {
     const type = NODE_TYPES[entry.type];
     if (type === undefined)
       throw new StoreError('bad-layer', `unknown entry type ${JSON.stringify(entry.type)}`);
@@ -195,7 +195,7 @@ export class Unpacker implements Disposable {
     const { deviceMajor, deviceMinor } = entry;
     const mode = type | entry.mode;
     try {
-      this.#creating(path, place, () => mknodAt(place.directory, place.name, mode, deviceMajor, deviceMinor));
+      this.#creating(real, place, () => mknodAt(place.directory, place.name, mode, deviceMajor, deviceMinor));
     } catch (error) {
       if (!isSystemError(error, 'EPERM') || !this.#settings.ignoreChownErrors) throw error;
       this.#placeholder(entry, place, mode);
@@ -229,8 +229,8 @@ export class Unpacker implements Disposable {
       if (!source) throw missingTarget(entry);
       const old = statAtIfExists(place.directory, place.name);
       if (old?.inode === source.inode && old.device === source.device) return;
-      this.#remember(place);
-      this.#creating(path, place, () => linkAt(from.directory, from.name, place.directory, place.name));
+      const real = this.#remember(place);
+      this.#creating(real, place, () => linkAt(from.directory, from.name, place.directory, place.name));
     } finally {
       closeSync(from.directory);
     }
@@ -248,18 +248,18 @@ export class Unpacker implements Disposable {
   }
 
   /** Makes something; what is in its place goes first. */
-  #creating<Result>(path: string, place: Place, make: () => Result): Result {
+  #creating<Result>(real: string, place: Place, make: () => Result): Result {
     try {
       return make();
     } catch (error) {
       if (!isSystemError(error, 'EEXIST')) throw error;
     }
-    this.#clear(path, place);
+    this.#clear(real, place);
     return make();
   }
 
-  #clear(path: string, place: Place): void {
-    this.#listener.replaced(path, place);
+  #clear(real: string, place: Place): void {
+    this.#listener.replaced(real, place);
     removeAt(place.directory, place.name);
   }
 

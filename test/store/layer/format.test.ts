@@ -52,7 +52,7 @@ test('T07: order and type changes', async () => {
     ['last of two wins', archive(file('f', 'one'), file('f', 'two')), ['f 644 two']],
     [
       'dir to file to link',
-      archive(directory('e'), file('e/x'), file('e', '1'), symlink('e', 'f')),
+      archive(directory('e'), file('e/x', 'y'), file('e', '1'), symlink('e', 'f')),
       ['e -> f'],
     ],
     ['file to dir', archive(file('e', '1'), directory('e'), file('e/x', '2')), ['e/ 755', 'e/x 644 2']],
@@ -67,8 +67,9 @@ test('T07: order and type changes', async () => {
   for (const whiteouts of FORMATS) {
     for (const [name, bytes, expected] of cases) {
       using scratch = new Scratch();
-      await scratch.apply(bytes, { whiteouts });
+      const { tarSplit } = await scratch.apply(bytes, { whiteouts });
       deepEqual(tree(scratch.root), expected, `${whiteouts}: ${name}`);
+      ok((await reassembled(scratch, tarSplit)).equals(bytes), `${whiteouts}: ${name}, reassembled`);
     }
     using scratch = new Scratch();
     await rejects(scratch.apply(archive(hardLink('b', 'a'), file('a', 'x')), { whiteouts }), {
