@@ -31,10 +31,11 @@ const locks = new Map<string, LockFile>();
  * of the open file description, which excludes Podman's record locks and survives other descriptors being closed.
  */
 export function lockFileAt(path: string, options: { readonly readOnly?: boolean } = {}): LockFile {
-  const key = resolve(path);
+  const readOnly = options.readOnly ?? false;
+  const key = `${readOnly ? 'read' : 'write'} ${resolve(path)}`;
   let lock = locks.get(key);
   if (lock === undefined) {
-    lock = new LockFile(key, options.readOnly ?? false);
+    lock = new LockFile(resolve(path), readOnly);
     locks.set(key, lock);
   }
   return lock;
