@@ -66,7 +66,10 @@ export interface RunRequest {
   readonly network: {
     readonly mode: 'host' | 'none' | 'private';
     readonly path?: string;
+    /** Options for pasta. */
     readonly options?: readonly string[];
+    /** The user asked for `private`: where it cannot be had, fail instead of sharing the host's network with a warning. */
+    readonly strict?: boolean;
   };
   readonly dns?: {
     readonly servers: readonly string[];

@@ -66,6 +66,8 @@ function checkOption(mount: RunMount, option: string): void {
 
 export interface SystemMountSituation {
   readonly namespaces: ReadonlySet<SpecNamespaceType>;
+  /** The network namespace is made with the user namespace, not joined: only then may sysfs be mounted afresh. */
+  readonly ownsNetwork: boolean;
   /** In a user namespace that another program or our re-execution made. */
   readonly rootless: boolean;
   /** Group 5 (tty) exists in the user namespace. */
@@ -103,7 +105,7 @@ export function systemMounts(situation: SystemMountSituation): SpecMount[] {
     mounts.push({ ...fresh('/dev/shm', 'tmpfs', options), source: 'shm' });
     mounts.push(fresh('/dev/mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']));
   }
-  if (inUserns && !namespaces.has('network')) {
+  if (namespaces.has('user') ? !situation.ownsNetwork : rootless && !namespaces.has('network')) {
     mounts.push(bind('/sys', ['rprivate', 'nosuid', 'noexec', 'nodev', 'ro', 'rbind']));
   } else {
     mounts.push(fresh('/sys', 'sysfs', ['nosuid', 'noexec', 'nodev', 'ro']));

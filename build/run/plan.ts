@@ -31,12 +31,22 @@ export interface RunPlan {
   readonly ownSeccomp: boolean;
 }
 
+/** What a private network brings into the generated files. */
+export interface NetworkOffer {
+  readonly resolvers: readonly string[];
+  readonly address?: string;
+}
+
 /**
  * Works a request out: user, capabilities, namespaces, mounts, limits, seccomp. Writes the generated files (hosts,
  * resolv.conf, hostname, .containerenv) into the request's state directory, which exists.
  * @throws BuildError `bad-user`, `bad-mount`, `bad-option`, `unsafe-path`
  */
-export async function planRun(request: RunRequest, host: HostFacts): Promise<RunPlan> {
+export async function planRun(
+  request: RunRequest,
+  host: HostFacts,
+  network?: NetworkOffer,
+): Promise<RunPlan> {
   const security = parseSecurityOptions(request.securityOptions ?? []);
   const user = resolveUser(request.rootfs, request.user);
   const namespaces = chooseNamespaces(request, host);
@@ -72,9 +82,10 @@ export async function planRun(request: RunRequest, host: HostFacts): Promise<Run
     ...(hostname === '' ? {} : { hostname }),
     mounts: orderMounts([
       ...request.mounts.map(checkMount),
-      ...generatedFiles(request, kinds, hostname, rootOwner, host),
+      ...generatedFiles(request, { kinds, hostname, owner: rootOwner, host, network }),
       ...systemMounts({
         namespaces: kinds,
+        ownsNetwork: namespaces.some(({ type, path }) => type === 'network' && path === undefined),
         rootless: host.rootless,
         hasGroup5: hasId(mappings?.gids ?? host.gidMap, 5),
         shmSizeBytes: request.limits?.shmSizeBytes,
@@ -219,13 +230,15 @@ function sysctlsOf(
   return entries.length > 0 ? { sysctl: Object.fromEntries(entries) } : {};
 }
 
-function generatedFiles(
-  request: RunRequest,
-  kinds: ReadonlySet<SpecNamespaceType>,
-  hostname: string,
-  owner: { readonly uid: number; readonly gid: number },
-  host: HostFacts,
-): SpecMount[] {
+interface FileSituation {
+  readonly kinds: ReadonlySet<SpecNamespaceType>;
+  readonly hostname: string;
+  readonly owner: { readonly uid: number; readonly gid: number };
+  readonly host: HostFacts;
+  readonly network: NetworkOffer | undefined;
+}
+
+function generatedFiles(request: RunRequest, situation: FileSituation): SpecMount[] {
   const mounts: SpecMount[] = [];
   const directory = join(request.stateDirectory, 'files');
   mkdirSync(directory, { mode: 0o755 });
@@ -233,29 +246,39 @@ function generatedFiles(
     if (request.volumes?.includes(destination)) return;
     const source = join(directory, posix.basename(destination));
     writeFileSync(source, text, { mode });
-    chown(source, owner);
+    chown(source, situation.owner);
     mounts.push({ destination, type: 'bind', source, options: ['rbind', 'rprivate'] });
   };
-  const ownNetwork = kinds.has('network');
   if (request.hosts !== false && request.network.mode !== 'none')
-    add('/etc/hosts', hostsText(request, hostname, ownNetwork));
-  if (request.hostnameFile !== false) add('/etc/hostname', `${hostname}\n`);
+    add('/etc/hosts', hostsText(request, situation));
+  if (request.hostnameFile !== false) add('/etc/hostname', `${situation.hostname}\n`);
   const dns = request.dns ?? { servers: [], search: [], options: [] };
   const resolvers = request.resolvConf !== false && request.network.mode !== 'none';
   if (resolvers && dns.servers[0]?.toLowerCase() !== 'none')
-    add('/etc/resolv.conf', resolverFile({ base: hostText('/etc/resolv.conf'), ...dns, ownNetwork }));
-  add('/run/.containerenv', containerEnvText(request, host), 0o755);
+    add('/etc/resolv.conf', resolverText(dns, situation));
+  add('/run/.containerenv', containerEnvText(request, situation.host), 0o755);
   return mounts;
 }
 
-function hostsText(request: RunRequest, hostname: string, ownNetwork: boolean): string {
+function resolverText(dns: NonNullable<RunRequest['dns']>, { kinds, network }: FileSituation): string {
+  return resolverFile({
+    base: hostText('/etc/resolv.conf'),
+    ...dns,
+    ownNetwork: kinds.has('network'),
+    networkServers: network?.resolvers,
+    keepHostServers: network !== undefined,
+  });
+}
+
+function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
   const hosts = request.hosts || { entries: [] };
-  const address = hostAddress();
+  const hostIs = hostAddress();
+  const own = kinds.has('network') ? network?.address : hostIs;
   return hostsFile({
     extra: hosts.entries.map((entry) => ({ address: entry.address, names: entry.name.split(';') })),
     base: hostText('baseFile' in hosts && hosts.baseFile !== undefined ? hosts.baseFile : '/etc/hosts'),
-    own: hostname !== '' && !ownNetwork && address ? [{ address, names: [hostname] }] : [],
-    hostGateway: address,
+    own: hostname !== '' && own ? [{ address: own, names: [hostname] }] : [],
+    hostGateway: hostIs,
   });
 }
 

@@ -4,7 +4,7 @@ import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
 import { findRuntime } from './detect.ts';
 import { readHostFacts } from './host.ts';
 import { makeMountPoints } from './mount-points.ts';
-import { planRun } from './plan.ts';
+import { type NetworkOffer, planRun } from './plan.ts';
 
 /**
  * Runs one command in a root file system under an isolation. When it returns or throws, everything it made is gone:
@@ -18,16 +18,43 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   mkdirSync(request.stateDirectory, { recursive: true, mode: 0o700 });
   await prepareIsolation(request.isolation);
   try {
-    const plan = await planRun(request, readHostFacts());
+    await using stack = new AsyncDisposableStack();
+    const network = await findNetwork(request, stack);
+    const connected = { ...request, network: network?.request ?? request.network };
+    const plan = await planRun(connected, readHostFacts(), network?.offer);
     using _points = makeMountPoints(plan, request.volumes ?? []);
     if (request.isolation === 'chroot') {
       const { runInChroot } = await import('./chroot.ts');
-      return await runInChroot(request, plan);
+      return await runInChroot(connected, plan);
     }
     const { runWithRuntime } = await import('./oci.ts');
-    return await runWithRuntime(request, plan, findRuntime(request));
+    return await runWithRuntime(connected, plan, findRuntime(request));
   } finally {
     rmSync(request.stateDirectory, { recursive: true, force: true });
+  }
+}
+
+interface FoundNetwork {
+  readonly request: RunRequest['network'];
+  readonly offer?: NetworkOffer;
+}
+
+/** A namespace with a way out for `private` networks of the runtimes; chroot isolation shares the host's, as Buildah's. */
+async function findNetwork(
+  request: RunRequest,
+  stack: AsyncDisposableStack,
+): Promise<FoundNetwork | undefined> {
+  const { mode, path, strict } = request.network;
+  if (mode !== 'private' || path !== undefined || request.isolation === 'chroot') return undefined;
+  if (request.namespaces?.network === 'host') return { request: { mode: 'host' } };
+  const { openPrivateNetwork } = await import('./private-network.ts');
+  try {
+    const network = stack.use(await openPrivateNetwork(request));
+    return { request: { mode: 'private', path: network.path }, offer: network };
+  } catch (error) {
+    if (strict || !(error instanceof BuildError)) throw error;
+    request.onWarning?.(`${error.message}; sharing the host's network`);
+    return { request: { mode: 'host' } };
   }
 }
 
