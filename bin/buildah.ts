@@ -153,7 +153,10 @@ export const buildah: ToolSpec = {
   commands: COMMANDS,
 };
 
-if (import.meta.main) {
+/** Runs the tool as this process, in a user namespace where the user needs one. */
+export async function start(): Promise<void> {
   ensureUserNamespace(process.argv.slice(2), process.env);
   await main(buildah);
 }
+
+if (import.meta.main) void start();

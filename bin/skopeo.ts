@@ -83,4 +83,9 @@ export const skopeo: ToolSpec = {
   ],
 };
 
-if (import.meta.main) await main(skopeo);
+/** Runs the tool as this process. */
+export async function start(): Promise<void> {
+  await main(skopeo);
+}
+
+if (import.meta.main) void start();

@@ -106,4 +106,9 @@ export const slipway: ToolSpec = {
   ],
 };
 
-if (import.meta.main) await main(slipway);
+/** Runs the tool as this process. */
+export async function start(): Promise<void> {
+  await main(slipway);
+}
+
+if (import.meta.main) void start();

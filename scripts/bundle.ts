@@ -1,67 +1,159 @@
 // Bundles the tools, the library's entry points and the workers into dist/, and writes the type declarations.
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { basename } from 'node:path';
-import { build } from 'esbuild';
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 
+const TOOLS = ['buildah', 'skopeo', 'slipway'];
 const DOMAINS = ['image', 'config', 'store', 'sign', 'transport', 'build', 'artifact', 'registry'];
+/** Packages that few commands need: files of their own, so that the others do not parse them. */
+const VENDOR = [
+  'openpgp',
+  'got',
+  'yaml',
+  'tar',
+  'dockerfile-ast',
+  'jose',
+  'cli-progress',
+  'smol-toml',
+  'semver',
+  '@noble/ciphers/salsa.js',
+];
 
-function entryPoints(): Record<string, string> {
-  const entries: Record<string, string> = {};
-  for (const tool of ['buildah', 'skopeo', 'slipway']) entries[`bin/${tool}`] = `bin/${tool}.ts`;
-  for (const domain of DOMAINS) entries[`lib/${domain}`] = `${domain}/index.ts`;
-  entries['lib/index'] = 'index.ts';
+const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
+
+const common: BuildOptions = {
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  external: ['koffi'],
+  define: { SLIPWAY_BUNDLED: 'true', SLIPWAY_VERSION: JSON.stringify(version) },
+  banner: {
+    js: "import{createRequire as __slipwayRequire}from'node:module';const require=__slipwayRequire(import.meta.url);",
+  },
+  logLevel: 'warning',
+};
+
+function vendorFile(name: string): string {
+  return `${name.replace(/\W+/g, '-')}.js`;
+}
+
+/** Leaves the vendor packages out of a bundle: `dist/vendor/` has them once. */
+const vendorPlugin: Plugin = {
+  name: 'vendor',
+  setup(setup) {
+    setup.onResolve({ filter: /^[^./]/ }, ({ path }) =>
+      VENDOR.includes(path) ? { path: `../vendor/${vendorFile(path)}`, external: true } : undefined,
+    );
+  },
+};
+
+/** CommonJS packages have no names for `export *`: they are spelled out. */
+async function vendorEntry(name: string): Promise<string> {
+  const module = (await import(name)) as Record<string, unknown>;
+  const isName = (key: string) => key !== 'default' && /^[A-Za-z_$][\w$]*$/.test(key);
+  const lines = [`export { ${Object.keys(module).filter(isName).join(', ')} } from ${JSON.stringify(name)};`];
+  if ('default' in module) lines.push(`export { default } from ${JSON.stringify(name)};`);
+  return lines.join('\n');
+}
+
+async function bundleVendor(out: string): Promise<void> {
+  for (const name of VENDOR) {
+    const contents = await vendorEntry(name);
+    await build({
+      ...common,
+      stdin: { contents, resolveDir: '.', loader: 'js' },
+      outfile: join(out, 'vendor', vendorFile(name)),
+    });
+  }
+}
+
+/**
+ * One CommonJS file for each tool: a hundred small chunks cost more to find than one large file to read, the code cache
+ * keeps V8 from compiling it again, and only CommonJS loads Node's own modules where they are first needed, not all at
+ * the start. Modules behind `import()` stay unevaluated until then, too.
+ */
+async function bundleTools(out: string): Promise<void> {
+  const entryPoints = Object.fromEntries(TOOLS.map((tool) => [`tools/${tool}`, `bin/${tool}.ts`]));
+  await build({
+    ...common,
+    entryPoints,
+    outdir: out,
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
+    banner: { js: "'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;" },
+    plugins: [vendorPlugin],
+  });
+  mkdirSync(join(out, 'bin'), { recursive: true });
+  for (const tool of TOOLS) writeFileSync(join(out, 'bin', `${tool}.cjs`), launcher(tool));
+}
+
+async function bundleWorkers(out: string): Promise<void> {
   const workers = globSync('{store,transport,sign,build,registry}/**/*.worker.ts');
-  for (const worker of workers) entries[`workers/${basename(worker, '.ts')}`] = worker;
-  return Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(file)));
+  const entryPoints = Object.fromEntries(
+    workers.map((worker) => [`workers/${basename(worker, '.ts')}`, worker]),
+  );
+  await build({ ...common, entryPoints, outdir: out, plugins: [vendorPlugin] });
+}
+
+/** The code cache lies in the user's own cache directory: a shared one in /tmp could be filled by somebody else. */
+function launcher(tool: string): string {
+  return `'use strict';
+const home=process.env.XDG_CACHE_HOME||(process.env.HOME&&process.env.HOME+'/.cache');
+if(home)require('node:module').enableCompileCache(home+'/slipway/code');
+require('../tools/${tool}.cjs').start();
+`;
+}
+
+async function bundleLibrary(out: string): Promise<void> {
+  const entries = [
+    ...DOMAINS.map((domain) => [`lib/${domain}`, `${domain}/index.ts`]),
+    ['lib/index', 'index.ts'],
+  ];
+  const entryPoints = Object.fromEntries(entries.filter(([, file]) => existsSync(file as string))) as Record<
+    string,
+    string
+  >;
+  await build({
+    ...common,
+    entryPoints,
+    outdir: out,
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
+    plugins: [vendorPlugin],
+  });
+}
+
+function writeTypes(out: string): void {
+  const flags = [
+    '--noEmit',
+    'false',
+    '--emitDeclarationOnly',
+    '--declaration',
+    '--rewriteRelativeImportExtensions',
+  ];
+  const args = ['-p', 'tsconfig.json', ...flags, '--rootDir', '.', '--outDir', `${out}/types`];
+  const tsc = spawnSync('node_modules/.bin/tsc', args, { stdio: 'inherit' });
+  if (tsc.status !== 0) throw new Error('writing the type declarations failed');
+  for (const folder of ['test', 'bench', 'scripts', 'bin'])
+    rmSync(`${out}/types/${folder}`, { recursive: true, force: true });
 }
 
 /** Built beside dist/ and renamed, so that a tool that runs meanwhile finds a whole bundle. */
 export async function bundle(options: { readonly types: boolean }): Promise<void> {
   const out = `dist.new-${process.pid}`;
-  const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
-  await build({
-    entryPoints: entryPoints(),
-    outdir: out,
-    bundle: true,
-    splitting: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    minifySyntax: true,
-    minifyWhitespace: true,
-    chunkNames: 'chunks/[name]-[hash]',
-    external: ['koffi'],
-    define: { SLIPWAY_BUNDLED: 'true', SLIPWAY_VERSION: JSON.stringify(version) },
-    banner: {
-      js: "import{createRequire as __slipwayRequire}from'node:module';const require=__slipwayRequire(import.meta.url);",
-    },
-    logLevel: 'warning',
-  });
-  if (options.types) {
-    const tsc = spawnSync(
-      'node_modules/.bin/tsc',
-      [
-        '-p',
-        'tsconfig.json',
-        '--noEmit',
-        'false',
-        '--emitDeclarationOnly',
-        '--declaration',
-        '--rewriteRelativeImportExtensions',
-        '--rootDir',
-        '.',
-        '--outDir',
-        `${out}/types`,
-      ],
-      { stdio: 'inherit' },
-    );
-    if (tsc.status !== 0) throw new Error('writing the type declarations failed');
-    for (const folder of ['test', 'bench', 'scripts', 'bin'])
-      rmSync(`${out}/types/${folder}`, { recursive: true, force: true });
+  try {
+    await Promise.all([bundleVendor(out), bundleTools(out), bundleWorkers(out), bundleLibrary(out)]);
+    if (options.types) writeTypes(out);
+    rmSync('dist', { recursive: true, force: true });
+    renameSync(out, 'dist');
+  } finally {
+    rmSync(out, { recursive: true, force: true });
   }
-  rmSync('dist', { recursive: true, force: true });
-  renameSync(out, 'dist');
 }
 
 if (import.meta.main) await bundle({ types: !process.argv.includes('--no-types') });
