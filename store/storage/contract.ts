@@ -72,7 +72,7 @@ export interface StagedLayer extends AsyncDisposable {
   /** Of the stream as it came in, sha256 unless another was expected; of a plain one its diffID. */
   readonly compressedDigest: Digest;
   readonly compressedSize: number;
-  readonly compression: Compression;
+  readonly compression: Compression | 'bzip2' | 'xz';
 }
 
 export interface LayerStore {
@@ -126,7 +126,8 @@ export interface LayerStore {
   readonly stagesWithoutParent: boolean;
   /**
    * DESIGN 3, one pass: makes a read-only layer from a container layer's upper directory. With `move` the directory
-   * is renamed into place and the container layer is left empty; otherwise it is copied (reflink where possible).
+   * is renamed into place and the container layer is left empty, unless it is mounted; otherwise it is copied (reflink
+   * where possible).
    * @param transform options handed to packLayer
    */
   commitFrom(

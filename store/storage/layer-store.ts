@@ -192,10 +192,13 @@ export class StorageLayers implements LayerStore {
     const layer = await this.get(containerLayerId);
     if (!layer) throw noSuchLayer(containerLayerId);
     const parent = await this.#parent(options.parent ?? layer.parent);
+    // A mounted layer keeps using its upper directory, which must not go away under it.
+    const move = options.move && (await this.mounted(layer.id)) === 0;
     const temporary = new TemporaryDirectory(this.#foundation.driver.temporaryRoots[0]!);
     await using _temporary = temporary;
     const tree = await this.#foundation.driver.stageFrom(layer.id, temporary, {
       ...options,
+      move,
       parent: layer.parent,
       idMappings: layer.idMappings,
     });

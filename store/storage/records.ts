@@ -53,12 +53,12 @@ export interface ContainerRow extends BigDataRow {
   flags?: Record<string, unknown>;
 }
 
-/** archive.Compression of containers/storage; bzip2 (1) and xz (3) count as unknown here. */
+/** archive.Compression of containers/storage; records name only what layers of images have. */
 const COMPRESSIONS: Readonly<Record<number, Compression>> = { 0: 'none', 2: 'gzip', 4: 'zstd' };
-const COMPRESSION_NUMBERS: Readonly<Record<Compression, number>> = { none: 0, gzip: 2, zstd: 4 };
+const COMPRESSION_NUMBERS = { none: 0, bzip2: 1, gzip: 2, xz: 3, zstd: 4 } as const;
 const ZERO_TIME = '0001-01-01T00:00:00Z';
 
-export function compressionNumber(compression: Compression): number {
+export function compressionNumber(compression: keyof typeof COMPRESSION_NUMBERS): number {
   return COMPRESSION_NUMBERS[compression];
 }
 

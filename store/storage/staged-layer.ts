@@ -1,11 +1,10 @@
-import { type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable, Transform } from 'node:stream';
 import { algorithmOf, type Digest, finishDigest, startDigest } from '../../image/digest.ts';
-import type { Compression } from '../../image/media-type.ts';
+import { detectAndDecompress, type KnownCompression } from '../blob/compression.ts';
 import { StoreError } from '../error.ts';
 import type { IdMappings } from '../layer/contract.ts';
 import type { StagedLayer } from './contract.ts';
 import type { GraphDriver, StagedTree } from './driver.ts';
-import { openTar } from './open-tar.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
 export interface StageOptions {
@@ -35,8 +34,9 @@ export async function stageTar(
   const temporary = new TemporaryDirectory(driver.temporaryRoots[0]!);
   try {
     const counted = countAndHash(options);
-    const { plain, compression } = await openTar(tar, counted.through, options.signal);
-    const tree = await driver.stage(plain, temporary, options);
+    pipeline(tar, counted.through, () => {});
+    const { stream, compression } = await detectAndDecompress(counted.through);
+    const tree = await driver.stage(stream, temporary, options);
     const { digest, sizeBytes } = counted.finish();
     const staged = stagedLayer(tree, temporary, {
       compression,
@@ -58,7 +58,7 @@ export function stagedLayer(
   tree: StagedTree,
   temporary: TemporaryDirectory,
   facts: {
-    readonly compression: Compression;
+    readonly compression: KnownCompression;
     readonly compressedDigest: Digest;
     readonly compressedSize: number;
     readonly idMappings?: IdMappings;

@@ -98,7 +98,7 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
       'digest-mismatch',
     ],
     ['a cut tar', () => tarOf([{ name: 'a', body: 'x'.repeat(2000) }]).subarray(0, 1000), {}, undefined],
-    ['a cut gzip', () => gzipSync(tarOf([{ name: 'a', body: 'x' }])).subarray(0, 60), {}, 'bad-compression'],
+    ['a cut gzip', () => gzipSync(tarOf([{ name: 'a', body: 'x' }])).subarray(0, 60), {}, 'truncated'],
     ['xz', () => Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 0, 0]), {}, undefined],
   ] as const)
     test(`${why} leaves nothing behind`, async () => {
