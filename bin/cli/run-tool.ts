@@ -133,7 +133,8 @@ function unknownCommand(tool: ToolSpec, word: string): UsageError {
 }
 
 function printHelp(io: CommandIo, found: Found, globals: readonly FlagSpec[]): number {
-  io.stdout.write(renderHelp(found.path, found.command, globals));
+  const shown = found.path.length === 1 ? [...globals, VERSION_FLAG] : globals;
+  io.stdout.write(renderHelp(found.path, found.command, shown));
   return 0;
 }
 
