@@ -231,9 +231,19 @@ export class Unpacker implements Disposable {
       if (old?.inode === source.inode && old.device === source.device) return;
       const real = this.#remember(place);
       this.#creating(real, place, () => linkAt(from.directory, from.name, place.directory, place.name));
+      this.#finishLink(entry, place, source.mode);
     } finally {
       closeSync(from.directory);
     }
+  }
+
+  /** The link's header counts for the file, as with containers/storage, but never for what a symlink leads to. */
+  #finishLink(entry: TarEntry, place: Place, mode: number): void {
+    if ((mode & S_IF.mask) === S_IF.symlink) return;
+    this.#setOwnerAt(place, entry, (mode & S_IF.mask) | entry.mode);
+    chmodAt(place.directory, place.name, entry.mode);
+    this.#setXattrsAt(place, entry);
+    setTimesAt(place.directory, place.name, entry.modifiedNs, entry.modifiedNs);
   }
 
   #heldPlace(path: string, entry: TarEntry): Place {
