@@ -10,8 +10,8 @@ import { startTestRegistry } from '../../support/registry.ts';
 import { findPeer, gpgKey, ours, run, workDirectory, writeDirImage } from './peers.ts';
 
 // Debian's skopeo signs through gpgme; a build without it cannot be the peer here.
-const skopeo = findPeer('skopeo', 'SLIPWAY_PEER_SKOPEO_GPG', '--version');
-const gpg = findPeer('gpg', 'SLIPWAY_PEER_GPG', '--version');
+const skopeo = findPeer('skopeo', 'SLIPWAY_PEER_SKOPEO_GPG', ['--version']);
+const gpg = findPeer('gpg', 'SLIPWAY_PEER_GPG', ['--version']);
 const missing = [skopeo ? '' : 'skopeo', gpg ? '' : 'gpg'].filter(Boolean).join(' and ');
 const test = suite('OpenPGP signatures with skopeo and gpg');
 const it = missing ? test.skip : test;

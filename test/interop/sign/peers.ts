@@ -10,10 +10,19 @@ export interface Run {
   readonly output: string;
 }
 
-/** A peer by the environment variable that names it, else by its name on the PATH; undefined where it does not run. */
-export function findPeer(name: string, variable: string, ...versionFlags: string[]): string | undefined {
+/**
+ * A peer by the environment variable that names it, else by its name on the PATH; undefined where it does not run or
+ * its answer lacks `expected`.
+ */
+export function findPeer(
+  name: string,
+  variable: string,
+  flags: readonly string[],
+  expected = /./,
+): string | undefined {
   const program = process.env[variable] || name;
-  return spawnSync(program, versionFlags, { stdio: 'ignore' }).status === 0 ? program : undefined;
+  const answer = spawnSync(program, flags, { encoding: 'utf8' });
+  return answer.status === 0 && expected.test(answer.stdout + answer.stderr) ? program : undefined;
 }
 
 export function run(

@@ -7,8 +7,13 @@ import { startTestRegistry, type TestRegistry } from '../../support/registry.ts'
 import { findPeer, ours, run, workDirectory, writeDirImage } from './peers.ts';
 
 // Cosign 3 and Skopeo 1.11 or newer; SLIPWAY_PEER_COSIGN and SLIPWAY_PEER_SKOPEO name them where they are not on the PATH.
-const cosign = findPeer('cosign', 'SLIPWAY_PEER_COSIGN', 'version');
-const skopeo = findPeer('skopeo', 'SLIPWAY_PEER_SKOPEO', 'generate-sigstore-key', '--help');
+const cosign = findPeer('cosign', 'SLIPWAY_PEER_COSIGN', ['version']);
+const skopeo = findPeer(
+  'skopeo',
+  'SLIPWAY_PEER_SKOPEO',
+  ['generate-sigstore-key', '--help'],
+  /--output-prefix/,
+);
 const test = suite('sigstore signatures with cosign and skopeo');
 const withCosign = cosign ? test : test.skip;
 const withSkopeo = skopeo ? test : test.skip;
