@@ -24,7 +24,7 @@ export interface Exchange {
 export function answer(
   { response }: Pick<Exchange, 'response'>,
   status: number,
-  headers: Readonly<Record<string, string>> = {},
+  headers: Readonly<Record<string, string | string[]>> = {},
 ): void {
   response.writeHead(status, { 'content-length': '0', ...headers }).end();
 }

@@ -4,9 +4,13 @@ import { ImageError } from '../image/error.ts';
 import { MANIFEST_LIMIT_BYTES } from '../image/json.ts';
 import { type Manifest, manifestDigest, matchesManifestDigest, parseManifest } from '../image/manifest.ts';
 import { isForeignLayer, MEDIA_TYPE } from '../image/media-type.ts';
+import { isTag } from '../image/reference.ts';
 import { ProtocolError } from './error.ts';
 import { answer, answerBytes, answerJson, type Exchange, methodNotAllowed, readBody } from './exchange.ts';
 import type { StoredManifest } from './repositories.ts';
+
+/** Tags that one push may set at once. */
+const TAG_LIMIT = 100;
 
 /** What names a manifest in a path. */
 export interface Selector {
@@ -56,6 +60,7 @@ async function putManifest(exchange: Exchange, repository: string, selector: Sel
   const digest = selector.digest ?? manifestDigest(bytes);
   if (!matchesManifestDigest(bytes, digest))
     throw new ProtocolError('DIGEST_INVALID', `the manifest does not have the digest ${digest}`);
+  const tags = [...(selector.tag === undefined ? [] : [selector.tag]), ...tagParameters(exchange, selector)];
   await requireBlobs(exchange, repository, manifest);
   const subject = manifest.kind === 'schema1' ? undefined : manifest.subject?.digest;
   const referrer = subject && { subject, descriptor: referrerDescriptor(manifest, digest, bytes.length) };
@@ -63,13 +68,23 @@ async function putManifest(exchange: Exchange, repository: string, selector: Sel
     repository,
     bytes,
     { mediaType: manifest.mediaType, digest, ...(referrer ? { referrer } : {}) },
-    selector.tag,
+    tags,
   );
   answer(exchange, 201, {
     location: `/v2/${repository}/manifests/${digest}`,
     'docker-content-digest': digest,
     ...(subject ? { 'oci-subject': subject } : {}),
+    ...(selector.digest && tags.length ? { 'oci-tag': tags } : {}),
   });
+}
+
+/** Tags given beside a digest: `PUT …/manifests/<digest>?tag=a&tag=b` of the coming distribution-spec 1.2. */
+function tagParameters({ query }: Exchange, { digest }: Selector): string[] {
+  const tags = digest === undefined ? [] : query.getAll('tag');
+  if (tags.length > TAG_LIMIT)
+    throw new ProtocolError('UNSUPPORTED', `more than ${TAG_LIMIT} tags at once`, { status: 414 });
+  if (!tags.every(isTag)) throw new ProtocolError('TAG_INVALID', 'malformed tag');
+  return tags;
 }
 
 function checkManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {

@@ -41,7 +41,7 @@ export class Repositories {
     repository: string,
     bytes: Uint8Array,
     record: ManifestRecord,
-    tag?: string,
+    tags: readonly string[] = [],
   ): Promise<void> {
     const content = this.#content;
     await content.publish(content.blobPath(record.digest), bytes);
@@ -53,7 +53,7 @@ export class Repositories {
         JSON.stringify(descriptor),
       );
     }
-    if (tag !== undefined)
+    for (const tag of tags)
       await content.publish(content.repositoryPath(repository, '_tags', tag), record.digest);
   }
 

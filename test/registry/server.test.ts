@@ -147,6 +147,22 @@ test('deletes a tag alone, and a manifest with its tags', async () => {
   assert.equal((await fetch(at(digest))).status, 404);
 });
 
+test('one push by digest sets several tags', async () => {
+  await using registry = await startTestRegistry();
+  const index = JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: [] });
+  const put = (query: string) =>
+    fetch(`${registry.url}/v2/a/manifests/${digestOf(index)}?${query}`, {
+      method: 'PUT',
+      headers: { 'content-type': MEDIA_TYPE.ociIndex },
+      body: index,
+    });
+  assert.equal((await put('tag=../x')).status, 400);
+  const response = await put('tag=one&tag=two');
+  assert.deepEqual([response.status, response.headers.get('oci-tag')], [201, 'one, two']);
+  const list = await fetch(`${registry.url}/v2/a/tags/list`);
+  assert.deepEqual(await list.json(), { name: 'a', tags: ['one', 'two'] });
+});
+
 test('lists referrers by subject and artifact type', async () => {
   await using registry = await startTestRegistry();
   const subject = await seedImage(registry, 'a', 'image');
