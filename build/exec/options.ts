@@ -4,6 +4,7 @@ import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
+import type { SbomOptions } from '../sbom/options.ts';
 import type { SourceRule } from './source-policy.ts';
 
 /** One `-f` file, read already. Several go on where the one before ends. */
@@ -154,6 +155,8 @@ export interface BuildOptions {
   readonly defaultEnvironment?: readonly string[];
 
   readonly outputs?: readonly BuildOutput[];
+  /** `--sbom` and its family. */
+  readonly sbom?: SbomOptions;
   readonly quiet?: boolean;
   /** Written in front of every step line: `[linux/arm64] `. */
   readonly logPrefix?: string;

@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import type { ImageRecord } from '../../store/storage/contract.ts';
+import { addToContainer } from '../add/add.ts';
 import { commitContainer } from '../commit/commit.ts';
 import { prependHistory } from '../container/config.ts';
 import type { CommitResult, WorkingContainer } from '../container/contract.ts';
@@ -9,6 +12,8 @@ import { parseContainerfile } from '../parse/parse.ts';
 import { applyInstruction, type Effects } from '../plan/apply.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import { newStageState, type Stage } from '../plan/stages.ts';
+import type { SbomOptions } from '../sbom/options.ts';
+import type { ScanResult } from '../sbom/scan.ts';
 import { findCachedStep } from './cache.ts';
 import { type CopyOutcome, copyStep } from './copy-step.ts';
 import { buildMetadata, createdBy } from './created-by.ts';
@@ -254,6 +259,7 @@ export class StageBuilder {
       name: this.#name,
       squash: this.#options.squash ?? false,
       isLastStep,
+      scan: isLastStep,
     });
     this.#log.image(imageId);
     return this.#result(imageId);
@@ -304,7 +310,9 @@ export class StageBuilder {
       : await this.#make(instruction, effects, { line, addsLayer, name, isLastStep, isLastInstruction, at });
     if (remote.pushes && !remote.pulled) await remote.push(madeBy, addsLayer, this.#position.view, imageId);
     const final =
-      isLastStep && options.squash ? await this.#squash(instruction, name, addsLayer, imageId) : imageId;
+      isLastStep && (options.squash || options.sbom)
+        ? await this.#commitAgain(instruction, name, addsLayer, imageId)
+        : imageId;
     this.#log.image(final);
     await this.#moveTo(final, isLastInstruction);
     this.#link = false;
@@ -363,15 +371,22 @@ export class StageBuilder {
     return { imageId, madeBy };
   }
 
-  async #squash(
+  /** The last step's image once more: squashed, or with the list of its files. */
+  async #commitAgain(
     instruction: Instruction,
     name: string,
     addsLayer: boolean,
     imageId: string,
   ): Promise<string> {
     await this.#moveTo(imageId, false);
-    const line = await this.#createdBy(instruction, '', true);
-    return this.#commit(line, { emptyLayer: !addsLayer, name, squash: true, isLastStep: true });
+    const squash = this.#options.squash ?? false;
+    return this.#commit(await this.#createdBy(instruction, '', true), {
+      emptyLayer: !squash || !addsLayer,
+      name,
+      squash,
+      isLastStep: true,
+      scan: true,
+    });
   }
 
   /** The image becomes what the next step builds on; the container that led to it is done. */
@@ -418,9 +433,13 @@ export class StageBuilder {
       readonly name: string;
       readonly squash: boolean;
       readonly isLastStep: boolean;
+      /** List the files of the image as `--sbom` says. */
+      readonly scan?: boolean;
     },
   ): Promise<string> {
     const { options, surroundings } = this.#session;
+    await using scanned = step.scan && options.sbom ? await this.#scan(options.sbom) : undefined;
+    if (step.squash) await this.#store(scanned?.imageFiles ?? {});
     const container = configuredContainer(await this.#ensureContainer(), this.#state, options, {
       createdBy: line,
       name: step.name,
@@ -442,11 +461,32 @@ export class StageBuilder {
       createdAnnotation: options.createdAnnotation,
       setParent: options.compatSetParent,
       classicOmissions: options.compatLayerOmissions,
+      extraFiles: step.squash ? undefined : scanned?.imageFiles,
       names: destination?.isStore ? [destination.storedName] : [],
       signers: step.isLastStep ? options.signers : undefined,
     });
     this.#committed = committed;
     return committed.imageId;
+  }
+
+  async #scan(sbom: SbomOptions): Promise<ScanResult> {
+    const { surroundings, options } = this.#session;
+    const { scanRootfs } = await import('../sbom/scan.ts');
+    return scanRootfs(surroundings, (await this.#mounted()).rootfs, sbom, {
+      isolation: options.run.isolation,
+      runtime: options.run.runtime,
+      pullPolicy: options.pullPolicy,
+      stderr: options.stderr,
+    });
+  }
+
+  /** Puts host files into the container. */
+  async #store(files: Readonly<Record<string, string>>): Promise<void> {
+    for (const [path, file] of Object.entries(files)) {
+      const source = { name: posix.basename(path), data: readFileSync(file) };
+      const { container } = await this.#mounted();
+      await addToContainer(this.#session.surroundings, container, path, [source]);
+    }
   }
 
   async #withoutSteps(): Promise<StageResult> {
@@ -456,6 +496,7 @@ export class StageBuilder {
     const changes =
       !view ||
       options.squash ||
+      options.sbom ||
       [options.annotations, options.unsetEnvironment, options.unsetLabels, options.unsetAnnotations].some(
         (list) => list?.length,
       ) ||
@@ -468,6 +509,7 @@ export class StageBuilder {
         name: this.#name,
         squash: options.squash ?? false,
         isLastStep: this.#isLast,
+        scan: this.#isLast,
       });
     } else {
       imageId = view.record.id;

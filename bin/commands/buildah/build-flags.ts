@@ -1,6 +1,7 @@
 import type { FlagSpec } from '../../cli/contract.ts';
 import { CONTAINER_FLAGS } from './container-flags.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
+import { SBOM_FLAGS } from './sbom-flags.ts';
 
 const CONTENT: readonly FlagSpec[] = [
   { name: 'annotation', kind: 'array', usage: 'add an annotation `KEY=VALUE` to the image' },
@@ -127,6 +128,7 @@ const PRODUCT: readonly FlagSpec[] = [
 ];
 
 const PROCESS: readonly FlagSpec[] = [
+  { name: 'net', kind: 'string', usage: 'the same as --network' },
   {
     name: 'layers',
     kind: 'bool',
@@ -173,6 +175,7 @@ export const BUILD_FLAGS: readonly FlagSpec[] = withoutRepeats([
   ...CONTENT,
   ...PRODUCT,
   ...PROCESS,
+  ...SBOM_FLAGS,
   ...REGISTRY_FLAGS,
   ...RETRY_FLAGS,
   ...CONTAINER_FLAGS,

@@ -18,6 +18,7 @@ import { secretSources, sshSources } from './build-secrets.ts';
 import { containerOptions } from './container-flags.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
+import { readSbomFlags } from './sbom-flags.ts';
 import { openSession, type Session } from './session.ts';
 
 /** A build that was read from a command line. */
@@ -131,6 +132,7 @@ async function commonOptions(
   const { environment } = io;
   const container = await containerOptions(context, session);
   const [output = '', ...additionalTags] = flags.list('tag');
+  const contexts = additionalContexts(context);
   const cacheTtl = cacheTtlOf(context);
   const args = buildArguments(context);
   const epochText = flags.changed('source-date-epoch')
@@ -147,7 +149,7 @@ async function commonOptions(
       : {}),
     arguments: args,
     target: flags.string('target'),
-    contexts: additionalContexts(context),
+    contexts,
     fromOverride: flags.string('from') || undefined,
     buildPlatform: platformOf(process.platform, process.arch),
     osVersion: flags.string('os-version') || undefined,
@@ -205,6 +207,10 @@ async function commonOptions(
       runtimeFlags: flags.list('runtime-flag'),
       mounts: flags.list('mount'),
     }),
+    sbom: readSbomFlags(context, [
+      given.directory,
+      ...[...contexts.values()].flatMap((entry) => (entry.kind === 'directory' ? [entry.path] : [])),
+    ]),
     quiet: given.quiet,
     hideImageIds: flags.changed('iidfile'),
     ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
