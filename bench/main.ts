@@ -33,6 +33,13 @@ for (const row of ROWS) {
     process.exitCode = 1;
   }
 }
+if (!patterns.length || patterns.some((pattern) => 'signature checks'.includes(pattern))) {
+  const { measureChecks } = await import('./signature-checks.ts');
+  const { simple, sigstore } = await measureChecks(3000);
+  console.log(
+    `\nEd25519 signature checks a second and core: signedBy ${simple.toFixed(0)}, sigstoreSigned ${sigstore.toFixed(0)}, goal 1000`,
+  );
+}
 rmSync(work, { recursive: true, force: true });
 
 async function runRow(row: (typeof ROWS)[number]): Promise<void> {
