@@ -226,15 +226,8 @@ async function copyFromTransport(
     if (!found) throw imageNotKnown(name);
     return found.record;
   }
-  return copyIntoStore(surroundings, source, await nameOf(source), options);
-}
-
-/** The name that an image from elsewhere gets here: its own where it has one, else one of its path. */
-async function nameOf(source: ImageReference): Promise<string> {
-  if (source.named) return formatReference(source.named);
-  const { createHash } = await import('node:crypto');
-  if (source.transport === 'dir') return `localhost${source.within.replace(/\/+$/, '').toLowerCase()}:latest`;
-  return createHash('sha256').update(source.within).digest('hex');
+  const { storageName } = await import('./storage-name.ts');
+  return copyIntoStore(surroundings, source, await storageName(source, contextOf(surroundings)), options);
 }
 
 async function copyIntoStore(
@@ -264,7 +257,7 @@ async function copyIntoStore(
       await sleep(options.retryDelayMs ?? 2000, undefined, { signal: surroundings.signal });
     }
   }
-  const record = await surroundings.store.images.get(name);
+  const record = await surroundings.store.images.get(name.replace(/^@/, ''));
   if (!record)
     throw new BuildError('pull-failed', `pulling ${name}: the image is gone from local storage again`);
   return record;

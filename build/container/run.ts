@@ -32,6 +32,11 @@ export interface RunInContainerOptions {
   /** Of containers.conf, below everything else. */
   readonly defaultEnvironment?: readonly string[];
   readonly hooksDirectories?: readonly string[];
+  readonly defaultDns?: NonNullable<RunRequest['dns']>;
+  readonly defaultDevices?: readonly string[];
+  readonly defaultVolumes?: readonly string[];
+  readonly sysctls?: readonly string[];
+  readonly baseHostsFile?: string;
   readonly engine: string;
   readonly stdin?: RunRequest['stdin'];
   readonly stdout?: RunRequest['stdout'];
@@ -66,7 +71,11 @@ async function requestOf(
   const config = container.ociConfig.config ?? {};
   const settings = container.runOptions;
   const namespaces = mergedNamespaces(container.namespaces, options.namespaces ?? []);
-  const volumes = [...(settings.Volumes ?? []), ...(options.volumes ?? [])];
+  const volumes = [
+    ...(options.defaultVolumes ?? []),
+    ...(settings.Volumes ?? []),
+    ...(options.volumes ?? []),
+  ];
   return {
     rootfs,
     stateDirectory: join(scratch, 'state'),
@@ -83,16 +92,20 @@ async function requestOf(
     runtimeFlags: options.runtimeFlags,
     namespaces: Object.fromEntries(namespaces.map((option) => [option.Name, namespaceText(option)])),
     network: networkOf(container, options, namespaces),
-    dns: dnsOf(settings),
-    hosts: options.noHosts || settings.NoHosts ? false : { entries: hostEntries(settings) },
+    dns: dnsOf(settings, options.defaultDns),
+    hosts:
+      options.noHosts || settings.NoHosts
+        ? false
+        : { entries: hostEntries(settings), baseFile: options.baseHostsFile },
     hostnameFile: !(options.noHostname || settings.NoHostname),
     capabilities: { add: options.capabilitiesAdd ?? [], drop: options.capabilitiesDrop ?? [] },
     defaultCapabilities: container.capabilities,
     securityOptions: securityOf(settings),
-    devices: [...container.devices, ...(options.devices ?? [])],
+    devices: [...(options.defaultDevices ?? []), ...container.devices, ...(options.devices ?? [])],
     limits: limitsOf(settings),
     idMappings: container.idMappings,
     hooksDirectories: [...(settings.OCIHooksDir ?? []), ...(options.hooksDirectories ?? [])],
+    sysctls: options.sysctls,
     volumes: Object.keys(config.Volumes ?? {}),
     containerEnv: {
       engine: options.engine,
@@ -148,10 +161,12 @@ function networkOf(
   return network?.Path ? { mode: 'private', options: network.Path.split(',') } : { mode: 'private' };
 }
 
-function dnsOf(settings: RunOptions): RunRequest['dns'] {
-  const servers = settings.DNSServers ?? [];
-  const search = settings.DNSSearch ?? [];
-  const options = settings.DNSOptions ?? [];
+function dnsOf(settings: RunOptions, defaults: RunRequest['dns']): RunRequest['dns'] {
+  const chosen = (own: readonly string[] | null | undefined, other: readonly string[] = []) =>
+    own?.length ? own : other;
+  const servers = chosen(settings.DNSServers, defaults?.servers);
+  const search = chosen(settings.DNSSearch, defaults?.search);
+  const options = chosen(settings.DNSOptions, defaults?.options);
   return servers.length || search.length || options.length ? { servers, search, options } : undefined;
 }
 

@@ -4,7 +4,7 @@ import { UsageError } from '../../cli/error.ts';
 export function refuseLateFlags(args: readonly string[]): void {
   const late = args.find((arg) => arg.startsWith('-') && arg !== '-');
   if (late !== undefined)
-    throw new UsageError('usage', `No options (${late}) can be specified after the image or container name`);
+    throw new UsageError('usage', `no options (${late}) can be specified after the image or container name`);
 }
 
 /** The only argument. */

@@ -1,20 +1,6 @@
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
-
-/** Buildah's default capabilities where containers.conf names none. */
-export const DEFAULT_CAPABILITIES = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FOWNER',
-  'CAP_FSETID',
-  'CAP_KILL',
-  'CAP_NET_BIND_SERVICE',
-  'CAP_SETFCAP',
-  'CAP_SETGID',
-  'CAP_SETPCAP',
-  'CAP_SETUID',
-  'CAP_SYS_CHROOT',
-] as const;
+import { containersConfig } from './containers-conf.ts';
 
 const KNOWN = new Set(
   (
@@ -27,9 +13,9 @@ const KNOWN = new Set(
     .map((name) => `CAP_${name}`),
 );
 
-/** The defaults with the given ones added and dropped, sorted; `all` stands for every one. */
+/** The defaults of containers.conf with the given ones added and dropped, sorted; `all` stands for every one. */
 export async function effectiveCapabilities(
-  _context: CommandContext,
+  context: CommandContext,
   add: readonly string[],
   drop: readonly string[],
 ): Promise<string[]> {
@@ -37,7 +23,11 @@ export async function effectiveCapabilities(
   const dropped = drop.map(normalise);
   for (const name of added)
     if (dropped.includes(name)) throw usage(`capability "${name}" cannot be dropped and added`);
-  const base = dropped.includes('ALL') ? [] : added.includes('ALL') ? [...KNOWN] : [...DEFAULT_CAPABILITIES];
+  const base = dropped.includes('ALL')
+    ? []
+    : added.includes('ALL')
+      ? [...KNOWN]
+      : (await containersConfig(context)).containers.default_capabilities;
   const wanted = new Set([...base, ...added.filter((name) => name !== 'ALL')]);
   for (const name of dropped) wanted.delete(name);
   return [...wanted].sort();

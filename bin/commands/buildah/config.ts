@@ -200,7 +200,8 @@ class Configuring {
     }
     const command = this.#given('cmd');
     if (command === undefined) return;
-    this.#apply(change.setCommand(command.trim() === '' ? [] : parsedWords('cmd', command)));
+    const words = command.trim() === '' ? [] : (jsonWords(command) ?? parsedWords('cmd', command));
+    this.#apply(change.setCommand(words));
     this.#history(`CMD ${command}`);
   }
 
@@ -298,7 +299,7 @@ function parsedWords(flag: string, text: string): string[] {
   try {
     return shellWords(text);
   } catch (cause) {
-    throw usage(`parsing --${flag} "${text}": ${(cause as Error).message}`);
+    throw usage(`parsing --${flag} ${JSON.stringify(text)}: ${(cause as Error).message}`);
   }
 }
 

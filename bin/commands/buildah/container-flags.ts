@@ -10,6 +10,7 @@ import type { CommandContext, FlagSpec, Flags } from '../../cli/contract.ts';
 import { parseByteSize } from '../../cli/duration.ts';
 import { usage } from './arguments.ts';
 import { effectiveCapabilities } from './capabilities.ts';
+import { containersConfig } from './containers-conf.ts';
 import type { Session } from './session.ts';
 
 /** Flags of `from` and `run` about namespaces. */
@@ -150,7 +151,9 @@ function namespaceOption(name: string, how: string): NamespaceOption {
   return { Name: name, Host: false, Path: path };
 }
 
-async function runOptions({ flags }: CommandContext, { surroundings }: Session): Promise<RunOptions> {
+async function runOptions(context: CommandContext, { surroundings }: Session): Promise<RunOptions> {
+  const { flags } = context;
+  const { containers } = await containersConfig(context);
   const memorySwap = flags.string('memory-swap');
   const dns = flags.list('dns');
   const noDns = dns.some((server) => server.toLowerCase() === 'none');
@@ -177,7 +180,7 @@ async function runOptions({ flags }: CommandContext, { surroundings }: Session):
     DNSOptions: flags.list('dns-option'),
     ...securityOptions(flags.list('security-opt')),
     ShmSize: flags.string('shm-size'),
-    Ulimit: flags.list('ulimit').map(checkedUlimit),
+    Ulimit: [...containers.default_ulimits, ...flags.list('ulimit').map(checkedUlimit)],
     Volumes: flags.list('volume').map((volume) => checkedVolume(volume, surroundings.workingDirectory)),
     Secrets: [],
     SSHSources: [],

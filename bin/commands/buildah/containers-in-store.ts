@@ -15,8 +15,7 @@ export async function findContainer(
 ): Promise<WorkingContainer> {
   const record = name ? await session.store.containers.get(name) : undefined;
   const prefix = `${doing} "${name}": `;
-  if (!record)
-    throw new BuildError('no-such-container', `${prefix}locating container "${name}": container not known`);
+  if (!record) throw new BuildError('no-such-container', `${prefix}container not known`);
   return (await readContainer(session.store, record)) ?? importContainer(session.surroundings, record);
 }
 

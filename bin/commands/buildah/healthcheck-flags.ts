@@ -58,7 +58,7 @@ function words(text: string): string[] {
   try {
     return shellWords(text);
   } catch (cause) {
-    throw usage(`parsing --healthcheck "${text}": ${(cause as Error).message}`);
+    throw usage(`parsing --healthcheck ${JSON.stringify(text)}: ${(cause as Error).message}`);
   }
 }
 
@@ -66,6 +66,6 @@ function nanoseconds(flag: string, text: string): number {
   try {
     return parseDuration(text) * NS_PER_MS;
   } catch (cause) {
-    throw usage(`parsing --${flag} "${text}": ${(cause as Error).message}`);
+    throw usage(`parsing --${flag} ${JSON.stringify(text)}: ${(cause as Error).message}`);
   }
 }

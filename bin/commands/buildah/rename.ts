@@ -8,7 +8,7 @@ import { openSession } from './session.ts';
 export const rename: CommandSpec = {
   name: 'rename',
   summary: 'Give a working container another name',
-  usage: 'CONTAINER NAME',
+  usage: '[flags] CONTAINER NAME',
   args: { min: 2, max: 2 },
   run: runRename,
 };

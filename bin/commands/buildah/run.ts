@@ -4,6 +4,7 @@ import { BuildError } from '../../../build/error.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import { isolationOf, NAMESPACE_FLAGS, namespaceOptions } from './container-flags.ts';
+import { containersConfig } from './containers-conf.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ADD_HISTORY_FLAG, withHistory } from './history.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
@@ -85,6 +86,7 @@ async function runRun(context: CommandContext): Promise<number> {
     noHosts: flags.bool('no-hosts'),
     noHostname: flags.bool('no-hostname'),
     engine: `buildah-${BUILDAH_LEVEL}`,
+    ...configured(await containersConfig(context)),
   });
   if (!isValid(exitCode, flags.list('valid-exit-codes')))
     throw new BuildError(
@@ -98,6 +100,23 @@ async function runRun(context: CommandContext): Promise<number> {
   const after = withHistory(context, container, `${shell} ${words.join(' ')}`);
   if (after !== container) await saveContainer(session.store, after);
   return 0;
+}
+
+/** What containers.conf adds to every run. */
+function configured({ containers, engine }: Awaited<ReturnType<typeof containersConfig>>) {
+  return {
+    defaultEnvironment: containers.env,
+    hooksDirectories: engine.hooks_dir,
+    defaultDns: {
+      servers: containers.dns_servers,
+      search: containers.dns_searches,
+      options: containers.dns_options,
+    },
+    defaultDevices: containers.devices,
+    defaultVolumes: containers.volumes,
+    sysctls: containers.default_sysctls,
+    baseHostsFile: containers.base_hosts_file || undefined,
+  };
 }
 
 function isValid(exitCode: number, texts: readonly string[]): boolean {

@@ -8,7 +8,7 @@ import { openSession } from './session.ts';
 export const tag: CommandSpec = {
   name: 'tag',
   summary: 'Add names to an image',
-  usage: 'IMAGE NAME...',
+  usage: '[flags] IMAGE NAME...',
   examples: ['buildah tag app registry.example.com/team/app:1.0'],
   args: { min: 2 },
   run: runTag,

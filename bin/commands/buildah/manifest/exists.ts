@@ -7,7 +7,7 @@ export const exists: CommandSpec = {
   name: 'exists',
   summary: 'Say by the exit code whether a manifest list is there',
   description: 'The exit code is 0 where there is such a list, and 1 where there is none.',
-  usage: 'LIST',
+  usage: '[flags] LIST',
   args: { min: 1, max: 1 },
   run: runExists,
 };

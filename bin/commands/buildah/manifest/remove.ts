@@ -11,7 +11,7 @@ import { findInstance, findList } from './find-list.ts';
 export const remove: CommandSpec = {
   name: 'remove',
   summary: 'Take an image out of a manifest list',
-  usage: 'LIST IMAGE',
+  usage: '[flags] LIST IMAGE',
   run: runRemove,
 };
 
@@ -34,7 +34,7 @@ async function runRemove(context: CommandContext): Promise<void> {
 export const rm: CommandSpec = {
   name: 'rm',
   summary: 'Remove manifest lists',
-  usage: 'LIST...',
+  usage: '[flags] LIST...',
   args: { min: 1 },
   run: runRm,
 };
