@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -63,6 +64,7 @@ function takeThread(): Worker {
  * cannot be started (127 not found, 126 not executable); the abort reason when the signal aborts
  */
 export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
+  checkPossible(request, plan);
   const worker = takeThread();
   const stdio = openStdio(request.terminal ? { ...request, ...NO_STREAMS } : request, plan.userOwner);
   let relay: TerminalRelay | undefined;
@@ -97,6 +99,27 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
     request.signal?.removeEventListener('abort', kill);
     stdio.abandon();
     await worker.terminate();
+  }
+}
+
+/** Says what this isolation cannot do: an error where the command would be less confined than asked, else a word. */
+function checkPossible(request: RunRequest, { spec }: RunPlan): void {
+  const hint = 'Use an OCI runtime (--isolation oci).';
+  if (spec.linux.namespaces.some(({ type }) => type === 'user'))
+    throw new BuildError('unsupported', 'chroot isolation cannot make user namespaces', { hint });
+  if (spec.process.apparmorProfile && usesAppArmor())
+    throw new BuildError('unsupported', 'chroot isolation cannot apply AppArmor profiles', { hint });
+  const { memory, cpu, pids } = spec.linux.resources ?? {};
+  if (memory || cpu || pids)
+    request.onWarning?.('chroot isolation sets no cgroup limits: memory, CPU and process limits are ignored');
+}
+
+function usesAppArmor(): boolean {
+  try {
+    return readFileSync('/sys/module/apparmor/parameters/enabled', 'utf8').startsWith('Y');
+  } catch {
+    // No such module.
+    return false;
   }
 }
 

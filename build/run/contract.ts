@@ -89,7 +89,10 @@ export interface RunRequest {
   readonly defaultCapabilities?: readonly string[];
   /** `--security-opt` values: `seccomp=…`, `no-new-privileges`, `mask=…`, `unmask=…`, `apparmor=…`, `label=…`. */
   readonly securityOptions?: readonly string[];
+  /** `--device` values: host paths, or qualified CDI names. */
   readonly devices?: readonly string[];
+  /** Directories of CDI specifications, weakest first; absent: the system's. */
+  readonly cdiDirectories?: readonly string[];
   readonly limits?: ResourceLimits;
   readonly idMappings?: IdMappings;
   readonly hooksDirectories?: readonly string[];

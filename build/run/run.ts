@@ -2,9 +2,10 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { BuildError } from '../error.ts';
 import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
 import { findRuntime } from './detect.ts';
+import type { NetworkOffer } from './generated-files.ts';
 import { readHostFacts } from './host.ts';
 import { makeMountPoints } from './mount-points.ts';
-import { type NetworkOffer, planRun } from './plan.ts';
+import { planRun } from './plan.ts';
 
 /**
  * Runs one command in a root file system under an isolation. When it returns or throws, everything it made is gone:
