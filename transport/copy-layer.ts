@@ -283,6 +283,7 @@ async function describe(
 ): Promise<CopiedLayer> {
   const { source } = layer;
   const detected = converted.compression ?? sniffed(verify);
+  if (!converted.changed && detected === 'none') checkPlainDigest(layer);
   const diffId = layer.diffId ?? (layer.needsDiffId ? await converted.plainDigest?.() : undefined);
   remember(session, layer, converted, put);
   let mediaType = source.mediaType;
@@ -309,6 +310,19 @@ async function describe(
     },
     ...(diffId === undefined ? {} : { diffId }),
   };
+}
+
+/** A plain layer's digest is its diffID; artifacts' blobs have none. */
+function checkPlainDigest(layer: LayerPlan): void {
+  const { source, diffId } = layer;
+  if (diffId === undefined || diffId === source.digest || !isLayerMediaType(source.mediaType)) return;
+  throw new TransportError(
+    'digest-mismatch',
+    `${describeLayer(layer)} does not match: got digest ${source.digest}`,
+    {
+      facts: { expected: diffId, digest: source.digest },
+    },
+  );
 }
 
 function sniffed(verify: VerifyingStream): Compression | undefined {
