@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import type { Digest } from '../../image/digest.ts';
-import { type Platform, parsePlatform } from '../../image/platform.ts';
+import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { pullImage } from '../container/pull.ts';
@@ -85,23 +85,42 @@ export class BuildSession {
   platformOf(stage: Stage): Platform {
     return stage.platform === undefined
       ? this.surroundings.platform
-      : parsePlatform(stage.platform, this.options.buildPlatform);
+      : explicitPlatform(stage.platform, this.options.buildPlatform);
   }
 
-  /** Brings an image into the store as `--pull` says. */
-  pull(reference: string, platform = this.surroundings.platform): Promise<ImageRecord> {
-    const { options } = this;
+  /** Brings an image into the store as `--pull` says; says so where it is not of the platform asked for. */
+  async pull(reference: string, platform = this.surroundings.platform): Promise<ImageRecord> {
+    const { options, surroundings } = this;
     const allowed = applySourcePolicy(options.sourceRules ?? [], reference);
-    return pullImage(
-      { ...this.surroundings, platform, workingDirectory: options.contextDirectory },
+    const customPlatform = platform !== surroundings.platform || options.platformGiven;
+    options.debug?.(
+      `Setting MaxPullPushRetries to ${options.retries ?? 3} and PullPushRetryDelay to ${(options.retryDelayMs ?? 2000) / 1000}s`,
+    );
+    const record = await pullImage(
+      { ...surroundings, platform, workingDirectory: options.contextDirectory },
       allowed,
       {
         pullPolicy: options.pullPolicy,
         retries: options.retries,
         retryDelayMs: options.retryDelayMs,
-        customPlatform: platform !== this.surroundings.platform || options.platformGiven,
+        customPlatform,
         onStatus: options.quiet ? undefined : (text) => options.stderr.write(`${text}\n`),
       },
+    );
+    if (customPlatform) await this.#comparePlatform(record, platform);
+    return record;
+  }
+
+  async #comparePlatform(record: ImageRecord, expected: Platform): Promise<void> {
+    const view = await this.views.get(record);
+    if (!view) return;
+    const { os, architecture, variant } = view.config;
+    const actual = normalizePlatform({ os, architecture, variant });
+    const wanted = normalizePlatform(expected);
+    const same = actual.variant === wanted.variant || (actual.variant && !wanted.variant);
+    if (actual.os === wanted.os && actual.architecture === wanted.architecture && same) return;
+    this.surroundings.onWarning?.(
+      `image platform (${formatPlatform(actual)}) does not match the expected platform (${formatPlatform(wanted)})`,
     );
   }
 
@@ -181,4 +200,13 @@ export class BuildSession {
     this.#stageRoots.set(index, root);
     return root;
   }
+}
+
+/** As containerd reads it: the arm64 variant v8 is kept where it is written out. */
+function explicitPlatform(text: string, host: Platform): Platform {
+  const platform = parsePlatform(text, host);
+  const [, architecture, variant] = text.toLowerCase().split('/');
+  return architecture === 'arm64' && variant
+    ? { ...platform, variant: variant.replace(/^8$/, 'v8') }
+    : platform;
 }

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import { addToContainer } from '../add/add.ts';
 import { commitContainer } from '../commit/commit.ts';
-import { prependHistory } from '../container/config.ts';
+import { prependHistory, setPlatform } from '../container/config.ts';
 import type { CommitResult, WorkingContainer } from '../container/contract.ts';
 import { createFromRecord } from '../container/create.ts';
 import { BuildError } from '../error.ts';
@@ -229,6 +229,7 @@ export class StageBuilder {
         args: Object.fromEntries(this.#state.arguments),
       },
     );
+    if (!view) this.#container = setPlatform(this.#session.platformOf(this.#stage))(this.#container);
     workspace.addContainer(this.#container);
     return this.#container;
   }
@@ -290,6 +291,7 @@ export class StageBuilder {
     at: number,
   ): Promise<StageResult> {
     const { options } = this.#session;
+    if (options.removeIntermediate === false) await this.#ensureContainer();
     const addsLayer = effects.run !== undefined || effects.copy !== undefined;
     const fresh = effects.run ? await usesFreshStage(this.#session, this.#stage, effects.run) : false;
     const mayReuse = this.#searching && !fresh && !(options.squash && isLastStep);

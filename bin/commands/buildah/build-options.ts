@@ -15,7 +15,7 @@ import { openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
-import { containerOptions } from './container-flags.ts';
+import { containerOptions, isolationOf } from './container-flags.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import { readSbomFlags } from './sbom-flags.ts';
@@ -58,7 +58,8 @@ export async function openBuild(context: CommandContext): Promise<BuildJob> {
   }
 }
 
-function checkCombinations({ flags }: CommandContext): void {
+function checkCombinations(context: CommandContext): void {
+  const { flags } = context;
   if (flags.string('network') === 'none' || flags.string('net') === 'none')
     for (const name of ['dns', 'dns-option', 'dns-search'])
       if (flags.changed(name)) throw usage(`the --${name} option cannot be used with --network=none`);
@@ -80,6 +81,9 @@ function checkCombinations({ flags }: CommandContext): void {
     flags.changed('source-date-epoch')
   )
     throw usage('timestamp and source-date-epoch would be ambiguous if allowed together');
+  const network = flags.changed('network') ? flags.string('network') : flags.string('net');
+  if (network !== '' && network !== 'host' && isolationOf(context) === 'chroot')
+    throw usage('cannot set --network other than host with --isolation chroot');
   if (flags.bool('no-hosts') && flags.list('add-host').length > 0)
     throw usage('--no-hosts and --add-host conflict, can not be used together');
 }
