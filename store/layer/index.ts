@@ -3,3 +3,4 @@ export type * from './contract.ts';
 export { packLayer } from './pack.ts';
 export { warmLayerWorker } from './run-job.ts';
 export { assembleLayer } from './tar-split.ts';
+export { type ZstdChunkedLayer, zstdChunked } from './zstd-chunked.ts';

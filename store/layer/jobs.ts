@@ -23,6 +23,8 @@ export interface JobMap {
     readonly args: { readonly root: string; readonly settings: PackSettings; readonly hasOutput: boolean };
     readonly result: Hashed;
   };
+  /** Compresses to zstd:chunked; gives the annotations. */
+  readonly chunk: { readonly args: { readonly level: number }; readonly result: Record<string, string> };
   readonly assemble: { readonly args: { readonly root: string }; readonly result: void };
 }
 export type JobName = keyof JobMap;

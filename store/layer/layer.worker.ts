@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { SlipwayError } from '../../errors.ts';
 import { assembleTree } from './assemble-tree.ts';
 import { failRing, RING_PAGES, RingClosed, RingReader, RingWriter, ringsOf } from './byte-ring.ts';
+import { chunkedJob } from './chunked-job.ts';
 import { crc64Over } from './crc64.ts';
 import type { JobError, JobMap, JobName, JobRequest } from './jobs.ts';
 import { packJob } from './pack-job.ts';
@@ -43,6 +44,7 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     const result = packJob(args, output, crc, sendText);
     return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
   },
+  chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
   assemble: (args) =>
     assembleTree(args.root, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
 };

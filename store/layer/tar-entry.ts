@@ -33,6 +33,12 @@ export interface TarEntry {
   /** Bytes of content that follow in the stream. */
   sizeBytes: number;
   modifiedNs: bigint;
+  /** Read where an archive has it, and not written. */
+  accessedNs?: bigint;
+  /** Read where an archive has it, and not written. */
+  changedNs?: bigint;
+  /** The mode field as it was read, with file type bits where the writer put them there. */
+  modeField?: number;
   deviceMajor: number;
   deviceMinor: number;
   /** Records beyond the fields above, such as `SCHILY.xattr.security.capability`; latin1 like the names. */

@@ -177,7 +177,9 @@ function applyRecords(entry: TarEntry, records: Map<string, string>): void {
     else if (key === 'gid') entry.gid = wholeNumber(key, value);
     else if (key === 'size') entry.sizeBytes = wholeNumber(key, value);
     else if (key === 'mtime') entry.modifiedNs = paxTimeToNs(value);
-    else if (key !== 'atime' && key !== 'ctime') entry.pax.set(key, value);
+    else if (key === 'atime') entry.accessedNs = paxTimeToNs(value);
+    else if (key === 'ctime') entry.changedNs = paxTimeToNs(value);
+    else entry.pax.set(key, value);
   }
 }
 
@@ -202,11 +204,13 @@ function decodeHeader(block: Buffer): TarEntry | undefined {
   }
   const known = isGnu || isPosix;
   const seconds = numeric(block, 136, 12, 'modification time');
+  const modeField = Number(numeric(block, 100, 8, 'mode'));
   return {
     name,
     linkName: text(block, 157, 100),
     type: String.fromCharCode(block[156]!),
-    mode: Number(numeric(block, 100, 8, 'mode')) & 0o7777,
+    mode: modeField & 0o7777,
+    modeField,
     uid: identity(block, 108, 'uid'),
     gid: identity(block, 116, 'gid'),
     userName: known ? text(block, 265, 32) : '',
@@ -215,8 +219,16 @@ function decodeHeader(block: Buffer): TarEntry | undefined {
     modifiedNs: BigInt(seconds) * 1_000_000_000n,
     deviceMajor: known ? safe(numeric(block, 329, 8, 'device number'), 'device number') : 0,
     deviceMinor: known ? safe(numeric(block, 337, 8, 'device number'), 'device number') : 0,
+    ...(isGnu ? gnuTimes(block) : {}),
     pax: new Map(),
   };
+}
+
+/** GNU's own format has the other times where ustar has the start of the name. */
+function gnuTimes(block: Buffer): Pick<TarEntry, 'accessedNs' | 'changedNs'> {
+  const time = (at: number) =>
+    block[at] === 0 ? undefined : BigInt(numeric(block, at, 12, 'time')) * 1_000_000_000n;
+  return { accessedNs: time(345), changedNs: time(357) };
 }
 
 function checkSum(block: Buffer): void {
