@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, hostname, release, uptime } from 'node:os';
+import { detectIsolation } from '../../../build/run/detect.ts';
 import { platformOf } from '../../../image/platform.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { renderTemplate } from '../../cli/template/evaluate.ts';
@@ -48,12 +49,23 @@ function hostFacts({ io }: CommandContext): Map<string, unknown> {
     ['arch', architecture],
     ['cpus', cpus().length],
     ['hostname', hostname()],
+    ['isolation', isolationFacts()],
     ['kernel', release()],
     ['os', os],
     ['rootless', process.geteuid?.() !== 0 || Boolean(io.environment._CONTAINERS_USERNS_CONFIGURED)],
     ['uptime', uptimeText(uptime())],
     ['variant', variant ?? ''],
   ]);
+}
+
+/** Beyond the original: what RUN can use here, `ok` or why not. */
+function isolationFacts(): Map<string, string> {
+  return new Map(
+    detectIsolation().reports.map(({ kind, works, reason }) => [
+      kind,
+      works ? 'ok' : (reason ?? 'unavailable'),
+    ]),
+  );
 }
 
 function uptimeText(seconds: number): string {
