@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import { slipway } from '../../../bin/slipway.ts';
+import { digestOf } from '../../../image/digest.ts';
+import { MEDIA_TYPE } from '../../../image/media-type.ts';
+import { generateSigstoreKey } from '../../../sign/sigstore/private-key.ts';
+import { seedImage, seedManifest, startTestRegistry, type TestRegistry } from '../../support/registry.ts';
+import { runCaptured } from '../../support/tool.ts';
+
+interface Context {
+  directory: string;
+  registry: TestRegistry;
+}
+
+/** Made once: deriving a key from a passphrase is slow on purpose. */
+const keys = makeKeys();
+
+async function makeKeys(): Promise<Record<string, string>> {
+  const sigstore = await generateSigstoreKey(Buffer.from('secret'));
+  const openpgp = await import('openpgp');
+  const pair = await openpgp.generateKey({
+    type: 'ecc',
+    curve: 'ed25519Legacy',
+    userIDs: [{ email: 'a@b.example' }],
+    date: new Date(Date.now() - 5000),
+  });
+  return {
+    'app.private': sigstore.privateKey,
+    'app.pub': sigstore.publicKey,
+    'app.asc': pair.privateKey,
+    'app.gpg': pair.publicKey,
+  };
+}
+
+const test = suite<Context>('slipway sign and verify');
+test.before.each(async (context) => {
+  context.registry = await startTestRegistry();
+  context.directory = mkdtempSync(join(tmpdir(), 'slipway-cli-verify-'));
+  const { directory } = context;
+  mkdirSync(join(directory, 'registries.d'));
+  writeFileSync(
+    join(directory, 'registries.d/a.yaml'),
+    `default-docker:\n  lookaside: file://${directory}/lookaside\n`,
+  );
+  writeFileSync(join(directory, 'pass'), 'secret\n');
+  for (const [name, content] of Object.entries(await keys)) writeFileSync(join(directory, name), content);
+});
+test.after.each(async ({ registry, directory }) => {
+  await registry.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const run = ({ directory, registry }: Context, ...words: string[]) =>
+  runCaptured(
+    slipway,
+    [
+      ...words.slice(0, 1),
+      '--tls-verify=false',
+      '--registries.d',
+      'registries.d',
+      ...words.slice(1),
+      `${registry.address}/app:1`,
+    ],
+    {
+      workingDirectory: directory,
+      environment: { HOME: directory, PATH: process.env.PATH },
+    },
+  );
+
+const KEYS = ['-k', 'app.pub', '-k', 'app.gpg', '--insecure-policy'];
+const PRIVATE = ({ directory }: Context) => [
+  '--sign-by-sigstore-private-key',
+  join(directory, 'app.private'),
+  '--sign-passphrase-file',
+  join(directory, 'pass'),
+];
+
+test('three forms at once, each seen by its readers', async (context) => {
+  const { digest } = await seedImage(context.registry, 'app', '1');
+  assert.equal((await run(context, 'sign', '--sign-by', './app.asc')).stdout, `${digest} simple\n`);
+  const signed = await run(context, 'sign', ...PRIVATE(context), '--bundle');
+  assert.equal(signed.stdout, `${digest} cosign-tag\n${digest} bundle\n`, signed.stderr);
+  const { code, stdout, stderr } = await run(context, 'verify', '--json', ...KEYS);
+  assert.equal(code, 0, stderr);
+  const found = JSON.parse(stdout);
+  assert.deepEqual(
+    found.signatures.map(({ form, valid, consumers, identity }: Record<string, unknown>) => [
+      form,
+      valid,
+      consumers,
+      identity,
+    ]),
+    [
+      ['simple', true, { podman: 'yes', cosign: 'no', referrers: 'no' }, `${context.registry.address}/app:1`],
+      [
+        'cosign-tag',
+        true,
+        { podman: 'yes*', cosign: 'yes', referrers: 'no' },
+        `${context.registry.address}/app:1`,
+      ],
+      ['bundle', true, { podman: 'no', cosign: '3+', referrers: 'yes' }, undefined],
+    ],
+  );
+  const text = (await run(context, 'verify', ...KEYS)).stdout;
+  assert.match(text, /^FORM +DIGEST +SIGNED BY +FOR +PODMAN\/SKOPEO +COSIGN +REFERRERS +RESULT$/m);
+});
+
+test('signing twice keeps the first signature', async (context) => {
+  await seedImage(context.registry, 'app', '1');
+  for (let time = 0; time < 2; time += 1)
+    assert.equal((await run(context, 'sign', '--sign-by', './app.asc')).code, 0);
+  const { signatures } = JSON.parse((await run(context, 'verify', '--json', ...KEYS)).stdout);
+  assert.equal(signatures.length, 2);
+});
+
+test('S09: an unsigned image, and keys that fit nothing, end with failure', async (context) => {
+  await seedImage(context.registry, 'app', '1');
+  const unsigned = await run(context, 'verify', ...KEYS);
+  assert.equal(unsigned.code, 1);
+  assert.match(unsigned.stdout, /no signatures found/);
+  await run(context, 'sign', ...PRIVATE(context));
+  const other = await generateSigstoreKey(Buffer.from(''));
+  writeFileSync(join(context.directory, 'other.pub'), other.publicKey);
+  const stranger = await run(context, 'verify', '-k', 'other.pub', '--insecure-policy');
+  assert.equal(stranger.code, 1);
+  assert.match(stranger.stdout, /bad: cryptographic signature verification failed/);
+});
+
+test('a policy that refuses the image makes it fail, and keys come from the policy', async (context) => {
+  const { directory } = context;
+  await seedImage(context.registry, 'app', '1');
+  await run(context, 'sign', '--sign-by', './app.asc');
+  const requirement = { type: 'signedBy', keyType: 'GPGKeys', keyPath: join(directory, 'app.gpg') };
+  writeFileSync(join(directory, 'p.json'), JSON.stringify({ default: [requirement] }));
+  const good = await run(context, 'verify', '--policy', join(directory, 'p.json'));
+  assert.equal(good.code, 0, good.stdout + good.stderr);
+  assert.match(good.stdout, /policy.json: accepts the image/);
+  writeFileSync(join(directory, 'p.json'), JSON.stringify({ default: [requirement, { type: 'reject' }] }));
+  const refused = await run(context, 'verify', '--policy', join(directory, 'p.json'));
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /refuses the image: Running image docker:/);
+});
+
+test('Notation signatures are listed, broken ones named', async (context) => {
+  const { registry } = context;
+  const { digest } = await seedImage(registry, 'app', '1');
+  const subject = { mediaType: MEDIA_TYPE.ociManifest, digest, size: 1 };
+  const config = { mediaType: MEDIA_TYPE.ociEmpty, digest: digestOf('{}'), size: 2 };
+  await fetch(`${registry.url}/v2/app/blobs/uploads/?digest=${config.digest}`, {
+    method: 'POST',
+    body: '{}',
+  });
+  for (const artifactType of [
+    'application/vnd.cncf.notary.signature',
+    'application/vnd.dev.sigstore.bundle.v0.3+json',
+  ]) {
+    const manifest = JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MEDIA_TYPE.ociManifest,
+      artifactType,
+      config,
+      layers: [],
+      subject,
+    });
+    await seedManifest(registry, 'app', digestOf(manifest), manifest);
+  }
+  const { stdout } = await run(context, 'verify', '--json', ...KEYS);
+  const found = JSON.parse(stdout).signatures.map(({ form, valid }: Record<string, unknown>) => [
+    form,
+    valid,
+  ]);
+  assert.deepEqual(found.sort(), [
+    ['bundle', false],
+    ['notation', null],
+  ]);
+});
+
+test('S10: 1001 attachments are refused without reading them', async (context) => {
+  const { registry } = context;
+  const { digest, config, layers } = await seedImage(registry, 'app', '1');
+  const [layer] = layers;
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config,
+    layers: Array(1001).fill(layer),
+  };
+  await seedManifest(registry, 'app', `sha256-${digest.slice(7)}.sig`, manifest);
+  const { code, stdout } = await run(context, 'verify', ...KEYS);
+  assert.equal(code, 1);
+  assert.match(stdout, /more than 128 attachments/);
+});
+
+for (const [name, words, why] of [
+  ['nothing to sign with', [], /nothing to sign with/],
+  ['a bundle without key', ['--sign-by', './app.asc', '--bundle'], /--bundle needs/],
+  ['a Sequoia key', ['--sign-by-sq-fingerprint', 'AB'], /Sequoia-PGP key stores are not supported/],
+] as const)
+  test(`sign refused: ${name}`, async (context) => {
+    await seedImage(context.registry, 'app', '1');
+    const { code, stderr } = await run(context, 'sign', ...words);
+    assert.equal(code, 1);
+    assert.match(stderr, why);
+  });
+
+test('sign refused: a wrong passphrase stores nothing', async (context) => {
+  const { directory } = context;
+  await seedImage(context.registry, 'app', '1');
+  writeFileSync(join(directory, 'pass'), 'wrong');
+  const { code, stderr } = await run(
+    context,
+    'sign',
+    '--sign-by',
+    './app.asc',
+    ...PRIVATE(context).slice(0, 2),
+    '--sign-passphrase-file',
+    join(directory, 'none'),
+  );
+  assert.equal(code, 1);
+  assert.match(stderr, /Only one of --sign-by/);
+  const refused = await run(context, 'sign', ...PRIVATE(context));
+  assert.match(refused.stderr, /decryption failed/);
+  assert.deepEqual(JSON.parse((await run(context, 'verify', '--json', ...KEYS)).stdout).signatures, []);
+});
+
+test.run();
