@@ -7,7 +7,6 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
-  readFileSync,
   realpathSync,
   rmSync,
   writeFileSync,
@@ -17,6 +16,28 @@ import { dirname, join } from 'node:path';
 import { bundle } from './bundle.ts';
 
 const TOOLS = ['sh', 'cat', 'ls', 'cp', 'mkdir', 'id', 'env', 'wc', 'date', 'uname', 'chmod', 'sort'];
+const CONTAINERFILE = `# A stage that makes a file, and a small image that carries it.
+ARG BASE=localhost/base:latest
+FROM \${BASE} AS maker
+ARG GREETING=hello
+WORKDIR /src
+COPY words.txt .
+@RUN echo "$GREETING from the maker stage" > made.txt
+@RUN <<EOF
+cat words.txt made.txt | sort > all.txt
+wc -l < all.txt > count.txt
+EOF
+
+FROM \${BASE}
+ENV GREETED_BY=slipway
+WORKDIR /app
+COPY --from=maker --chown=1000:1000 /src/ /app/
+@RUN chmod 644 /app/words.txt
+USER guest
+LABEL org.opencontainers.image.title=hello
+CMD ["/bin/sh", "-c", "echo $GREETED_BY says: && cat /app/*.txt && id"]
+`;
+
 const summary: string[][] = [];
 const started = Date.now();
 const work = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), 'slipway-start-'));
@@ -115,28 +136,6 @@ function place(from: string, to: string): void {
   copyFileSync(from, to);
   chmodSync(to, 0o755);
 }
-
-const CONTAINERFILE = `# A stage that makes a file, and a small image that carries it.
-ARG BASE=localhost/base:latest
-FROM \${BASE} AS maker
-ARG GREETING=hello
-WORKDIR /src
-COPY words.txt .
-@RUN echo "$GREETING from the maker stage" > made.txt
-@RUN <<EOF
-cat words.txt made.txt | sort > all.txt
-wc -l < all.txt > count.txt
-EOF
-
-FROM \${BASE}
-ENV GREETED_BY=slipway
-WORKDIR /app
-COPY --from=maker --chown=1000:1000 /src/ /app/
-@RUN chmod 644 /app/words.txt
-USER guest
-LABEL org.opencontainers.image.title=hello
-CMD ["/bin/sh", "-c", "echo $GREETED_BY says: && cat /app/*.txt && id"]
-`;
 
 function buildImage(base: string, canRun: boolean): string {
   const context = join(work, 'context');
