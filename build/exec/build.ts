@@ -5,7 +5,7 @@ import { BUILTIN_ARGUMENTS, platformArguments } from '../plan/arguments.ts';
 import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
 import { warnAboutArguments } from './argument-warnings.ts';
-import { destinationOf } from './destination.ts';
+import { checkNames, destinationOf } from './destination.ts';
 import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
 import { Semaphore } from './semaphore.ts';
@@ -22,6 +22,7 @@ export async function buildImage(
   surroundings: BuildSurroundings,
   options: BuildOptions,
 ): Promise<BuildResult> {
+  checkNames([options.output, ...options.additionalTags]);
   const controller = new AbortController();
   const signal = surroundings.signal
     ? AbortSignal.any([surroundings.signal, controller.signal])

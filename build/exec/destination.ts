@@ -21,16 +21,11 @@ export interface BuildDestination {
  * @throws BuildError `bad-argument`
  */
 export function destinationOf(session: BuildSession, name: string): BuildDestination {
-  const transport = /^([a-z-]+):/.exec(name)?.[1];
-  const elsewhere =
-    transport !== undefined &&
-    (TRANSPORTS as readonly string[]).includes(transport) &&
-    (transport !== 'docker' || name.startsWith('docker://'));
   const open = async () => {
     const { parseImageReference } = await import('../../transport/references.ts');
     return parseImageReference(name, { workingDirectory: session.surroundings.workingDirectory });
   };
-  if (elsewhere && transport !== 'containers-storage')
+  if (isElsewhere(name))
     return {
       isStore: false,
       storedName: '',
@@ -39,7 +34,7 @@ export function destinationOf(session: BuildSession, name: string): BuildDestina
         await copyStored(session.surroundings, imageId, await open(), {});
       },
     };
-  const storedName = storageName(name.replace(/^containers-storage:(\[[^\]]*\])?/, ''));
+  const storedName = storageName(withoutStoreTransport(name));
   return {
     isStore: true,
     storedName,
@@ -50,12 +45,35 @@ export function destinationOf(session: BuildSession, name: string): BuildDestina
   };
 }
 
+/** True for a transport other than local storage. */
+function isElsewhere(name: string): boolean {
+  const transport = /^([a-z-]+):/.exec(name)?.[1];
+  if (transport === undefined || transport === 'containers-storage') return false;
+  return (
+    (TRANSPORTS as readonly string[]).includes(transport) &&
+    (transport !== 'docker' || name.startsWith('docker://'))
+  );
+}
+
+function withoutStoreTransport(name: string): string {
+  return name.replace(/^containers-storage:(\[[^\]]*\])?/, '');
+}
+
 /** A name as local storage keeps it: `app` is `localhost/app:latest`. @throws BuildError `bad-argument` */
 export function storageName(name: string): string {
   try {
     const qualified = isShortName(name) ? `localhost/${name}` : name;
     return formatReference(withDefaultTag(parseReference(qualified)));
   } catch (cause) {
-    throw new BuildError('bad-argument', `tag ${name}: invalid reference format`, { cause });
+    const why =
+      cause instanceof Error
+        ? cause.message.replace(/^.*?(invalid reference format)/, '$1')
+        : 'invalid reference format';
+    throw new BuildError('bad-argument', `tag ${name}: ${why}`, { cause });
   }
+}
+
+/** Refuses names that no image can get, before anything is built. @throws BuildError `bad-argument` */
+export function checkNames(names: readonly string[]): void {
+  for (const name of names) if (name !== '' && !isElsewhere(name)) storageName(withoutStoreTransport(name));
 }

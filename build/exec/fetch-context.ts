@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extractStream } from '../add/archive.ts';
-import { fetchRemote, isGitSource, redact } from '../add/remote.ts';
+import { fetchRemote, isGitSource, type RemoteContent, redact } from '../add/remote.ts';
 import { fromText, RootedDirectory } from '../add/rooted.ts';
 import { TreeWriter } from '../add/tree-writer.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
@@ -37,7 +37,7 @@ export async function fetchContext(url: string, surroundings: BuildSurroundings)
     github && !url.endsWith('.git')
       ? `https://${url}/archive/master.tar.gz`
       : url.replace(/^github\.com\//, 'https://github.com/');
-  const content = await fetchRemote(address, { retries: 0, keepGitDirectory: true }, surroundings);
+  const content = await fetchOrExplain(address, surroundings);
   if (isGitSource(address)) {
     using root = new RootedDirectory(content.directory);
     const below = root.resolve(fromText(content.name));
@@ -57,6 +57,17 @@ export async function fetchContext(url: string, surroundings: BuildSurroundings)
     github?.[1] ? `${github[1]}-master` : '',
     surroundings,
   );
+}
+
+/** Scripts look for Buildah's words about git. */
+async function fetchOrExplain(address: string, surroundings: BuildSurroundings): Promise<RemoteContent> {
+  try {
+    return await fetchRemote(address, { retries: 0, keepGitDirectory: true }, surroundings);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    const message = error.message.replace(/: git (\w+): /, ': failed while performing `git $1`: ');
+    throw new BuildError('bad-context', `prepping temporary context directory: ${message}`, { cause: error });
+  }
 }
 
 /** Reads a context from a stream: an archive, or a Containerfile alone. */

@@ -205,7 +205,7 @@ function compatVolumes(
   scratch: string,
 ): RunMount[] {
   if (!session.options.compatVolumes) return [];
-  return Object.keys(state.config.Volumes).map((path) =>
-    discardingOverlay(join(mounted.rootfs, path), path, scratch, []),
-  );
+  const paths = Object.keys(state.config.Volumes).map((path) => path.replace(/\/+$/, ''));
+  const outermost = paths.filter((path) => !paths.some((other) => path.startsWith(`${other}/`)));
+  return outermost.map((path) => discardingOverlay(join(mounted.rootfs, path), path, scratch, []));
 }
