@@ -320,6 +320,6 @@ function cleanUp(): void {
   } catch (error) {
     console.error(`left behind: ${work} (${error instanceof Error ? error.message : String(error)})`);
   }
-  if (process.exitCode === undefined && readFileSync('package.json', 'utf8'))
+  if (process.exitCode === undefined)
     console.log('\nNext: npm test, or bin/buildah --help, bin/skopeo --help, bin/slipway --help.');
 }
