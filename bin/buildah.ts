@@ -22,6 +22,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/buildah/commit.ts')).commit,
   },
   {
+    name: 'completion',
+    summary: 'Print a completion script for a shell',
+    hidden: true,
+    load: async () => (await import('./commands/buildah/completion.ts')).completion,
+  },
+  {
     name: 'config',
     summary: 'Change the image configuration of a working container',
     load: async () => (await import('./commands/buildah/config.ts')).config,
@@ -117,6 +123,11 @@ const COMMANDS: readonly CommandEntry[] = [
     name: 'run',
     summary: 'Run a command inside a working container',
     load: async () => (await import('./commands/buildah/run.ts')).run,
+  },
+  {
+    name: 'source',
+    summary: 'Make, push and pull source images',
+    load: async () => (await import('./commands/buildah/source.ts')).source,
   },
   {
     name: 'tag',

@@ -8,6 +8,7 @@ import type {
   WorkingContainer,
 } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
+import { withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { imageDocuments } from './image-documents.ts';
 import { commitLayers } from './layers.ts';
@@ -27,7 +28,11 @@ export async function commitToStore(
   const created = (epoch === undefined ? surroundings.now() : new Date(epoch * 1000))
     .toISOString()
     .replace('.000Z', 'Z');
-  const { layers, ownLayer, extraLayer } = await commitLayers(surroundings, container, options, epoch);
+  const committed = await commitLayers(surroundings, container, options, epoch);
+  const { ownLayer, extraLayer } = committed;
+  const layers = options.compressLayers
+    ? await withCompressedBlobs(store, committed.layers, container.topLayer)
+    : committed.layers;
   const format = options.format ?? container.preferredFormat;
   const documents = imageDocuments(container, options, {
     layers,
@@ -62,6 +67,11 @@ export async function commitToStore(
   };
 }
 
+/** A reference that names a store, in brackets, is copied to as to any other place. */
+function isOwnStore(destination: ImageReference): boolean {
+  return destination.transport === 'containers-storage' && !destination.within.startsWith('[');
+}
+
 /** Seconds since the epoch that the image's dates are pinned to; undefined for now. */
 function epochOf(options: CommitOptions): number | undefined {
   if (options.omitTimestamp && options.timestampSeconds !== undefined)
@@ -89,7 +99,7 @@ export async function commitContainer(
   options: CommitElsewhereOptions = {},
 ): Promise<CommitResult> {
   const { store } = surroundings;
-  if (!destination || destination.transport === 'containers-storage') {
+  if (!destination || isOwnStore(destination)) {
     const named = destination?.named ? [formatReference(destination.named)] : [];
     const names = [...named, ...(options.names ?? [])];
     const result = await commitToStore(surroundings, container, { ...options, names });

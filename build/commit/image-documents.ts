@@ -14,6 +14,8 @@ export interface CommittedLayer {
   readonly id: string;
   readonly diffId: Digest;
   readonly sizeBytes: number;
+  /** What the manifest names instead of the plain layer: the same, gzip-compressed. */
+  readonly gzip?: { readonly digest: Digest; readonly sizeBytes: number };
 }
 
 /** What {@link imageDocuments} needs beyond the container and the options. */
@@ -59,9 +61,9 @@ export function imageDocuments(
     },
     layers: layers.map(
       (layer): Descriptor => ({
-        mediaType: layerMediaType(format, 'none'),
-        digest: layer.diffId,
-        size: layer.sizeBytes,
+        mediaType: layerMediaType(format, layer.gzip ? 'gzip' : 'none'),
+        digest: layer.gzip?.digest ?? layer.diffId,
+        size: layer.gzip?.sizeBytes ?? layer.sizeBytes,
       }),
     ),
     ...(format === 'oci' ? { annotations: imageAnnotations(container, options, inputs.created) } : {}),

@@ -175,6 +175,8 @@ export interface CommitOptions {
   /** Neither a layer nor a history entry for the container's changes. */
   readonly omitLayerHistoryEntry?: boolean;
   readonly omitHistory?: boolean;
+  /** New layers stand in the manifest gzip-compressed (`--disable-compression=false`). Default false. */
+  readonly compressLayers?: boolean;
   /** The container is not needed any more: its layer is moved into the image instead of copied. */
   readonly consumeContainer?: boolean;
   readonly signers?: readonly ImageSigner[];

@@ -7,8 +7,8 @@ import { type Digest, digestOf } from '../../image/digest.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { choosePlatform, type Platform } from '../../image/platform.ts';
 import { formatReference, type NamedReference, parseReference } from '../../image/reference.ts';
-import type { ImageRecord } from '../../store/storage/contract.ts';
-import type { ImageReference, TransportContext } from '../../transport/contract.ts';
+import type { ImageRecord, Store } from '../../store/storage/contract.ts';
+import type { ImageReference, StorageLocation, TransportContext } from '../../transport/contract.ts';
 import { TRANSPORTS } from '../../transport/contract.ts';
 import type { CopyOptions } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
@@ -266,5 +266,25 @@ async function copyIntoStore(
 /** What transports are given for reading and writing in these surroundings. */
 export function contextOf(surroundings: BuildSurroundings): TransportContext {
   const { platform, temporaryDirectory, signal, onWarning, docker, store } = surroundings;
-  return { platform, temporaryDirectory, signal, onWarning, docker, openStore: async () => store };
+  return {
+    platform,
+    temporaryDirectory,
+    signal,
+    onWarning,
+    docker,
+    openStore: (location) => storeAt(store, location),
+  };
+}
+
+/** The store at hand, unless a reference names another one. */
+async function storeAt(store: Store, location: StorageLocation | undefined): Promise<Store> {
+  if (!location?.graphRoot || location.graphRoot === store.graphRoot) return store;
+  const { openStore } = await import('../../store/storage/open.ts');
+  return openStore({
+    graphRoot: location.graphRoot,
+    runRoot: location.runRoot ?? store.runRoot,
+    driver: location.driver,
+    driverOptions: location.options,
+    rootless: store.rootless,
+  });
 }

@@ -88,6 +88,7 @@ async function runCommit(context: CommandContext): Promise<void> {
     format,
     squash: flags.bool('squash'),
     omitHistory: flags.bool('omit-history'),
+    compressLayers: !flags.bool('disable-compression'),
     annotations: flags.list('annotation'),
     unsetAnnotations: flags.list('unsetannotation'),
     unsetEnvironment: flags.list('unsetenv'),
