@@ -3,7 +3,7 @@ import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import { writeFileDurably } from './durable.ts';
 import { findByPrefix } from './ids.ts';
-import type { LastWrite, LockFile, LockHold } from './lock-file.ts';
+import type { LastWrite, LockHold, StoreLock } from './lock-file.ts';
 
 /** What rows of layers.json, images.json and containers.json have in common; unknown fields stay in the object. */
 export interface Row {
@@ -39,7 +39,7 @@ export interface WritableRows<R extends Row> extends Rows<R> {
 }
 
 export interface DatabaseOptions<R extends Row> {
-  readonly lock: LockFile;
+  readonly lock: StoreLock;
   readonly files: readonly DatabaseFile[];
   /** Where new rows go unless said otherwise. */
   readonly home: DatabaseFile;

@@ -7,6 +7,8 @@ export interface MountOptions {
   readonly mountLabel?: string;
   /** Options of the file system that replace the configured ones, such as `nodev` or `volatile`. */
   readonly options?: readonly string[];
+  /** The ids of the layer, where those below it have none of their own. */
+  readonly idMappings?: IdMappings;
 }
 
 /** A layer's tree that was filled in a temporary directory and waits for its place. */
@@ -46,8 +48,16 @@ export interface GraphDriver {
   ): Promise<StagedTree>;
   /** Puts a staged tree in its place as layer `id`. */
   install(id: string, parent: string | undefined, staged: StagedTree, temporary: TemporaryDirectory): void;
-  /** An empty writable layer above `parent`. */
-  create(id: string, parent: string | undefined, idMappings: IdMappings | undefined): Promise<void>;
+  /**
+   * An empty writable layer above `parent`.
+   * @param shift the ids that the files of the parent, which have none of their own, get in this layer
+   */
+  create(
+    id: string,
+    parent: string | undefined,
+    idMappings: IdMappings | undefined,
+    shift: IdMappings | undefined,
+  ): Promise<void>;
   /** Turns what a writable layer changed into a staged tree, in one pass; see LayerStore.commitFrom. */
   stageFrom(id: string, temporary: TemporaryDirectory, options: StageFromOptions): Promise<StagedTree>;
   /** Moves the layer's directory into `temporary`; what is not there is fine. */

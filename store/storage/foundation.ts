@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { Database, type DatabaseFile, type WritableRows } from './database.ts';
 import type { GraphDriver } from './driver.ts';
-import { type LockFile, lockFileAt } from './lock-file.ts';
+import { bothLocks, type LockFile, lockFileAt, type StoreLock } from './lock-file.ts';
 import { MountCounts } from './mount-counts.ts';
 import type { ContainerRow, ImageRow, LayerRow } from './records.ts';
 
@@ -105,7 +105,7 @@ export function openFoundation(
     graphLock: lockFileAt(join(places.graphRoot, 'storage.lock')),
     layerFiles,
     layers: new Database<LayerRow>({
-      lock: lockFileAt(join(layers, 'layers.lock')),
+      lock: layerLock(places, layers),
       files: [...new Set([layerFiles.stable, layerFiles.images, layerFiles.volatile])],
       home: layerFiles.stable,
       what: 'layer',
@@ -121,6 +121,12 @@ export function openFoundation(
     additional: driver.additionalStores.map((root) => openAdditional(root, places.driverName)),
     mounts: new MountCounts(join(runLayers, 'mountpoints.json'), mountLock),
   };
+}
+
+function layerLock(places: StorePlaces, layers: string): StoreLock {
+  const own = lockFileAt(join(layers, 'layers.lock'));
+  if (places.imageStore === undefined) return own;
+  return bothLocks(own, lockFileAt(join(places.imageStore, `${places.driverName}-layers`, 'layers.lock')));
 }
 
 function layerFilesOf(places: StorePlaces, layers: string, runLayers: string): LayerFiles {

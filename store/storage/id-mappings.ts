@@ -34,6 +34,35 @@ export function rootIds(mappings: IdMappings | undefined): { uid: number; gid: n
   return { uid: map(mappings?.uids ?? []), gid: map(mappings?.gids ?? []) };
 }
 
+/** The host's ids for those of a file in the container; one that has no mapping stays. */
+export function hostIds(
+  mappings: IdMappings | undefined,
+  file: { readonly uid: number; readonly gid: number },
+): { uid: number; gid: number } {
+  const map = (ranges: readonly IdRange[], id: number) => {
+    const range = ranges.find(({ containerId, size }) => id >= containerId && id < containerId + size);
+    return range === undefined ? id : range.hostId + id - range.containerId;
+  };
+  return { uid: map(mappings?.uids ?? [], file.uid), gid: map(mappings?.gids ?? [], file.gid) };
+}
+
+/** The way back: from the host's ids to the container's. */
+export function reversed({ uids, gids }: IdMappings): IdMappings {
+  const turn = ({ containerId, hostId, size }: IdRange) => ({
+    containerId: hostId,
+    hostId: containerId,
+    size,
+  });
+  return { uids: uids.map(turn), gids: gids.map(turn) };
+}
+
+/** True where both map every id the same way. */
+export function sameMappings(a: IdMappings | undefined, b: IdMappings | undefined): boolean {
+  const text = (mappings: IdMappings | undefined) =>
+    JSON.stringify([mappings?.uids ?? [], mappings?.gids ?? []]);
+  return text(a) === text(b);
+}
+
 function fromStored(range: StoredIdRange): IdRange {
   return { containerId: range.container_id, hostId: range.host_id, size: range.size };
 }

@@ -3,17 +3,19 @@ import type { Readable } from 'node:stream';
 import { isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
+import type { IdMappings } from '../layer/contract.ts';
 import type { CreateLayerOptions, LayerRecord, LayerStore, StagedLayer } from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
 import type { Change } from './driver.ts';
 import { writeFileDurably } from './durable.ts';
 import { type Foundation, writeEverything } from './foundation.ts';
-import { storeIdMappings } from './id-mappings.ts';
+import { readIdMappings, reversed, sameMappings, storeIdMappings } from './id-mappings.ts';
 import { checkId, randomId, timestamp, withoutDuplicates } from './ids.ts';
 import { layerIdOf } from './layer-id.ts';
 import { INCOMPLETE, layerDataPath, removeLayers, Trash, tarSplitPath } from './layer-removal.ts';
 import { isMountPoint } from './mount-table.ts';
 import { compressionNumber, type LayerRow, layerRecord } from './records.ts';
+import { shiftOwners } from './shift-owners.ts';
 import { type StagedLayerTree, type StageOptions, stagedLayer, stageTar } from './staged-layer.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
@@ -91,7 +93,8 @@ export class StorageLayers implements LayerStore {
     rows.add(row, options.volatile || places.transient ? layerFiles.volatile : layerFiles.stable);
     rows.save({ durable: false });
     try {
-      await driver.create(id, parent?.id, options.idMappings);
+      const parentRow = parent && rows.byId(parent.id);
+      await driver.create(id, parent?.id, options.idMappings, mappingsToApply(row, parentRow));
       return this.#complete(rows, row);
     } catch (error) {
       await removeLayers(this.#foundation, rows, [row], trash);
@@ -202,6 +205,7 @@ export class StorageLayers implements LayerStore {
       parent: layer.parent,
       idMappings: layer.idMappings,
     });
+    if (layer.idMappings) shiftOwners(tree.directory, reversed(layer.idMappings));
     const staged = stagedLayer(tree, temporary, {
       compression: 'none',
       compressedDigest: tree.result.diffId,
@@ -277,7 +281,8 @@ export class StorageLayers implements LayerStore {
         if (!row) throw noSuchLayer(id);
         const entry = await mounts.update(row.id, async (current) => {
           if (current && isMountPoint(current.path)) return { ...current, count: current.count + 1 };
-          const path = await driver.mount(row.id, { mountLabel: row.mountlabel, ...options });
+          const idMappings = mappingsToApply(row, row.parent ? rows.byId(row.parent) : undefined);
+          const path = await driver.mount(row.id, { mountLabel: row.mountlabel, idMappings, ...options });
           return { id: row.id, path, count: (current?.count ?? 0) + 1 };
         });
         return entry!.path;
@@ -368,6 +373,13 @@ export class StorageLayers implements LayerStore {
     if (!layer) throw noSuchLayer(idOrName);
     return layer;
   }
+}
+
+/** The ids that a layer has and those below it have not. */
+function mappingsToApply(row: LayerRow, parent: LayerRow | undefined): IdMappings | undefined {
+  const own = readIdMappings(row.uidmap, row.gidmap);
+  if (own === undefined || !row.parent) return undefined;
+  return sameMappings(own, readIdMappings(parent?.uidmap, parent?.gidmap)) ? undefined : own;
 }
 
 function mustFind(rows: Rows<LayerRow>, idOrName: string): LayerRow {

@@ -23,6 +23,12 @@ export interface LockHold {
   release(): void;
 }
 
+/** What databases lock: a file, or two at once. */
+export interface StoreLock {
+  readonly readOnly: boolean;
+  acquire(kind: 'read' | 'write', signal?: AbortSignal): Promise<LockHold>;
+}
+
 const locks = new Map<string, LockFile>();
 
 /**
@@ -41,7 +47,7 @@ export function lockFileAt(path: string, options: { readonly readOnly?: boolean 
   return lock;
 }
 
-export class LockFile {
+export class LockFile implements StoreLock {
   readonly path: string;
   readonly readOnly: boolean;
   readonly #mutex = new ReadWriteMutex();
@@ -117,6 +123,31 @@ export class LockFile {
       throw error;
     }
   }
+}
+
+/** Two locks taken in this order, as the original does where images live in a graph root of their own. */
+export function bothLocks(first: StoreLock, second: StoreLock): StoreLock {
+  return {
+    readOnly: first.readOnly || second.readOnly,
+    async acquire(kind, signal) {
+      const a = await first.acquire(kind, signal);
+      try {
+        const b = await second.acquire(kind, signal);
+        return {
+          kind,
+          lastWrite: () => Buffer.concat([a.lastWrite(), b.lastWrite()]),
+          recordWrite: () => Buffer.concat([a.recordWrite(), b.recordWrite()]),
+          release: () => {
+            b.release();
+            a.release();
+          },
+        };
+      } catch (error) {
+        a.release();
+        throw error;
+      }
+    },
+  };
 }
 
 function unlessAborted<T>(promise: Promise<T>, signal?: AbortSignal): Promise<T> {

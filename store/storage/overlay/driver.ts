@@ -29,7 +29,7 @@ import type {
   StageFromOptions,
 } from '../driver.ts';
 import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
-import { rootIds } from '../id-mappings.ts';
+import { hostIds, rootIds } from '../id-mappings.ts';
 import { isMountPoint } from '../mount-table.ts';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
 import {
@@ -41,6 +41,7 @@ import {
   removeDanglingLinks,
   repairLinks,
 } from './links.ts';
+import { mapHomes } from './mapped-home.ts';
 import { mountOverlay, unmountOverlay } from './mount.ts';
 
 /** Mode of a root directory that nothing says anything about. */
@@ -132,10 +133,15 @@ export class OverlayDriver implements GraphDriver {
     );
   }
 
-  async create(id: string, parent: string | undefined, idMappings: IdMappings | undefined): Promise<void> {
+  async create(
+    id: string,
+    parent: string | undefined,
+    idMappings: IdMappings | undefined,
+    shift: IdMappings | undefined,
+  ): Promise<void> {
     this.#place(id, parent, idMappings, undefined, (diff) => {
       mkdirSync(diff, { mode: 0o700 });
-      this.#dressRoot(diff, parent, idMappings);
+      this.#dressRoot(diff, parent, parent === undefined ? idMappings : shift);
     });
   }
 
@@ -190,8 +196,9 @@ export class OverlayDriver implements GraphDriver {
       return;
     }
     const model = statSync(this.diffDirectory(parent));
+    const { uid, gid } = hostIds(idMappings, model);
     const own = statSync(directory);
-    if (own.uid !== model.uid || own.gid !== model.gid) chownSync(directory, model.uid, model.gid);
+    if (own.uid !== uid || own.gid !== gid) chownSync(directory, uid, gid);
     chmodSync(directory, model.mode & 0o7777);
   }
 
@@ -266,12 +273,16 @@ export class OverlayDriver implements GraphDriver {
     const lowers = this.#resolveLowers(directory);
     const extra = this.#extraDiffs(directory);
     rmSync(join(directory, 'work', 'work', 'incompat', 'volatile'), { recursive: true, force: true });
+    using mapped = options.idMappings
+      ? await mapHomes(directory, this.#homes(), options.idMappings)
+      : undefined;
+    const below = [...extra, ...lowers].map((path) =>
+      mapped ? mapped.place(path.startsWith('/') ? path : join(this.#home, path)) : path,
+    );
     await mountOverlay({
       home: this.#home,
       target,
-      lowers: readOnly
-        ? [this.#relative(join(directory, 'diff')), ...extra, ...lowers]
-        : [...extra, ...lowers],
+      lowers: readOnly ? [this.#relative(join(directory, 'diff')), ...below] : below,
       ...(readOnly
         ? {}
         : { upper: this.#relative(join(directory, 'diff')), work: this.#relative(join(directory, 'work')) }),
@@ -280,6 +291,11 @@ export class OverlayDriver implements GraphDriver {
       mountProgram: this.#options.mountProgram,
     });
     return target;
+  }
+
+  #homes(): string[] {
+    const others = this.additionalStores.map((store) => join(store, 'overlay'));
+    return [...new Set([this.#home, this.#imageHome, ...others])];
   }
 
   #relative(path: string): string {
@@ -316,11 +332,7 @@ export class OverlayDriver implements GraphDriver {
   }
 
   #findLower(lower: string): string {
-    const homes = [
-      this.#home,
-      this.#imageHome,
-      ...this.additionalStores.map((store) => join(store, 'overlay')),
-    ];
+    const homes = this.#homes();
     for (let attempt = 0; attempt < 2; attempt += 1) {
       for (const home of homes) {
         const path = join(home, 'l', basename(lower));

@@ -24,6 +24,7 @@ import type {
 } from '../driver.ts';
 import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
 import { rootIds } from '../id-mappings.ts';
+import { shiftOwners } from '../shift-owners.ts';
 import { TemporaryDirectory } from '../temporary-directory.ts';
 
 const DEFAULT_MODE = 0o555;
@@ -119,11 +120,17 @@ export class VfsDriver implements GraphDriver {
     renameSync(staged.directory, final);
   }
 
-  async create(id: string, parent: string | undefined, idMappings: IdMappings | undefined): Promise<void> {
+  async create(
+    id: string,
+    parent: string | undefined,
+    idMappings: IdMappings | undefined,
+    shift: IdMappings | undefined,
+  ): Promise<void> {
     const temporary = new TemporaryDirectory(this.temporaryRoots.at(-1)!);
     await using _temporary = temporary;
     const directory = temporary.next(id);
     await this.#startTree(directory, parent, idMappings);
+    if (shift) shiftOwners(directory, shift);
     const final = join(this.#home, 'dir', id);
     temporary.take(final);
     renameSync(directory, final);

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmodSync,
+  chownSync,
   existsSync,
   linkSync,
   mkdirSync,
@@ -171,6 +172,46 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
     assert.equal(digestOf(bytes), layer.diffId);
     assert.ok(!bytes.includes('stub'));
   });
+
+  if (isRoot)
+    test("a container with ids of its own shows the image's files under them, and commits them back", async () => {
+      await using store = await open();
+      const base = await store.layers.createFromTar({}, Readable.from([baseTar()]));
+      const image = await store.images.create({ topLayer: base.id });
+      const range = [{ containerId: 0, hostId: 100_000, size: 65_536 }];
+      const container = await store.containers.create({
+        imageId: image.id,
+        idMappings: { uids: range, gids: range },
+      });
+      const tree = await store.layers.mount(container.layerId);
+      for (const path of ['', 'dir', 'dir/file', 'kept'])
+        assert.equal(statSync(join(tree, path)).uid, 100_000, path);
+      writeFileSync(join(tree, 'kept'), 'more');
+      writeFileSync(join(tree, 'new'), 'n');
+      chownSync(join(tree, 'new'), 100_007, 100_008);
+      assert.equal(statSync(join(tree, 'kept')).uid, 100_000);
+      await store.layers.unmount(container.layerId);
+      const layer = await store.layers.commitFrom(container.layerId, { move: false });
+      assert.deepEqual(
+        [layer.uids, layer.gids],
+        [
+          [0, 7],
+          [0, 8],
+        ],
+      );
+      const bytes = await buffer((await store.layers.diff(layer.id)).stream);
+      assert.equal(digestOf(bytes), layer.diffId);
+      await store.deleteContainer(container.id);
+      const plain = await store.containers.create({
+        imageId: (await store.images.create({ topLayer: layer.id })).id,
+      });
+      const again = await store.layers.mount(plain.layerId);
+      assert.deepEqual(
+        ['kept', 'new', 'gone'].map((path) => statSync(join(again, path)).uid),
+        [0, 7, 0],
+      );
+      await store.layers.unmount(plain.layerId);
+    });
 
   test('names are unique and deleting a layer in use is refused', async () => {
     await using store = await open();
