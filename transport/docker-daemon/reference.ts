@@ -47,7 +47,8 @@ export class DaemonReference implements ImageReference {
 
 /** @throws TransportError `bad-reference`, ImageError `bad-reference` */
 export function parse(within: string): ImageReference {
-  const id = tryParseDigest(within);
+  // Only known algorithms: `busybox:1` is a name.
+  const id = /^sha(?:256|384|512):/.test(within) ? tryParseDigest(within) : undefined;
   if (id !== undefined) {
     if (id.startsWith('sha256:')) return new DaemonReference({ id });
     throw bad(`Invalid docker-daemon: reference ${within}: only digest algorithm sha256 accepted`);
