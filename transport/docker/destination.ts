@@ -1,6 +1,6 @@
 import { createReadStream } from 'node:fs';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { algorithmOf, type Digest } from '../../image/digest.ts';
+import { algorithmOf, type Digest, parseDigest } from '../../image/digest.ts';
 import {
   guessManifestMediaType,
   manifestDigest,
@@ -90,7 +90,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     options: Parameters<ImageDestination['tryReuseBlob']>[1],
   ): ReturnType<ImageDestination['tryReuseBlob']> {
     const { digest } = descriptor;
-    algorithmOf(digest);
+    algorithmOf(parseDigest(digest));
     const compression = compressionOf(descriptor.mediaType);
     if (options.compression !== undefined && compression !== undefined && compression !== options.compression)
       return undefined;

@@ -1,5 +1,5 @@
 import type { Descriptor } from '../../image/descriptor.ts';
-import { algorithmOf, type Digest, digestOf, encodedOf } from '../../image/digest.ts';
+import { algorithmOf, type Digest, digestOf, encodedOf, parseDigest } from '../../image/digest.ts';
 import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import { type ImageManifest, type Manifest, parseManifest } from '../../image/manifest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
@@ -18,7 +18,7 @@ export async function listReferrersOf(
   subject: Digest,
   artifactType?: string,
 ): Promise<readonly Descriptor[]> {
-  algorithmOf(subject);
+  parseDigest(subject);
   const found =
     (await referrersByApi(repository, subject, artifactType)) ?? (await referrersByTag(repository, subject));
   return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
@@ -74,7 +74,7 @@ async function readFallbackIndex(repository: Repository, subject: Digest) {
 
 /** The tag that lists the referrers of a manifest in registries without the API. */
 export function fallbackTag(subject: Digest): string {
-  return `${algorithmOf(subject)}-${encodedOf(subject)}`.slice(0, 128);
+  return `${algorithmOf(subject)}-${encodedOf(subject).slice(0, 64)}`;
 }
 
 /**

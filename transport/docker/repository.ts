@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Credentials } from '../../config/credential-helper.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { algorithmOf, type Digest, digestOf } from '../../image/digest.ts';
+import { algorithmOf, type Digest, digestOf, parseDigest } from '../../image/digest.ts';
 import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import {
   guessManifestMediaType,
@@ -147,7 +147,7 @@ export class Repository {
     digest: Digest,
     options: { readonly signal?: AbortSignal; readonly extraScopes?: readonly Scope[] } = {},
   ): Promise<number | undefined> {
-    algorithmOf(digest);
+    algorithmOf(parseDigest(digest));
     const response = await this.send({ method: 'HEAD', target: `blobs/${digest}`, ...options });
     await discardBody(response);
     if (response.status === 404) return undefined;
@@ -160,7 +160,7 @@ export class Repository {
   /** A small blob as a whole, checked. */
   async readBlob(descriptor: Pick<Descriptor, 'digest'>, limitBytes: number): Promise<Buffer> {
     const { digest } = descriptor;
-    const algorithm = algorithmOf(digest);
+    const algorithm = algorithmOf(parseDigest(digest));
     const response = await this.send({ method: 'GET', target: `blobs/${digest}` });
     if (response.status !== 200)
       throw await registryError(response, `reading blob ${digest} in ${this.title}`);

@@ -1,6 +1,6 @@
 import { findRegistry, pullSources } from '../../config/registries-match.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { algorithmOf, type Digest } from '../../image/digest.ts';
+import { algorithmOf, type Digest, parseDigest } from '../../image/digest.ts';
 import { type ManifestDocument, manifestDigest } from '../../image/manifest.ts';
 import { formatReference, type NamedReference, repositoryOf } from '../../image/reference.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
@@ -114,7 +114,7 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
   /** The top-level manifest is read once, so that what is checked and what is copied are the same bytes. */
   async getManifest(instance?: Digest): Promise<ManifestDocument> {
     if (instance === undefined) return this.#manifest;
-    algorithmOf(instance);
+    algorithmOf(parseDigest(instance));
     return this.#repository.manifest(instance, instance);
   }
 
@@ -122,7 +122,7 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
     descriptor: Descriptor,
     options: { readonly offset?: number; readonly signal?: AbortSignal } = {},
   ): Promise<BlobStream> {
-    algorithmOf(descriptor.digest);
+    algorithmOf(parseDigest(descriptor.digest));
     const { journalDirectory } = this.#context.docker ?? {};
     if (options.offset || descriptor.size < 0 || !journalDirectory)
       return this.#download(descriptor, options);

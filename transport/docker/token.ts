@@ -39,6 +39,8 @@ interface Entry {
 const BODY_LIMIT_BYTES = 1024 * 1024;
 const MINIMUM_LIFE_S = 60;
 const MAXIMUM_LIFE_S = 86_400;
+/** A token is not used in its last moments: the request may take some. */
+const MARGIN_S = 5;
 const CLIENT_ID = 'slipway';
 
 /**
@@ -106,7 +108,7 @@ export class TokenStore {
     const token = json.token || json.access_token;
     if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token))
       throw new TransportError('registry', `the token server ${redactUrl(response.url)} gave no token`);
-    return { token, expiresMs: started + lifeSeconds(json.expires_in) * 1000 };
+    return { token, expiresMs: started + (lifeSeconds(json.expires_in) - MARGIN_S) * 1000 };
   }
 
   #realm(challenge: Challenge): URL {

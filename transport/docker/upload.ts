@@ -215,7 +215,8 @@ class Upload {
     const codes = error.facts.codes as readonly string[];
     if (codes.includes('DIGEST_INVALID'))
       return new TransportError('digest-mismatch', error.message, { cause: error, facts: error.facts });
-    const lost = response.status === 404 || response.status === 416;
+    // A 401 after the start was allowed: the token expired, and asking for the status fetches another one.
+    const lost = [401, 404, 416].includes(response.status);
     return lost || isTransientStatus(response.status)
       ? new TransportError(error.code, error.message, { cause: error, facts: error.facts, retryable: true })
       : error;

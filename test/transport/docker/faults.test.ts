@@ -153,6 +153,16 @@ test('M03 a digest is enforced on the manifest itself and on children', async ()
   assert.equal(registry.faults.requests(/^DELETE/).length, 0);
 });
 
+for (const digest of ['md5:d41d8cd98f00b204e9800998ecf8427e', 'sha256:../../x', 'SHA256:00', ''])
+  test(`M01 a blob or manifest of digest ${JSON.stringify(digest)} makes no request`, async () => {
+    await using registry = await withImage();
+    await using source = await parse(`//${registry.address}/a:t`).openSource(dockerContext());
+    registry.faults.log.length = 0;
+    await assert.rejects(source.getBlob({ ...BLOB, digest: digest as never }));
+    await assert.rejects(source.getManifest(digest as never));
+    assert.deepEqual(registry.faults.requests(), []);
+  });
+
 test('M04 a lying Docker-Content-Digest changes nothing', async () => {
   await using registry = await withImage({
     method: 'GET',

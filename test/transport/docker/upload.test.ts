@@ -56,6 +56,33 @@ for (const known of [true, false])
       assert.equal(await stored(registry), DIGEST);
     });
 
+test('a token that expires while the body is sent is renewed, and the upload goes on', async () => {
+  const { parseUsers } = await import('../../../registry/users.ts');
+  await using registry = await startTestRegistry({ auth: { kind: 'bearer', users: parseUsers('a:b') } });
+  registry.faults.add({
+    method: 'PUT',
+    url: 'uploads/',
+    status: 401,
+    times: 1,
+    headers: {
+      'www-authenticate': `Bearer realm="${registry.url}/token",service="slipway",error="invalid_token"`,
+    },
+  });
+  registry.faults.add({
+    method: 'GET',
+    url: 'uploads/',
+    status: 401,
+    times: 1,
+    headers: {
+      'www-authenticate': `Bearer realm="${registry.url}/token",service="slipway",error="invalid_token"`,
+    },
+  });
+  await using destination = await open(registry, { credentials: { username: 'a', password: 'b' } });
+  const put = await destination.putBlob({ stream: pieces(BYTES) }, LAYER, { isConfig: false });
+  assert.deepEqual(put, { digest: DIGEST, size: BYTES.length });
+  assert.equal(registry.faults.requests(/token/).length, 2);
+});
+
 test('after a cut only what the registry lacks is sent again', async () => {
   await using registry = await startTestRegistry();
   registry.faults.add({ method: 'PUT', cutRequestAt: 4_000_000, times: 1 });
