@@ -27,6 +27,8 @@ export interface RunInContainerOptions {
   readonly volumes?: readonly string[];
   readonly mounts?: readonly RunMount[];
   readonly terminal?: boolean;
+  readonly noPivot?: boolean;
+  readonly cgroupManager?: string;
   readonly noHosts?: boolean;
   readonly noHostname?: boolean;
   /** Of containers.conf, below everything else. */
@@ -104,6 +106,9 @@ async function requestOf(
     devices: [...(options.defaultDevices ?? []), ...container.devices, ...(options.devices ?? [])],
     limits: limitsOf(settings),
     idMappings: container.idMappings,
+    mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
+    noPivot: options.noPivot,
+    cgroupManager: options.cgroupManager,
     hooksDirectories: [...(settings.OCIHooksDir ?? []), ...(options.hooksDirectories ?? [])],
     sysctls: options.sysctls,
     volumes: Object.keys(config.Volumes ?? {}),

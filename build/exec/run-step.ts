@@ -95,6 +95,7 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     devices: [...(settings.devices ?? []), ...run.devices],
     limits: settings.limits,
     idMappings: container.idMappings,
+    mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
     hooksDirectories: settings.hooksDirectories,
     additionalGroups: settings.groupAdd,
     containerEnv: {

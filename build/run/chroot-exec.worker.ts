@@ -20,6 +20,7 @@ export interface ExecJob {
   /** Base64. */
   readonly filter?: string;
   readonly maySetGroups: boolean;
+  readonly noPivot?: boolean;
 }
 
 const SET_CONTROLLING = 0x540e; // TIOCSCTTY
@@ -33,14 +34,14 @@ try {
   process.exitCode = 125;
 }
 
-function becomeCommand({ spec, limits, filter, maySetGroups }: ExecJob): void {
+function becomeCommand({ spec, limits, filter, maySetGroups, noPivot }: ExecJob): void {
   const { process: wanted } = spec;
   if (wanted.terminal) ioctl(0, SET_CONTROLLING, 0);
   const installFilter =
     filter === undefined
       ? undefined
       : prepareFilter(Buffer.from(filter, 'base64'), spec.linux.seccomp?.flags);
-  enterRoot(openRoot(spec.root.path), wanted.cwd);
+  enterRoot(openRoot(spec.root.path), wanted.cwd, noPivot);
   setLimits(limits);
   const environment = Object.fromEntries(
     wanted.env.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),

@@ -1,6 +1,7 @@
 import { isSystemError } from '../../errors.ts';
 import {
   changeDirectory,
+  changeRoot,
   closeDescriptor,
   MNT,
   MS,
@@ -184,9 +185,10 @@ function withExisting(root: RootHandle, path: string, action: (fd: number) => vo
 /**
  * Makes the root handle this thread's root and lets go of the host's file systems; ends in the working directory,
  * which was opened inside the root and so cannot lie outside it (SECURITY B21).
+ * @param noPivot for roots that pivot_root cannot leave (a ramdisk): the host's mounts stay, out of reach
  * @throws BuildError `unsafe-path` for a working directory that is none
  */
-export function enterRoot(root: RootHandle, workingDirectory: string): void {
+export function enterRoot(root: RootHandle, workingDirectory: string, noPivot = false): void {
   let cwd: number;
   try {
     cwd = openInRoot(root, workingDirectory, OPEN.path | OPEN.directory);
@@ -195,12 +197,18 @@ export function enterRoot(root: RootHandle, workingDirectory: string): void {
       cause,
     });
   }
-  const old = openAt(-100, '/', OPEN.path | OPEN.directory);
   changeDirectory(root.fd);
+  if (noPivot) changeRoot('.');
+  else swapRoots();
+  changeDirectory(cwd);
+  closeDescriptor(cwd);
+}
+
+/** pivot_root onto the current directory; the old root, which then lies over it, is let go. */
+function swapRoots(): void {
+  const old = openAt(-100, '/', OPEN.path | OPEN.directory);
   pivotRoot('.', '.');
   changeDirectory(old);
   unmount('.', MNT.detach);
-  changeDirectory(cwd);
   closeDescriptor(old);
-  closeDescriptor(cwd);
 }

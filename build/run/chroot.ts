@@ -17,6 +17,7 @@ export interface ChrootJob {
   readonly filter?: Uint8Array;
   /** The last step has to be a process of its own: see chroot-exec.worker.ts. */
   readonly separateProcess: boolean;
+  readonly noPivot?: boolean;
   readonly stdio: [number | 'ignore' | 'inherit', number | 'inherit', number | 'inherit'];
 }
 
@@ -131,6 +132,7 @@ async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['std
     spec: plan.spec,
     filter: await compileFilter(request, plan),
     separateProcess: needsProcess(request, plan),
+    noPivot: request.noPivot,
     stdio,
   };
 }

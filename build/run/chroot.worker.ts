@@ -130,9 +130,13 @@ interface Started {
 type Failure = Extract<ChrootEvent, { kind: 'failed' }>['error'];
 
 /** Becomes what the command is to be, as a thread, and starts it. */
-function startHere({ spec, filter, stdio }: ChrootJob, root: RootHandle, maySetGroups: boolean): Started {
+function startHere(
+  { spec, filter, stdio, noPivot }: ChrootJob,
+  root: RootHandle,
+  maySetGroups: boolean,
+): Started {
   const installFilter = filter && prepareFilter(filter, spec.linux.seccomp?.flags);
-  enterRoot(root, spec.process.cwd);
+  enterRoot(root, spec.process.cwd, noPivot);
   confine({ process: spec.process, installFilter, maySetGroups });
   const [file = '', ...rest] = spec.process.args;
   const environment = Object.fromEntries(
@@ -168,7 +172,9 @@ function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: boolean
     soft: `${soft}`,
     hard: `${hard}`,
   }));
-  (child.stdio[3] as Writable).end(specJson({ spec, limits, filter, maySetGroups } satisfies ExecJob));
+  (child.stdio[3] as Writable).end(
+    specJson({ spec, limits, filter, maySetGroups, noPivot: job.noPivot } satisfies ExecJob),
+  );
   return { child, failure: readFailure(child.stdio[4] as Readable) };
 }
 

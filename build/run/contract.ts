@@ -96,6 +96,12 @@ export interface RunRequest {
   readonly limits?: ResourceLimits;
   readonly idMappings?: IdMappings;
   readonly hooksDirectories?: readonly string[];
+  /** Candidates for mounts.conf in order (the user's, the system's); absent: the system's; empty: no automatic mounts. */
+  readonly mountsFiles?: readonly string[];
+  /** `systemd` asks the runtime to make cgroups through it. */
+  readonly cgroupManager?: string;
+  /** `--no-pivot`: change root without pivot_root, for roots on a ramdisk. */
+  readonly noPivot?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
   /** What /run/.containerenv says of the container; absent: the file is empty. */
   readonly containerEnv?: ContainerEnvFile;

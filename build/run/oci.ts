@@ -48,8 +48,14 @@ export async function runWithRuntime(
   writeFileSync(join(bundle, 'config.json'), specJson(plan.spec), { mode: 0o600 });
   const environment = { PATH: RUNTIME_PATH };
   // The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR.
-  const runtimeFlags = ['--root', join(bundle, 'runtime'), ...runtime.flags];
-  const isolationFlags = request.isolation === 'rootless' ? ['--no-new-keyring'] : [];
+  const runtimeFlags = [
+    ...['--root', join(bundle, 'runtime'), ...runtime.flags],
+    ...(request.cgroupManager === 'systemd' ? ['--systemd-cgroup'] : []),
+  ];
+  const runFlags = [
+    ...(request.isolation === 'rootless' ? ['--no-new-keyring'] : []),
+    ...(request.noPivot ? ['--no-pivot'] : []),
+  ];
   const ownTerminal = request.terminal === true && ownsTerminal(request);
   const stdio =
     request.terminal && !ownTerminal ? openTerminalStdio(request) : openStdio(request, plan.userOwner);
@@ -64,7 +70,7 @@ export async function runWithRuntime(
     runtime.path,
     [
       ...['--log', logFile, '--log-format', 'json', ...runtimeFlags],
-      ...['run', '--bundle', bundle, '--pid-file', pidFile, ...isolationFlags, id],
+      ...['run', '--bundle', bundle, '--pid-file', pidFile, ...runFlags, id],
     ],
     { stdio: stdio.descriptors, env: environment, cwd: bundle, detached: !ownTerminal },
   );

@@ -1,4 +1,4 @@
-import { posix } from 'node:path';
+import { join, posix } from 'node:path';
 import { BuildError } from '../error.ts';
 import { chooseDevices, hooksOf, plainNode, resourcesOf } from './additions.ts';
 import { chooseCapabilities } from './capabilities.ts';
@@ -11,6 +11,7 @@ import { chooseNamespaces, hasId, hostIds, idMappings } from './namespaces.ts';
 import type { RuntimeSpec, SpecIdMapping, SpecNamespaceType } from './runtime-spec.ts';
 import { loadSeccomp } from './seccomp-profile.ts';
 import { parseSecurityOptions, withoutUnmasked } from './security-options.ts';
+import { MOUNTS_FILES, subscriptionMounts } from './subscriptions.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
 /** A RUN worked out to the last detail, before anything happens to the root file system. */
@@ -78,6 +79,11 @@ export async function planRun(
     mounts: orderMounts([
       ...request.mounts.map(checkMount),
       ...added.mounts,
+      ...subscriptionMounts(
+        request.mountsFiles ?? MOUNTS_FILES,
+        join(request.stateDirectory, 'automatic'),
+        rootOwner,
+      ),
       ...generatedFiles(request, { kinds, hostname, owner: rootOwner, host, network }),
       ...systemMounts({
         namespaces: kinds,
@@ -95,9 +101,7 @@ export async function planRun(
       maskedPaths: withoutUnmasked([...MASKED_PATHS, ...security.masked], security.unmasked),
       readonlyPaths: READ_ONLY_PATHS,
       ...sysctlsOf(request, kinds),
-      ...(request.limits?.cgroupParent
-        ? { cgroupsPath: cgroupPath(request.limits.cgroupParent, request) }
-        : {}),
+      ...cgroupPathOf(request),
       ...(added.nodes.length > 0 ? { devices: added.nodes.map(plainNode) } : {}),
       resources: resourcesOf(request, host, added),
       seccomp: await loadSeccomp(security.seccomp, chosen),
@@ -113,8 +117,12 @@ export async function planRun(
   };
 }
 
-function cgroupPath(parent: string, request: RunRequest): string {
-  return posix.join(parent, `buildah-${posix.basename(request.stateDirectory)}`);
+/** Below the given parent; systemd's form is slice:prefix:name. */
+function cgroupPathOf(request: RunRequest): { cgroupsPath?: string } {
+  const parent = request.limits?.cgroupParent;
+  const name = posix.basename(request.stateDirectory);
+  if (request.cgroupManager === 'systemd') return parent ? { cgroupsPath: `${parent}:buildah:${name}` } : {};
+  return parent ? { cgroupsPath: posix.join(parent, `buildah-${name}`) } : {};
 }
 
 /** @throws BuildError `bad-user` for an id that this process's user namespace does not have */

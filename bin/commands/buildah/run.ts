@@ -75,6 +75,8 @@ async function runRun(context: CommandContext): Promise<number> {
       flags.changed('isolation') || io.environment.BUILDAH_ISOLATION ? isolationOf(context) : undefined,
     runtime: flags.string('runtime') || io.environment.BUILDAH_RUNTIME || undefined,
     runtimeFlags: flags.list('runtime-flag').map((flag) => `--${flag}`),
+    noPivot: flags.bool('no-pivot'),
+    cgroupManager: context.globals.string('cgroup-manager'),
     namespaces,
     network,
     capabilitiesAdd: flags.list('cap-add'),
