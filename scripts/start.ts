@@ -141,9 +141,9 @@ function buildImage(base: string, canRun: boolean): string {
   const context = join(work, 'context');
   mkdirSync(context);
   writeFileSync(join(context, 'words.txt'), 'quay\ncrane\nhull\n');
-  const text = canRun
-    ? CONTAINERFILE.replaceAll('@RUN', 'RUN')
-    : CONTAINERFILE.replace(/^@RUN <<EOF[\s\S]*?^EOF\n/m, '').replace(/^@RUN.*\n/gm, '');
+  const text = withoutMappedUsers(
+    canRun ? CONTAINERFILE.replaceAll('@RUN', 'RUN') : withoutRun(CONTAINERFILE),
+  );
   writeFileSync(join(context, 'Containerfile'), text);
   const build = [
     'build',
@@ -165,6 +165,22 @@ function buildImage(base: string, canRun: boolean): string {
     return id;
   });
   return id;
+}
+
+function withoutRun(text: string): string {
+  return text.replace(/^@RUN <<EOF[\s\S]*?^EOF\n/m, '').replace(/^@RUN.*\n/gm, '');
+}
+
+/** Without ranges in /etc/subuid a user namespace has one user: no other can own files or run commands. */
+function withoutMappedUsers(text: string): string {
+  if (process.getuid?.() === 0) return text;
+  const map = run('bin/buildah', ['unshare', 'cat', '/proc/self/uid_map']).stdout.trim().split('\n');
+  const ids = map.reduce((sum, line) => sum + Number(line.trim().split(/\s+/)[2]), 0);
+  if (ids > 1000) return text;
+  console.log(
+    '  one user id is all there is (no range in /etc/subuid): the demo leaves out USER and --chown',
+  );
+  return text.replace(' --chown=1000:1000', '').replace(/^USER.*\n/m, '');
 }
 
 async function startRegistry(): Promise<{ address: string } & AsyncDisposable> {
