@@ -1,12 +1,14 @@
 import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { SlipwayError } from '../../errors.ts';
+import { AT_FDCWD } from '../kernel/at.ts';
 import { assembleTree } from './assemble-tree.ts';
 import { failRing, RING_PAGES, RingClosed, RingReader, RingWriter, ringsOf } from './byte-ring.ts';
 import { chunkedJob } from './chunked-job.ts';
 import { crc64Over } from './crc64.ts';
 import type { JobError, JobMap, JobName, JobRequest } from './jobs.ts';
 import { packJob } from './pack-job.ts';
+import { removeAt } from './remove.ts';
 import { unpackJob } from './unpack-job.ts';
 import type { SharedMemory } from './wasm.ts';
 
@@ -45,6 +47,7 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
   },
   chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
+  remove: (args) => removeAt(AT_FDCWD, args.path),
   assemble: (args) =>
     assembleTree(args.root, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
 };

@@ -49,6 +49,7 @@ export function removeContents(fd: number): void {
       removeAt(fd, entry.name);
       continue;
     }
+    // rmdir(2) of a mount point says EBUSY; what lies in it is not looked at.
     if (statAt(fd, entry.name).mountId !== mount) {
       unlinkAt(fd, entry.name, true);
       continue;

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { sep } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { MNT, unmount } from '../kernel/mount.ts';
@@ -9,12 +8,13 @@ import { mountPoints } from './mount-table.ts';
  * below it are detached first when they are in the way. Missing is fine.
  */
 export async function removeTree(path: string): Promise<void> {
+  const { removeTree: remove } = await import('../layer/remove-tree.ts');
   try {
-    await rm(path, { recursive: true, force: true });
+    await remove(path);
   } catch (error) {
     if (!isSystemError(error, 'EBUSY', 'ENOTEMPTY', 'EPERM')) throw error;
     detachMountsBelow(path);
-    await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 20 });
+    await remove(path);
   }
 }
 

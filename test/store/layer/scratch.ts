@@ -68,13 +68,14 @@ export class Scratch implements Disposable {
     return [...states, readFileSync(join(this.victim, 'hello'), 'utf8')].join('\n');
   }
 
+  /** True where the victim is as it was. */
+  get isVictimKept(): boolean {
+    return existsSync(join(this.victim, 'hello')) && this.#victimState() === this.#before;
+  }
+
   /** True where the victim is as it was and nothing of it is in the root. */
   get isVictimUntouched(): boolean {
-    return (
-      existsSync(join(this.victim, 'hello')) &&
-      this.#victimState() === this.#before &&
-      !tree(this.root).some((line) => line.includes('victim says'))
-    );
+    return this.isVictimKept && !tree(this.root).some((line) => line.includes('victim says'));
   }
 }
 
