@@ -5,6 +5,7 @@ import type {
   RunOptions,
 } from '../../../build/container/contract.ts';
 import type { IsolationKind } from '../../../build/run/contract.ts';
+import { detectIsolation } from '../../../build/run/detect.ts';
 import type { IdRange } from '../../../store/layer/contract.ts';
 import type { CommandContext, FlagSpec, Flags } from '../../cli/contract.ts';
 import { parseByteSize } from '../../cli/duration.ts';
@@ -109,9 +110,10 @@ const ISOLATIONS: Readonly<Record<string, IsolationKind>> = {
 };
 
 /** `--isolation`, BUILDAH_ISOLATION, else oci (rootless for an ordinary user). */
-export function isolationOf({ flags, io }: CommandContext): IsolationKind {
+export function isolationOf(context: CommandContext): IsolationKind {
+  const { flags, io } = context;
   const text = flags.string('isolation') || io.environment.BUILDAH_ISOLATION || '';
-  if (text === '') return io.environment._CONTAINERS_USERNS_CONFIGURED ? 'rootless' : 'oci';
+  if (text === '') return defaultIsolation(context);
   const lower = text.toLowerCase();
   const isolation = Object.hasOwn(ISOLATIONS, lower) ? ISOLATIONS[lower] : undefined;
   if (!isolation)
@@ -121,6 +123,16 @@ export function isolationOf({ flags, io }: CommandContext): IsolationKind {
         : `unrecognized $BUILDAH_ISOLATION value "${text}"`,
     );
   return isolation;
+}
+
+let noted = false;
+
+/** The runtime where one works, else chroot, said once. Where nothing works the first RUN will say so. */
+function defaultIsolation({ io, note }: CommandContext): IsolationKind {
+  const choice = detectIsolation();
+  if (choice.note !== undefined && !noted) note(choice.note);
+  noted = true;
+  return choice.preferred ?? (io.environment._CONTAINERS_USERNS_CONFIGURED ? 'rootless' : 'oci');
 }
 
 /** Reads {@link NAMESPACE_FLAGS}. */
