@@ -5,8 +5,9 @@ import { SIGSTORE_SIGNATURE_TYPE } from '../sigstore/annotations.ts';
 import { type Certificate, parseTrustedCertificates } from '../sigstore/certificate.ts';
 import { parseSigstoreKey } from '../sigstore/public-key.ts';
 import { type SigstoreBlob, type SigstoreTrust, verifyAttachment } from '../sigstore/trust-root.ts';
+import { acceptOne, checkPayload, NO_SIGNATURE } from './accept.ts';
 import { loadKeys } from './key-source.ts';
-import { acceptOne, checkPayload, NO_SIGNATURE, type RequirementEvaluator } from './requirement.ts';
+import type { RequirementEvaluator } from './requirement.ts';
 
 /** Evaluates `sigstoreSigned`: containers/image signature/policy_eval_sigstore.go. */
 export function sigstoreSigned(

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { DER, derOne } from '../der.ts';
 import { invalid, printable } from '../error.ts';
-import { type Certificate, parseCertificates, verifyChain } from './certificate.ts';
+import { type Certificate, parseCertificates, publicKeyOf, verifyChain } from './certificate.ts';
 import { checkStrength } from './public-key.ts';
 
 /** What a Fulcio certificate must say: all three are required, as in policy.json. */
@@ -39,7 +39,7 @@ export function verifyFulcioCertificate(
   const issuer = oidcIssuerOf(leaf);
   if (issuer !== trust.oidcIssuer) throw invalid(`Unexpected Fulcio OIDC issuer ${printable(issuer)}`);
   checkEmail(leaf, trust.subjectEmail);
-  return checkStrength(leaf.x509.publicKey);
+  return checkStrength(publicKeyOf(leaf));
 }
 
 /**
@@ -63,7 +63,7 @@ export function verifyPkiCertificate(
         `Unexpected subject hostname: certificate is not valid for ${printable(trust.subjectHostname)}`,
       );
   }
-  return checkStrength(leaf.x509.publicKey);
+  return checkStrength(publicKeyOf(leaf));
 }
 
 /** The issuer that Fulcio recorded; both forms must agree. @throws SignError `invalid-signature` */

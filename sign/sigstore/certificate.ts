@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { DER, type DerElement, derOne, derRead, oidText } from '../der.ts';
 import { invalid, printable, SignError } from '../error.ts';
 import { type PemBlock, readPem, readPemAmongText } from './pem.ts';
@@ -139,7 +139,16 @@ function whyNot(certificate: Certificate, depth: number, atMs: number): string |
 }
 
 function isIssuedBy(child: Certificate, parent: Certificate): boolean {
-  return child.x509.checkIssued(parent.x509) && child.x509.verify(parent.x509.publicKey);
+  return child.x509.checkIssued(parent.x509) && child.x509.verify(publicKeyOf(parent));
+}
+
+/** @throws SignError `invalid-signature` for a key of a kind that is unknown here */
+export function publicKeyOf({ x509 }: Certificate): KeyObject {
+  try {
+    return x509.publicKey;
+  } catch (cause) {
+    throw invalid('unsupported public key in certificate', cause);
+  }
 }
 
 function sameCertificate(a: Certificate, b: Certificate): boolean {

@@ -90,7 +90,7 @@ function keyMaterial(algorithm: number, reader: ByteReader): Material {
       const n = reader.mpi();
       const e = reader.mpi();
       if (n.length * 8 < SMALLEST_MODULUS_BITS) return {};
-      return { key: createPublicKey({ format: 'jwk', key: { kty: 'RSA', n: url64(n), e: url64(e) } }) };
+      return { key: made({ format: 'jwk', key: { kty: 'RSA', n: url64(n), e: url64(e) } }) };
     }
     case ALGORITHM.dsa:
       return dsaKey(reader);
@@ -134,13 +134,17 @@ function ecKey(oid: string, point: Uint8Array): Material {
 }
 
 function okpKey(curve: 'Ed25519' | 'Ed448', point: Uint8Array): Material {
-  return { key: createPublicKey({ format: 'jwk', key: { kty: 'OKP', crv: curve, x: url64(point) } }) };
+  return { key: made({ format: 'jwk', key: { kty: 'OKP', crv: curve, x: url64(point) } }) };
+}
+
+function fromDer(der: Uint8Array): KeyObject {
+  return made({ key: Buffer.from(der), format: 'der', type: 'spki' });
 }
 
 /** @throws SignError `invalid-signature` for a point off the curve or numbers that make no key */
-function fromDer(der: Uint8Array): KeyObject {
+function made(input: Parameters<typeof createPublicKey>[0]): KeyObject {
   try {
-    return createPublicKey({ key: Buffer.from(der), format: 'der', type: 'spki' });
+    return createPublicKey(input);
   } catch (cause) {
     throw invalid('OpenPGP key material makes no public key', cause);
   }
