@@ -226,6 +226,8 @@ export interface ImageDestination extends AsyncDisposable {
   /** `instance` is set for the child of an index. */
   putManifest(bytes: Uint8Array, mediaType: string, instance?: Digest): Promise<void>;
   putSignatures(signatures: readonly StoredSignature[], instance?: Digest): Promise<void>;
+  /** Takes the index that a single image was found in, where the destination keeps it beside the image (containers-storage). */
+  keepIndex?(index: ManifestDocument): Promise<void>;
   commit(options?: { readonly signal?: AbortSignal }): Promise<void>;
 }
 

@@ -112,7 +112,9 @@ async function copySelected(
   const document = await readManifest(session.source, chosen.digest);
   if (isIndex(document))
     throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);
-  return { image: await copyOneImage(session, document, topLevel, { instance: chosen.digest }), images: 1 };
+  const image = await copyOneImage(session, document, topLevel, { instance: chosen.digest });
+  await session.destination.keepIndex?.(topLevel);
+  return { image, images: 1 };
 }
 
 function isIndex({ bytes, mediaType }: ManifestDocument): boolean {

@@ -1,5 +1,14 @@
 import { randomInt } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { tryLock } from '../kernel/lock.ts';
@@ -71,7 +80,8 @@ function createLocked(root: string): { fd: number; number: string } {
       if (isSystemError(error, 'EEXIST')) continue;
       throw error;
     }
-    if (tryLock(fd, 'write')) {
+    // Whoever cleans up may have taken the file for a stale one before it was locked.
+    if (tryLock(fd, 'write') && statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) {
       held.add(path);
       return { fd, number };
     }

@@ -117,11 +117,13 @@ class StorageDestination implements ImageDestination {
     return { digest, size };
   }
 
-  /** An index may be given too: that in which the image was found. It is kept beside the image's own manifest. */
   async putManifest(bytes: Uint8Array, mediaType: string): Promise<void> {
-    const manifest = parseManifest(bytes, mediaType);
-    if (manifest.kind === 'index') this.#topLevel = { bytes, mediaType };
-    else this.#manifest = { bytes, mediaType };
+    this.#manifest = { bytes, mediaType };
+  }
+
+  /** So that the image is found by the digest of its index too. */
+  async keepIndex(index: ManifestDocument): Promise<void> {
+    this.#topLevel = index;
   }
 
   async putSignatures(signatures: readonly StoredSignature[], instance?: Digest): Promise<void> {

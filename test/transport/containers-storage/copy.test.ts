@@ -210,6 +210,35 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
     assert.deepEqual(texts(await source.getSignatures(digest)), ['one', 'three']);
   });
 
+  test('the image of a platform is found by the digest of the index it came from', async () => {
+    await using store = await fresh();
+    const made = makeDir(['a']);
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const mediaType = 'application/vnd.oci.image.manifest.v1+json';
+    const child = { mediaType, digest: digestOf(made.manifest), size: made.manifest.length, platform };
+    const index = Buffer.from(
+      JSON.stringify({
+        schemaVersion: 2,
+        mediaType: 'application/vnd.oci.image.index.v1+json',
+        manifests: [child],
+      }),
+    );
+    writeFileSync(join(made.path, 'manifest.json'), index);
+    writeFileSync(join(made.path, `${digestOf(made.manifest).slice(7)}.manifest.json`), made.manifest);
+    await copy(store, `dir:${made.path}`, `containers-storage:localhost/x@${digestOf(index)}`);
+    await copy(store, `dir:${made.path}`, 'containers-storage:localhost/x:1');
+    const image = (await store.images.get('localhost/x:1'))!;
+    assert.deepEqual(await store.images.bigData(image.id, `manifest-${digestOf(index)}`), index);
+    assert.deepEqual(await store.images.bigData(image.id, 'manifest'), made.manifest);
+    await using source = await (await parse(`containers-storage:localhost/x@${digestOf(index)}`)).openSource(
+      contextOf(store),
+    );
+    assert.deepEqual((await source.getManifest()).bytes, index);
+    assert.deepEqual((await source.getManifest(digestOf(made.manifest))).bytes, made.manifest);
+    const out = join(directory, `out${count++}`);
+    await copy(store, `containers-storage:localhost/x:1`, `dir:${out}`);
+  });
+
   test('an image by another digest than the reference says is refused', async () => {
     await using store = await fresh();
     const made = makeDir(['a']);
