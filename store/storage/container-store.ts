@@ -183,7 +183,7 @@ function checkFree(rows: Rows<ContainerRow>, id: string, names: readonly string[
     if (other)
       throw new StoreError(
         'name-in-use',
-        `the container name ${JSON.stringify(name)} is already in use by ${other.id}. You have to remove that container to be able to reuse that name`,
+        `the container name ${JSON.stringify(name)} is already in use by ${other.id}. You have to remove that container to be able to reuse that name: that name is already in use`,
       );
   }
 }
