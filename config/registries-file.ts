@@ -34,12 +34,14 @@ export async function parseRegistriesFile(
 ): Promise<RegistriesFile> {
   // Distributions ship the file with comments alone; that needs no parser.
   if (text.split('\n').every((line) => /^\s*(?:#|$)/.test(line))) return { rules: [], aliases: new Map() };
-  const { parse } = await import('smol-toml');
   const fail = (why: string, cause?: unknown) =>
     new ConfigError('bad-config', `loading registries configuration ${JSON.stringify(path)}: ${why}`, {
       cause,
       facts: { path },
     });
+  const plain = plainAliases(text);
+  if (plain) return { rules: [], aliases: parseAliases(plain, path, fail) };
+  const { parse } = await import('smol-toml');
   let table: Table;
   try {
     table = parse(text) as Table;
@@ -53,6 +55,29 @@ export async function parseRegistriesFile(
     return convertV1(table.registries as Table, fail);
   }
   return parseV2(table, path, fail);
+}
+
+/**
+ * The table of a file with nothing but simple aliases, such as the long list that distributions ship: reading it needs
+ * no TOML parser. Undefined for everything else.
+ */
+function plainAliases(text: string): Table | undefined {
+  const aliases: Record<string, string> = Object.create(null) as Record<string, string>;
+  let inside = false;
+  for (const line of text.split('\n')) {
+    if (/^[ \t\r]*(?:#|$)/.test(line)) continue;
+    if (/^[ \t]*\[aliases\][ \t\r]*$/.test(line) && !inside) {
+      inside = true;
+      continue;
+    }
+    const match = /^[ \t]*(?:"([^"\\]+)"|([A-Za-z0-9_-]+))[ \t]*=[ \t]*"([^"\\]*)"[ \t\r]*(?:#.*)?$/.exec(
+      line,
+    );
+    const name = match?.[1] ?? match?.[2];
+    if (!match || !inside || name === undefined || name in aliases) return undefined;
+    aliases[name] = match[3] as string;
+  }
+  return aliases;
 }
 
 type Fail = (why: string, cause?: unknown) => ConfigError;
