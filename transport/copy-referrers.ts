@@ -38,12 +38,15 @@ interface Walk {
 
 /**
  * Copies what refers to an image that was copied: referrers by the API or its fallback tag, their own referrers, and
- * Cosign's tags, for the image and, where it is an index, for its children.
+ * Cosign's tags, for the image and, where it is an index, for its children. They name the image by its digest, so
+ * those of an image that got another one stay behind and are counted.
+ * @param origin the digest that the image has at the source
  */
 export async function copyReferrers(
   source: ImageSource,
   destination: ImageReference,
   result: CopyResult,
+  origin: Digest,
   options: CopyOptions,
   copy: CopyFunction,
 ): Promise<ReferrerCounts> {
@@ -55,7 +58,9 @@ export async function copyReferrers(
     seen: new Set(),
     counts: { copied: 0, present: 0, unsupported: 0 },
   };
-  for (const subject of await subjectsOf(result)) await follow(walk, subject, 0);
+  if (result.digest === origin)
+    for (const subject of await subjectsOf(result)) await follow(walk, subject, 0);
+  else walk.counts.unsupported += (await referrersOf(walk, origin)).length;
   return walk.counts;
 }
 

@@ -1,4 +1,5 @@
-import { type ManifestDocument, parseManifest } from '../image/manifest.ts';
+import type { Digest } from '../image/digest.ts';
+import { type ManifestDocument, manifestDigest, parseManifest } from '../image/manifest.ts';
 import { isIndexMediaType } from '../image/media-type.ts';
 import { choosePlatform } from '../image/platform.ts';
 import type { AdmissionPolicy, ImageReference } from './contract.ts';
@@ -42,22 +43,27 @@ export async function copyImage(
       options.signers.map(({ kind }) => kind),
     );
   const topLevel = await readManifest(opened.source);
-  const { image, images } = await copySelected(session, topLevel);
+  const { image, images, origin } = await copySelected(session, topLevel);
   await opened.destination.commit(options.signal ? { signal: options.signal } : {});
   const result = { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
-  const referrers = options.referrers && (await copyWithReferrers(session, result));
+  const referrers =
+    options.referrers && (await copyWithReferrers(session, result, manifestDigest(origin.bytes)));
   await options.blobCache?.save();
   return referrers ? { ...result, referrers } : result;
 }
 
-async function copyWithReferrers(session: CopySession, result: CopyResult): Promise<ReferrerCounts> {
+async function copyWithReferrers(
+  session: CopySession,
+  result: CopyResult,
+  origin: Digest,
+): Promise<ReferrerCounts> {
   const { copyReferrers } = await import('./copy-referrers.ts');
   const { source, destination, options } = session;
-  const counts = await copyReferrers(source, destination.reference, result, options, copyImage);
+  const counts = await copyReferrers(source, destination.reference, result, origin, options, copyImage);
   if (counts.unsupported > 0)
     session.report({
       type: 'warned',
-      text: `${formatImageReference(destination.reference)} cannot hold ${counts.unsupported} referrers of the image`,
+      text: `${formatImageReference(destination.reference)} cannot take ${counts.unsupported} referrers of the image${result.digest === origin ? '' : ', since its digest changed'}`,
     });
   return counts;
 }
@@ -94,14 +100,14 @@ function side(doing: string, reference: ImageReference): (error: unknown) => nev
 async function copySelected(
   session: CopySession,
   topLevel: ManifestDocument,
-): Promise<{ readonly image: CopiedImage; readonly images: number }> {
+): Promise<{ readonly image: CopiedImage; readonly images: number; readonly origin: ManifestDocument }> {
   const { select = 'system' } = session.options;
   const manifest = isIndex(topLevel) ? parseManifest(topLevel.bytes, topLevel.mediaType) : undefined;
   if (manifest?.kind !== 'index')
-    return { image: await copyOneImage(session, topLevel, topLevel), images: 1 };
+    return { image: await copyOneImage(session, topLevel, topLevel), images: 1, origin: topLevel };
   if (select !== 'system') {
     const { copyIndex } = await import('./copy-index.ts');
-    return copyIndex(session, topLevel, manifest);
+    return { ...(await copyIndex(session, topLevel, manifest)), origin: topLevel };
   }
   const { platform } = session.options.source;
   const chosen = choosePlatform(manifest.manifests, platform);
@@ -114,7 +120,7 @@ async function copySelected(
     throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);
   const image = await copyOneImage(session, document, topLevel, { instance: chosen.digest });
   await session.destination.keepIndex?.(topLevel);
-  return { image, images: 1 };
+  return { image, images: 1, origin: document };
 }
 
 function isIndex({ bytes, mediaType }: ManifestDocument): boolean {

@@ -94,7 +94,7 @@ test('one layer alone; encrypted layers stay so without a key, and need oci', as
   );
   equal(
     (await copy(directory, 'oci:e:x', 'oci:kept:x')).digest,
-    (await copy(directory, 'oci:e:x', 'dir:kept')).digest,
+    (await copy(directory, 'oci:e:x', 'dir:kept-dir')).digest,
   );
   await rejects(copy(directory, 'oci:e:x', 'docker-archive:no.tar'), { code: 'unsupported' });
   await rejects(
