@@ -38,9 +38,9 @@ export const KEY_LIMIT_BYTES = 32 * 1024 * 1024;
  * @throws SignError `bad-key` for secret keys, other kinds of data, and files without any usable certificate
  */
 export function readKeyring(blobs: readonly Uint8Array[]): Keyring {
-  const certificates = blobs
-    .flatMap((blob) => certificatePackets(blob).flatMap(splitCertificates))
-    .map(readCertificate);
+  const certificates = mergeCopies(
+    blobs.flatMap((blob) => certificatePackets(blob).flatMap(splitCertificates)),
+  ).map(readCertificate);
   const keys = certificates.flatMap((certificate) => certificate.keys);
   return {
     keys,
@@ -97,6 +97,14 @@ function splitCertificates(packets: readonly Packet[]): Packet[][] {
   return certificates;
 }
 
+/** Copies of one certificate count as one, so that what a newer copy revokes stays revoked. */
+function mergeCopies(certificates: readonly Packet[][]): Packet[][] {
+  const byPrimary = Map.groupBy(certificates, ([primary]) =>
+    Buffer.from(primary?.body ?? []).toString('base64'),
+  );
+  return [...byPrimary.values()].map((copies) => copies.flat());
+}
+
 /** A certificate's packets grouped: what the signatures stand behind. */
 interface Component {
   readonly kind: 'primary' | 'user' | 'subkey';
@@ -125,16 +133,30 @@ function readCertificate(packets: readonly Packet[]): Pick<Keyring, 'keys' | 'us
 
 function groupComponents(packets: readonly Packet[]): Component[] {
   const components: Component[] = [];
+  let current: Component | undefined;
   for (const packet of packets) {
-    if (packet.tag === TAG.signature) {
+    const kind = COMPONENT_KINDS.get(packet.tag);
+    if (kind) {
+      const known = components.find((one) => one.kind === kind && equal(one.packet.body, packet.body));
+      current = known ?? { kind, packet, signatures: [] };
+      if (!known) components.push(current);
+    } else if (packet.tag === TAG.signature) {
       const signature = tryParse(() => parseSignature(packet.body));
-      if (signature) components.at(-1)?.signatures.push(signature);
-    } else if (packet.tag === TAG.publicKey) components.push({ kind: 'primary', packet, signatures: [] });
-    else if (packet.tag === TAG.userId || packet.tag === TAG.userAttribute)
-      components.push({ kind: 'user', packet, signatures: [] });
-    else if (packet.tag === TAG.publicSubkey) components.push({ kind: 'subkey', packet, signatures: [] });
+      if (signature) current?.signatures.push(signature);
+    }
   }
   return components;
+}
+
+const COMPONENT_KINDS: ReadonlyMap<number, Component['kind']> = new Map([
+  [TAG.publicKey, 'primary'],
+  [TAG.userId, 'user'],
+  [TAG.userAttribute, 'user'],
+  [TAG.publicSubkey, 'subkey'],
+]);
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.from(a.buffer, a.byteOffset, a.length).equals(b);
 }
 
 function readPrimary(
@@ -245,6 +267,9 @@ function usage(
 }
 
 function verifies(signature: SignaturePacket, key: PublicKeyPacket, data: readonly Uint8Array[]): boolean {
+  const { issuerFingerprint = key.fingerprint, issuerKeyId = key.keyId } = signature;
+  // Certifications by other people need no arithmetic.
+  if (issuerFingerprint !== key.fingerprint || issuerKeyId !== key.keyId) return false;
   return tryParse(() => isMadeBy(signature, key, data)) ?? false;
 }
 

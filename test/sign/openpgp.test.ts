@@ -234,6 +234,16 @@ for (const [name, fields, why] of subkeyCases)
       assert.deepEqual([run().fingerprint, run().primaryFingerprint], [SUBKEY.fingerprint, KEY.fingerprint]);
   });
 
+test('a revocation in one copy of a certificate counts for the other copies', () => {
+  const [valid, revoked] = [certificate(KEY), certificate(KEY, { revoked: true })];
+  const subkeyRevoked = certificate(KEY, { subkey: { key: SUBKEY, revoked: true } });
+  for (const blobs of [[valid, revoked], [revoked, valid], [Buffer.concat([valid, revoked])]])
+    assert.throws(() => check(message(KEY, CONTENT), readKeyring(blobs)), { message: /is revoked/ });
+  const ring = readKeyring([certificate(KEY, { subkey: { key: SUBKEY } }), subkeyRevoked]);
+  assert.throws(() => check(message(SUBKEY, CONTENT), ring), { message: /is revoked/ });
+  assert.deepEqual(ring.fingerprints, [KEY.fingerprint]);
+});
+
 test('S02: a subkey bound by another primary key is not adopted', () => {
   const foreign = certificate(OTHER, { subkey: { key: SUBKEY } });
   const start = foreign.indexOf(packet(14, SUBKEY.packetBody));
