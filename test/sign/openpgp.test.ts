@@ -317,4 +317,26 @@ test('keys and signatures of the openpgp library verify', async () => {
   }
 });
 
+test('version 6 keys and signatures (RFC 9580) verify', async () => {
+  const openpgp = await import('openpgp');
+  const config = { v6Keys: true };
+  for (const type of ['curve25519', 'curve448'] as const) {
+    const pair = await openpgp.generateKey({ type, userIDs: [{ name: 'six' }], format: 'object', config });
+    const text = await openpgp.createMessage({ binary: Uint8Array.from(CONTENT) });
+    const signed = await openpgp.sign({
+      message: text,
+      signingKeys: pair.privateKey,
+      format: 'binary',
+      config,
+    });
+    const result = verifyMessage(
+      signed as Uint8Array,
+      readKeyring([pair.publicKey.write()]),
+      Date.now() + 1000,
+    );
+    assert.equal(result.primaryFingerprint, pair.publicKey.getFingerprint().toUpperCase());
+    assert.deepEqual(Buffer.from(result.content), CONTENT);
+  }
+});
+
 test.run();
