@@ -1,3 +1,5 @@
+import { ConfigError } from '../../config/error.ts';
+import type { Policy } from '../../config/policy-types.ts';
 import type { AdmissionPolicy } from '../../transport/contract.ts';
 import { TransportError } from '../../transport/error.ts';
 import type { CommandContext, FlagSpec } from './contract.ts';
@@ -26,15 +28,29 @@ export const POLICY_FLAGS: readonly FlagSpec[] = [
 export async function imagePolicy(context: CommandContext, flags: PolicyFlags): Promise<AdmissionPolicy> {
   if (flags.insecure && flags.requireSigned)
     throw new TransportError('bad-option', '--insecure-policy and --require-signed are mutually exclusive');
-  const { INSECURE_POLICY, readPolicy } = await import('../../config/policy.ts');
   const { createPolicy } = await import('../../sign/policy/policy.ts');
+  return createPolicy(await loadPolicy(context, flags), {
+    requireSigned: flags.requireSigned ?? false,
+    now: Date.now,
+  });
+}
+
+async function loadPolicy(context: CommandContext, flags: PolicyFlags): Promise<Policy> {
+  const { INSECURE_POLICY, readPolicy } = await import('../../config/policy.ts');
+  if (flags.insecure) return INSECURE_POLICY;
   const home = context.io.environment.HOME;
-  const values = flags.insecure
-    ? INSECURE_POLICY
-    : await readPolicy({
-        ...(flags.path && { path: flags.path }),
-        ...(home && { home }),
-        onWarning: (text) => context.note(`warning: ${text}`),
-      });
-  return createPolicy(values, { requireSigned: flags.requireSigned ?? false, now: Date.now });
+  try {
+    return await readPolicy({
+      ...(flags.path && { path: flags.path }),
+      ...(home && { home }),
+      onWarning: (text) => context.note(`warning: ${text}`),
+    });
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new ConfigError(cause.code, `Error loading trust policy: ${cause.message}`, {
+      cause,
+      facts: cause.facts,
+      ...(cause.hint && { hint: cause.hint }),
+    });
+  }
 }
