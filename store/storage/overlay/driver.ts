@@ -1,20 +1,7 @@
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSystemError } from '../../../errors.ts';
-import { StoreError } from '../../error.ts';
 import { MNT, MS, mount, unmount } from '../../kernel/mount.ts';
 import type { ApplyOptions, IdMappings } from '../../layer/contract.ts';
 import { adjustTree } from '../adjust-tree.ts';
@@ -29,26 +16,16 @@ import type {
   StageFromOptions,
 } from '../driver.ts';
 import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
-import { hostIds, rootIds } from '../id-mappings.ts';
 import { isMountPoint } from '../mount-table.ts';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
-import {
-  makeLink,
-  NOT_LAYERS,
-  randomLinkName,
-  readLinkName,
-  readLowers,
-  removeDanglingLinks,
-  repairLinks,
-} from './links.ts';
+import { dressRoot, makeLayerDirectory, takeDiff } from './layer-directory.ts';
+import { LayerPlaces } from './layer-places.ts';
+import { NOT_LAYERS, readLinkName, removeDanglingLinks } from './links.ts';
 import { mapHomes } from './mapped-home.ts';
 import { mountOverlay, unmountOverlay } from './mount.ts';
 
-/** Mode of a root directory that nothing says anything about. */
-const DEFAULT_MODE = 0o555;
 /** A mode no changeset gives its root directory; where it is still there after unpacking, the changeset had no root entry. */
 const UNTOUCHED_MODE = 0o3001;
-const LOWER_LIMIT = 500;
 
 /** The overlay driver: `<home>/<id>/{diff,link,lower,merged,work,empty}`, as containers/storage drivers/overlay. */
 export class OverlayDriver implements GraphDriver {
@@ -57,7 +34,7 @@ export class OverlayDriver implements GraphDriver {
   readonly additionalStores: readonly string[];
   readonly temporaryRoots: readonly string[];
   readonly #home: string;
-  readonly #imageHome: string;
+  readonly #places: LayerPlaces;
   readonly #runHome: string;
   readonly #options: DriverOptions;
   readonly #rootless: boolean;
@@ -65,14 +42,14 @@ export class OverlayDriver implements GraphDriver {
 
   constructor(settings: DriverSettings) {
     this.#home = join(settings.graphRoot, 'overlay');
-    this.#imageHome = settings.imageStore === undefined ? this.#home : join(settings.imageStore, 'overlay');
     this.#runHome = join(settings.runRoot, 'overlay');
     this.#options = parseDriverOptions('overlay', settings.options);
     this.#rootless = settings.rootless;
     this.additionalStores = this.#options.additionalStores;
-    this.temporaryRoots = [...new Set([this.#imageHome, this.#home])].map((home) => join(home, 'tempdirs'));
-    for (const home of new Set([this.#home, this.#imageHome]))
-      mkdirSync(join(home, 'l'), { recursive: true });
+    const imageHome = settings.imageStore === undefined ? this.#home : join(settings.imageStore, 'overlay');
+    this.#places = new LayerPlaces(this.#home, imageHome, this.additionalStores);
+    this.temporaryRoots = [...new Set([imageHome, this.#home])].map((home) => join(home, 'tempdirs'));
+    for (const home of this.#places.ownHomes) mkdirSync(join(home, 'l'), { recursive: true });
     mkdirSync(this.#runHome, { recursive: true, mode: 0o700 });
   }
 
@@ -81,11 +58,11 @@ export class OverlayDriver implements GraphDriver {
   }
 
   exists(id: string): boolean {
-    return existsSync(this.#directory(id));
+    return existsSync(this.#places.directory(id));
   }
 
   diffDirectory(id: string): string {
-    return join(this.#directory(id), 'diff');
+    return join(this.#places.directory(id), 'diff');
   }
 
   list(): string[] {
@@ -122,15 +99,17 @@ export class OverlayDriver implements GraphDriver {
   }
 
   install(id: string, parent: string | undefined, staged: StagedTree, temporary: TemporaryDirectory): void {
-    if (!staged.hasRoot) this.#dressRoot(staged.directory, parent, undefined);
-    this.#place(
+    const home = this.#places.imageHome;
+    if (!staged.hasRoot) dressRoot(staged.directory, this.#modelFor(parent), undefined);
+    if (existsSync(join(home, id))) this.remove(id, temporary);
+    makeLayerDirectory({
+      home,
       id,
-      parent,
-      undefined,
-      temporary,
-      (diff) => renameSync(staged.directory, diff),
-      this.#imageHome,
-    );
+      lower: this.#lowerAbove(parent),
+      idMappings: undefined,
+      workshop: temporary.next(id),
+      fillDiff: (diff) => renameSync(staged.directory, diff),
+    });
   }
 
   async create(
@@ -139,82 +118,31 @@ export class OverlayDriver implements GraphDriver {
     idMappings: IdMappings | undefined,
     shift: IdMappings | undefined,
   ): Promise<void> {
-    this.#place(id, parent, idMappings, undefined, (diff) => {
-      mkdirSync(diff, { mode: 0o700 });
-      this.#dressRoot(diff, parent, parent === undefined ? idMappings : shift);
+    this.#removeLeftover(join(this.#home, id));
+    makeLayerDirectory({
+      home: this.#home,
+      id,
+      lower: this.#lowerAbove(parent),
+      idMappings,
+      fillDiff: (diff) => {
+        mkdirSync(diff, { mode: 0o700 });
+        dressRoot(diff, this.#modelFor(parent), parent === undefined ? idMappings : shift);
+      },
     });
   }
 
-  /** Builds the layer's directory beside its place and renames it there, so that it is never seen half made. */
-  #place(
-    id: string,
-    parent: string | undefined,
-    idMappings: IdMappings | undefined,
-    temporary: TemporaryDirectory | undefined,
-    fillDiff: (diff: string) => void,
-    home = this.#home,
-  ): void {
-    const final = join(home, id);
-    if (existsSync(final)) this.#removeLeftover(id, final, temporary);
-    const lower = parent === undefined ? undefined : this.#lowerOf(parent);
-    const directory = temporary === undefined ? final : temporary.next(id);
-    const owner = rootIds(idMappings);
-    const make = (name: string) => {
-      mkdirSync(join(directory, name), { mode: 0o700 });
-      this.#chown(join(directory, name), owner);
-    };
-    mkdirSync(directory, { mode: 0o700 });
-    this.#chown(directory, owner);
-    fillDiff(join(directory, 'diff'));
-    const link = randomLinkName();
-    makeLink(home, id, link);
-    writeFileSync(join(directory, 'link'), link, { mode: 0o644 });
-    make('work');
-    make('merged');
-    if (lower === undefined) make('empty');
-    else writeFileSync(join(directory, 'lower'), lower, { mode: 0o644 });
-    if (directory !== final) renameSync(directory, final);
+  #modelFor(parent: string | undefined): string | undefined {
+    return parent === undefined ? undefined : this.diffDirectory(parent);
   }
 
-  #removeLeftover(id: string, final: string, temporary: TemporaryDirectory | undefined): void {
-    if (temporary === undefined) {
-      const link = readLinkName(final);
-      if (link) rmSync(join(dirname(final), 'l', link), { force: true });
-      rmSync(final, { recursive: true, force: true });
-    } else this.remove(id, temporary);
+  #lowerAbove(parent: string | undefined): string | undefined {
+    return parent === undefined ? undefined : this.#places.lowerFileAbove(parent);
   }
 
-  #chown(path: string, owner: { uid: number; gid: number }): void {
-    if (owner.uid !== 0 || owner.gid !== 0) chownSync(path, owner.uid, owner.gid);
-  }
-
-  /** The root of a layer looks like that of its parent. */
-  #dressRoot(directory: string, parent: string | undefined, idMappings: IdMappings | undefined): void {
-    if (parent === undefined) {
-      this.#chown(directory, rootIds(idMappings));
-      chmodSync(directory, DEFAULT_MODE);
-      return;
-    }
-    const model = statSync(this.diffDirectory(parent));
-    const { uid, gid } = hostIds(idMappings, model);
-    const own = statSync(directory);
-    if (own.uid !== uid || own.gid !== gid) chownSync(directory, uid, gid);
-    chmodSync(directory, model.mode & 0o7777);
-  }
-
-  #lowerOf(parent: string): string {
-    const directory = this.#directory(parent);
-    if (!existsSync(directory))
-      throw new StoreError('corrupt-store', `the directory of layer ${parent} is missing: ${directory}`, {
-        hint: 'remove the images that use the layer and pull or build them again',
-      });
-    let link = readLinkName(directory);
-    if (!link) {
-      repairLinks(dirname(directory));
-      link = readLinkName(directory);
-    }
-    if (!link) throw new StoreError('corrupt-store', `layer ${parent} has no link file in ${directory}`);
-    return [`l/${link}`, ...readLowers(directory)].join(':');
+  #removeLeftover(directory: string): void {
+    const link = readLinkName(directory);
+    if (link) rmSync(join(dirname(directory), 'l', basename(link)), { force: true });
+    rmSync(directory, { recursive: true, force: true });
   }
 
   async stageFrom(id: string, temporary: TemporaryDirectory, options: StageFromOptions): Promise<StagedTree> {
@@ -224,7 +152,7 @@ export class OverlayDriver implements GraphDriver {
     const packing = packLayer(upper, undefined, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
-      lowerDirectories: this.lowerDirectories(id),
+      lowerDirectories: this.#places.lowerDirectories(id),
       idMappings: options.idMappings,
       timestamp: options.timestamp,
       exclude: options.exclude,
@@ -232,7 +160,7 @@ export class OverlayDriver implements GraphDriver {
     });
     if (options.move) {
       const result = await packing;
-      this.#moveUpper(id, upper, directory);
+      takeDiff(this.#places.directory(id), directory);
       await adjustTree(directory, options);
       return { directory, result, hasRoot: true };
     }
@@ -241,51 +169,32 @@ export class OverlayDriver implements GraphDriver {
     return { directory, result, hasRoot: true };
   }
 
-  #moveUpper(id: string, upper: string, directory: string): void {
-    renameSync(upper, directory);
-    const model = statSync(directory);
-    mkdirSync(upper, { mode: 0o700 });
-    chownSync(upper, model.uid, model.gid);
-    chmodSync(upper, model.mode & 0o7777);
-    // The work directory may refer to the upper directory that is gone.
-    const work = join(this.#directory(id), 'work');
-    rmSync(work, { recursive: true, force: true });
-    mkdirSync(work, { mode: 0o700 });
-    chownSync(work, model.uid, model.gid);
-  }
-
   remove(id: string, temporary: TemporaryDirectory): void {
-    const directory = this.#directory(id);
+    const directory = this.#places.directory(id);
     const link = readLinkName(directory);
     if (link) rmSync(join(dirname(directory), 'l', basename(link)), { force: true });
-    if (temporary.take(directory)) return;
+    temporary.take(directory);
   }
 
   async mount(id: string, options: MountOptions): Promise<string> {
-    const directory = this.#directory(id);
-    const inOtherStore = dirname(directory) !== this.#home && dirname(directory) !== this.#imageHome;
-    const target = this.#mergedDirectory(id, directory, inOtherStore);
+    const directory = this.#places.directory(id);
+    const target = this.#mountPoint(id, directory);
     mkdirSync(target, { recursive: true, mode: 0o700 });
     this.#hasMounted = true;
     this.#makeHomePrivate();
     const words = this.#mountWords(options);
-    const readOnly = inOtherStore || options.readOnly === true || words.includes('ro');
-    const lowers = this.#resolveLowers(directory);
-    const extra = this.#extraDiffs(directory);
+    const readOnly = this.#places.isLent(directory) || options.readOnly === true || words.includes('ro');
+    const lowers = this.#places.lowersForMount(directory);
+    const own = (name: string) => this.#places.relative(join(directory, name));
     rmSync(join(directory, 'work', 'work', 'incompat', 'volatile'), { recursive: true, force: true });
-    using mapped = options.idMappings
-      ? await mapHomes(directory, this.#homes(), options.idMappings)
-      : undefined;
-    const below = [...extra, ...lowers].map((path) =>
-      mapped ? mapped.place(path.startsWith('/') ? path : join(this.#home, path)) : path,
-    );
+    using mapped = options.idMappings && (await mapHomes(directory, this.#places.homes, options.idMappings));
+    const below = mapped ? lowers.map((path) => mapped.place(this.#absolute(path))) : lowers;
     await mountOverlay({
       home: this.#home,
       target,
-      lowers: readOnly ? [this.#relative(join(directory, 'diff')), ...below] : below,
       ...(readOnly
-        ? {}
-        : { upper: this.#relative(join(directory, 'diff')), work: this.#relative(join(directory, 'work')) }),
+        ? { lowers: [own('diff'), ...below] }
+        : { lowers: below, upper: own('diff'), work: own('work') }),
       options: words,
       mountLabel: options.mountLabel,
       mountProgram: this.#options.mountProgram,
@@ -293,17 +202,13 @@ export class OverlayDriver implements GraphDriver {
     return target;
   }
 
-  #homes(): string[] {
-    const others = this.additionalStores.map((store) => join(store, 'overlay'));
-    return [...new Set([this.#home, this.#imageHome, ...others])];
+  #absolute(path: string): string {
+    return path.startsWith('/') ? path : join(this.#home, path);
   }
 
-  #relative(path: string): string {
-    return path.startsWith(`${this.#home}/`) ? path.slice(this.#home.length + 1) : path;
-  }
-
-  #mergedDirectory(id: string, directory: string, inOtherStore: boolean): string {
-    return inOtherStore ? join(this.#runHome, id, 'merged') : join(directory, 'merged');
+  /** Layers of other stores are mounted in the run root, where nobody else mounts. */
+  #mountPoint(id: string, directory: string): string {
+    return this.#places.isLent(directory) ? join(this.#runHome, id, 'merged') : join(directory, 'merged');
   }
 
   #mountWords(options: MountOptions): string[] {
@@ -315,69 +220,22 @@ export class OverlayDriver implements GraphDriver {
     return words;
   }
 
-  /** The lowers of a layer as paths for the mount: short links below home, else below the other stores. */
-  #resolveLowers(directory: string): string[] {
-    const lowers = readLowers(directory);
-    if (lowers.length > LOWER_LIMIT)
-      throw new StoreError('unsupported', `${directory} has more than ${LOWER_LIMIT} lower layers`);
-    if (lowers.length === 0) {
-      mkdirSync(join(directory, 'empty'), { recursive: true, mode: 0o700 });
-      return [this.#relative(join(directory, 'empty'))];
-    }
-    return lowers.flatMap((lower) => {
-      const path = this.#findLower(lower);
-      const layer = dirname(join(dirname(path), readlinkSync(path)));
-      return [this.#relative(path), ...this.#extraDiffs(layer)];
-    });
-  }
-
-  #findLower(lower: string): string {
-    const homes = this.#homes();
-    for (let attempt = 0; attempt < 2; attempt += 1) {
-      for (const home of homes) {
-        const path = join(home, 'l', basename(lower));
-        if (existsSync(path)) return path;
-      }
-      if (attempt === 0) repairLinks(this.#home);
-    }
-    throw new StoreError('corrupt-store', `the lower layer ${lower} is missing below ${this.#home}`, {
-      hint: 'remove the images that use the layer and pull or build them again',
-    });
-  }
-
-  /** `diff1`, `diff2`…: what the original leaves below when it maps ids by changing owners. */
-  #extraDiffs(layerDirectory: string): string[] {
-    const found: string[] = [];
-    for (let number = 1; existsSync(join(layerDirectory, `diff${number}`)); number += 1)
-      found.push(this.#relative(join(layerDirectory, `diff${number}`)));
-    return found;
-  }
-
   async unmount(id: string): Promise<void> {
-    const directory = this.#directory(id);
+    const directory = this.#places.directory(id);
     this.#hasMounted = true;
     if (!existsSync(directory)) return;
-    const inOtherStore = dirname(directory) !== this.#home && dirname(directory) !== this.#imageHome;
-    const target = this.#mergedDirectory(id, directory, inOtherStore);
+    const target = this.#mountPoint(id, directory);
     await unmountOverlay(target, this.#options.mountProgram);
-    if (inOtherStore) rmSync(dirname(target), { recursive: true, force: true });
+    if (this.#places.isLent(directory)) rmSync(dirname(target), { recursive: true, force: true });
   }
 
   async changes(id: string, parent: string | undefined): Promise<readonly Change[]> {
     const { overlayChanges } = await import('./changes.ts');
     return overlayChanges(
       this.diffDirectory(id),
-      parent === undefined ? [] : this.lowerDirectories(id),
+      parent === undefined ? [] : this.#places.lowerDirectories(id),
       this.#xattrPrefix(),
     );
-  }
-
-  /** The diff directories below a layer, uppermost first. */
-  lowerDirectories(id: string): string[] {
-    return readLowers(this.#directory(id)).map((lower) => {
-      const path = this.#findLower(lower);
-      return join(dirname(path), readlinkSync(path));
-    });
   }
 
   async diff(id: string, _parent: string | undefined, options: DiffOptions): Promise<Readable> {
@@ -385,17 +243,10 @@ export class OverlayDriver implements GraphDriver {
     return packStream(this.diffDirectory(id), {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
-      lowerDirectories: this.lowerDirectories(id),
+      lowerDirectories: this.#places.lowerDirectories(id),
       idMappings: options.idMappings,
       signal: options.signal,
     });
-  }
-
-  #directory(id: string): string {
-    const own = join(this.#home, id);
-    if (isDirectory(own)) return own;
-    const elsewhere = [this.#imageHome, ...this.additionalStores.map((store) => join(store, 'overlay'))];
-    return elsewhere.map((home) => join(home, id)).find(isDirectory) ?? own;
   }
 
   /**
@@ -410,7 +261,7 @@ export class OverlayDriver implements GraphDriver {
   }
 
   tidy(): void {
-    for (const home of new Set([this.#home, this.#imageHome])) removeDanglingLinks(home);
+    for (const home of this.#places.ownHomes) removeDanglingLinks(home);
   }
 
   shutdown(): void {
@@ -421,8 +272,4 @@ export class OverlayDriver implements GraphDriver {
       if (!isSystemError(error, 'EBUSY', 'EINVAL')) throw error;
     }
   }
-}
-
-function isDirectory(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
