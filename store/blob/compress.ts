@@ -5,7 +5,7 @@ import { GzipStream } from './gzip.ts';
 
 /** Options of {@link compressStream}. */
 export interface CompressOptions {
-  /** gzip: 1 to 9, default 6. zstd: 1 to 22, default 3. */
+  /** gzip: 1 to 9, default 4. zstd: 1 to 22, default 3. */
   readonly level?: number;
 }
 

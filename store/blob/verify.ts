@@ -8,6 +8,7 @@ import {
   startDigest,
 } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
+import { PassingBytes } from '../kernel/passing-bytes.ts';
 import type { BlobInfo } from './contract.ts';
 import { joined } from './limit.ts';
 
@@ -28,6 +29,7 @@ export class BlobMeter extends Transform {
   readonly #expected: ExpectedBlob;
   readonly #algorithm: DigestAlgorithm;
   readonly #hash: Hash;
+  readonly #passing = new PassingBytes();
   #sizeBytes = 0;
   #info: BlobInfo | undefined;
 
@@ -57,6 +59,7 @@ export class BlobMeter extends Transform {
       return;
     }
     this.#hash.update(chunk);
+    this.#passing.passed(chunk.length);
     done(null, chunk);
   }
 

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { AT_FDCWD, RENAME, renameAt } from '../../../store/kernel/at.ts';
+import { getXattr } from '../../../store/kernel/xattr.ts';
 import { RootedTree } from '../../../store/layer/rooted.ts';
 import { TAR_TYPE } from '../../../store/layer/tar-entry.ts';
 import { archive, directory, type EntrySpec, file, hardLink, symlink, utf8 } from './archive-builder.ts';
@@ -266,6 +267,25 @@ test('RootedTree: a held directory that is moved away takes the writes with it',
   writeFileSync(`/proc/self/fd/${place.directory}/c`, 'x');
   ok(scratch.exists('moved/c') && scratch.isVictimUntouched);
   rmSync(scratch.path('moved'), { recursive: true });
+});
+
+test('T22: attributes of overlayfs, SELinux and our own notes are never taken from an archive', async () => {
+  using scratch = new Scratch();
+  const refused = [
+    'trusted.overlay.opaque',
+    'trusted.overlay.redirect',
+    'user.overlay.metacopy',
+    'user.overlay.opaque',
+    'security.selinux',
+    'user.containers.override_stat',
+  ];
+  const xattrs = Object.fromEntries([...refused, 'user.kept'].map((name) => [name, 'y']));
+  await scratch.apply(archive(file('f', 'x', { xattrs }), directory('d', { xattrs }), symlink('l', 'f', {})));
+  for (const path of [scratch.path('f'), scratch.path('d')])
+    deepEqual(
+      refused.filter((name) => getXattr(path, name)?.toString() === 'y'),
+      [],
+    );
 });
 
 if (isRoot) {
