@@ -8,21 +8,11 @@ import type { Schema1Document } from './schema1.ts';
  * @param time of the signature, RFC 3339 without fraction
  */
 export function signSchema1(document: Schema1Document, time: string): Uint8Array {
-  const unsigned = JSON.stringify(
-    {
-      schemaVersion: 1,
-      name: document.name,
-      tag: document.tag,
-      architecture: document.architecture,
-      fsLayers: document.fsLayers,
-      history: document.history,
-    },
-    undefined,
-    3,
-  );
-  // libtrust signs everything before the closing brace and the tail apart, so that the signatures fit in between.
-  const body = unsigned.slice(0, -2);
-  const tail = '\n}';
+  const { name, tag, architecture, fsLayers, history } = document;
+  const unsigned = goJsonText({ name, tag, architecture, fsLayers, history, schemaVersion: 1 });
+  // libtrust names the closing brace apart, so that the signatures fit in before it.
+  const body = unsigned.slice(0, -1);
+  const tail = '}';
   const protectedHeader = encode(
     goJsonText({ formatLength: Buffer.byteLength(body), formatTail: encode(tail), time }),
   );
@@ -38,8 +28,7 @@ export function signSchema1(document: Schema1Document, time: string): Uint8Array
       protected: protectedHeader,
     },
   ];
-  const text = JSON.stringify(signatures, undefined, 3).replace(/\n/g, '\n   ');
-  return Buffer.from(`${body},\n   "signatures": ${text}${tail}`);
+  return Buffer.from(`${body},"signatures":${goJsonText(signatures)}${tail}`);
 }
 
 function encode(text: string): string {
