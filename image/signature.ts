@@ -3,8 +3,11 @@ import { parseJsonObject } from './json.ts';
 
 /** containers/image caps one signature and a list of them at 4 MiB. */
 export const SIGNATURE_LIMIT_BYTES = 4 * 1024 * 1024;
-/** The most signatures that are read for one manifest (CVE-2023-46737: endless signatures). */
+/** The most signatures that a lookaside store may give for one manifest (CVE-2023-46737: endless signatures). */
 export const SIGNATURE_LIMIT_COUNT = 128;
+/** The same for attachments, which pile up when an image is signed again and again, and for their bytes together. */
+const ATTACHMENT_LIMIT_COUNT = 1000;
+const ATTACHMENTS_LIMIT_BYTES = 64 * 1024 * 1024;
 
 /**
  * One signature as it is stored beside an image: an OpenPGP simple signature (its raw bytes), or a sigstore one
@@ -83,6 +86,15 @@ function parseSigstoreJson(content: Uint8Array): SignatureBlob {
     payload: decodeBase64(payload),
     annotations: Object.fromEntries(entries) as Record<string, string>,
   };
+}
+
+/** Why the attachments of one image must not be read; undefined where they may be. */
+export function excessiveAttachments(layers: readonly { readonly size: number }[]): string | undefined {
+  if (layers.length > ATTACHMENT_LIMIT_COUNT) return `more than ${ATTACHMENT_LIMIT_COUNT} attachments`;
+  const bytes = layers.reduce((sum, { size }) => sum + size, 0);
+  return bytes > ATTACHMENTS_LIMIT_BYTES
+    ? `attachments of ${bytes} bytes exceed the limit of ${ATTACHMENTS_LIMIT_BYTES} bytes`
+    : undefined;
 }
 
 /** Standard base64 with its padding and nothing else, as Go's StdEncoding (which skips line breaks). */

@@ -2,7 +2,12 @@ import { algorithmOf, type Digest, encodedOf } from '../image/digest.ts';
 import { manifestDigest, parseManifest } from '../image/manifest.ts';
 import { choosePlatform } from '../image/platform.ts';
 import { type NamedReference, repositoryOf } from '../image/reference.ts';
-import { SIGNATURE_LIMIT_BYTES, SIGNATURE_LIMIT_COUNT, type SignatureBlob } from '../image/signature.ts';
+import {
+  excessiveAttachments,
+  SIGNATURE_LIMIT_BYTES,
+  SIGNATURE_LIMIT_COUNT,
+  type SignatureBlob,
+} from '../image/signature.ts';
 import { type ImageSource, listsReferrers, type TransportContext } from './contract.ts';
 import { TransportError } from './error.ts';
 import { readVerifiedBlob } from './read-blob.ts';
@@ -103,8 +108,8 @@ async function attachments(
   const manifest = parseManifest(document.bytes, document.mediaType);
   if (manifest.kind !== 'image')
     return [broken('cosign-tag', subject, 'the attachment is no image manifest')];
-  if (manifest.layers.length > SIGNATURE_LIMIT_COUNT)
-    return [broken('cosign-tag', subject, `more than ${SIGNATURE_LIMIT_COUNT} attachments`)];
+  const tooMany = excessiveAttachments(manifest.layers);
+  if (tooMany !== undefined) return [broken('cosign-tag', subject, tooMany)];
   const candidates: SignatureCandidate[] = [];
   for (const layer of manifest.layers)
     candidates.push({

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'uvu';
-import { formatSignatureBlob, parseSignatureBlob } from '../../image/signature.ts';
+import { excessiveAttachments, formatSignatureBlob, parseSignatureBlob } from '../../image/signature.ts';
 
 test('OpenPGP bytes stay bare, sigstore ones get a header', () => {
   const simple = { kind: 'simple' as const, bytes: Buffer.from([0x90, 1, 2]) };
@@ -41,6 +41,13 @@ for (const [name, blob] of [
 
 test('S10: a signature blob over 4 MB', () => {
   assert.throws(() => parseSignatureBlob(Buffer.alloc(4 * 1024 * 1024 + 1, 0x90)), { code: 'too-large' });
+});
+
+test('S10: attachments by number and by their bytes together', () => {
+  const layers = (count: number, size: number) => Array(count).fill({ size });
+  assert.equal(excessiveAttachments(layers(1000, 600)), undefined);
+  assert.match(excessiveAttachments(layers(1001, 600)) ?? '', /more than 1000 attachments/);
+  assert.match(excessiveAttachments(layers(20, 4 * 1024 * 1024)) ?? '', /exceed the limit of 67108864 bytes/);
 });
 
 test.run();

@@ -5,7 +5,7 @@ import { algorithmOf, type Digest, digestOf, encodedOf } from '../../image/diges
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json.ts';
 import { type ImageManifest, parseManifest } from '../../image/manifest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
-import { SIGNATURE_LIMIT_BYTES, SIGNATURE_LIMIT_COUNT } from '../../image/signature.ts';
+import { excessiveAttachments, SIGNATURE_LIMIT_BYTES } from '../../image/signature.ts';
 import type { ImageDestination, StoredSignature, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { sessionOf } from './access.ts';
@@ -116,11 +116,9 @@ async function attachmentManifest(
 async function readAttachments(repository: Repository, digest: Digest): Promise<SigstoreSignature[]> {
   const manifest = await attachmentManifest(repository, digest);
   const layers = manifest?.layers ?? [];
-  if (layers.length > SIGNATURE_LIMIT_COUNT)
-    throw new TransportError(
-      'registry',
-      `${repository.title}: more than ${SIGNATURE_LIMIT_COUNT} signatures of ${digest}`,
-    );
+  const tooMany = excessiveAttachments(layers);
+  if (tooMany !== undefined)
+    throw new TransportError('registry', `${repository.title}: signatures of ${digest}: ${tooMany}`);
   const signatures: SigstoreSignature[] = [];
   for (const layer of layers)
     signatures.push({
