@@ -1,7 +1,9 @@
 import { join } from 'node:path';
+import { StoreError } from '../error.ts';
 import type { WritableRows } from './database.ts';
-import { type Foundation, layerDirectory } from './foundation.ts';
+import { type Foundation, layerDirectory, writeEverything } from './foundation.ts';
 import { bigDataFileName } from './ids.ts';
+import { mustFind } from './layer-rows.ts';
 import type { LayerRow } from './records.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
@@ -76,6 +78,30 @@ export async function removeLayers(
     rows.remove(row);
   }
   rows.save();
+}
+
+/**
+ * Removes one layer that nothing is above and nobody uses.
+ * @throws StoreError `no-such-layer`, `in-use`
+ */
+export async function deleteLayer(foundation: Foundation, id: string): Promise<void> {
+  await using trash = new Trash(foundation);
+  await writeEverything(foundation, async (layers, images, containers) => {
+    const row = mustFind(layers, id);
+    const child = layers.all.find((other) => other.parent === row.id);
+    if (child) throw new StoreError('in-use', `layer ${row.id} is used by layer ${child.id}`);
+    const image = images.all.find((other) => other.layer === row.id);
+    if (image) throw new StoreError('in-use', `layer ${row.id} used by image ${image.id}`);
+    const container = containers.all.find((other) => other.layer === row.id);
+    if (container) throw new StoreError('in-use', `layer ${row.id} used by container ${container.id}`);
+    await removeLayers(foundation, layers, [row], trash);
+    for (const other of images.all) {
+      if (!other['mapped-layers']?.includes(row.id)) continue;
+      other['mapped-layers'] = other['mapped-layers'].filter((mapped) => mapped !== row.id);
+      images.touch(other);
+    }
+    images.save();
+  });
 }
 
 async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {

@@ -3,17 +3,25 @@ import type { Readable } from 'node:stream';
 import { isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
-import type { IdMappings } from '../layer/contract.ts';
 import type { CreateLayerOptions, LayerRecord, LayerStore, StagedLayer } from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
-import type { Change } from './driver.ts';
+import type { Change, MountOptions } from './driver.ts';
 import { writeFileDurably } from './durable.ts';
-import { type Foundation, writeEverything } from './foundation.ts';
-import { readIdMappings, reversed, sameMappings, storeIdMappings } from './id-mappings.ts';
+import type { Foundation } from './foundation.ts';
+import { reversed, storeIdMappings } from './id-mappings.ts';
 import { checkId, randomId, timestamp, withoutDuplicates } from './ids.ts';
+import { diffOf } from './layer-diff.ts';
 import { layerIdOf } from './layer-id.ts';
-import { INCOMPLETE, layerDataPath, removeLayers, Trash, tarSplitPath } from './layer-removal.ts';
-import { isMountPoint } from './mount-table.ts';
+import { mountLayer, unmountLayer } from './layer-mounts.ts';
+import {
+  deleteLayer,
+  INCOMPLETE,
+  layerDataPath,
+  removeLayers,
+  Trash,
+  tarSplitPath,
+} from './layer-removal.ts';
+import { mappingsToApply, mustFind, noSuchLayer } from './layer-rows.ts';
 import { compressionNumber, type LayerRow, layerRecord } from './records.ts';
 import { shiftOwners } from './shift-owners.ts';
 import { type StagedLayerTree, type StageOptions, stagedLayer, stageTar } from './staged-layer.ts';
@@ -218,41 +226,7 @@ export class StorageLayers implements LayerStore {
     id: string,
     options: { readonly from?: string; readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly stream: Readable; readonly sizeBytes?: number }> {
-    const layer = await this.#mustGet(id);
-    const { driver } = this.#foundation;
-    if (options.from !== undefined && options.from !== (layer.parent ?? ''))
-      throw new StoreError(
-        'unsupported',
-        `diff of layer ${layer.id} against ${options.from}, which is not its parent`,
-      );
-    const tarSplit = this.#tarSplit(layer.id);
-    if (tarSplit === undefined)
-      return {
-        stream: await driver.diff(layer.id, layer.parent, {
-          idMappings: layer.idMappings,
-          signal: options.signal,
-        }),
-      };
-    const { assembleLayer } = await import('../layer/tar-split.ts');
-    const sizeBytes = layer.diffSize !== undefined && layer.diffSize >= 0 ? layer.diffSize : undefined;
-    return { stream: assembleLayer(tarSplit, driver.diffDirectory(layer.id)), sizeBytes };
-  }
-
-  #tarSplit(id: string): Buffer | undefined {
-    const places = [
-      tarSplitPath(this.#foundation, id),
-      ...this.#foundation.additional.map(
-        ({ root }) => `${root}/${this.#foundation.places.driverName}-layers/${id}.tar-split.gz`,
-      ),
-    ];
-    for (const path of places) {
-      try {
-        return readFileSync(path);
-      } catch (error) {
-        if (!isSystemError(error, 'ENOENT')) throw error;
-      }
-    }
-    return undefined;
+    return await diffOf(this.#foundation, await this.#mustGet(id), options);
   }
 
   async changes(id: string, from?: string): Promise<readonly Change[]> {
@@ -265,45 +239,12 @@ export class StorageLayers implements LayerStore {
     return await this.#foundation.driver.changes(layer.id, layer.parent);
   }
 
-  async mount(
-    id: string,
-    options: {
-      readonly readOnly?: boolean;
-      readonly mountLabel?: string;
-      readonly options?: readonly string[];
-    } = {},
-  ): Promise<string> {
-    const { driver, graphLock, layers, mounts } = this.#foundation;
-    const hold = await graphLock.acquire('write');
-    try {
-      return await layers.write(async (rows) => {
-        const row = rows.find(id);
-        if (!row) throw noSuchLayer(id);
-        const entry = await mounts.update(row.id, async (current) => {
-          if (current && isMountPoint(current.path)) return { ...current, count: current.count + 1 };
-          const idMappings = mappingsToApply(row, row.parent ? rows.byId(row.parent) : undefined);
-          const path = await driver.mount(row.id, { mountLabel: row.mountlabel, idMappings, ...options });
-          return { id: row.id, path, count: (current?.count ?? 0) + 1 };
-        });
-        return entry!.path;
-      });
-    } finally {
-      hold.release();
-    }
+  mount(id: string, options: MountOptions = {}): Promise<string> {
+    return mountLayer(this.#foundation, id, options);
   }
 
-  async unmount(id: string, force = false): Promise<boolean> {
-    const { driver, layers, mounts } = this.#foundation;
-    return await layers.write(async (rows) => {
-      const row = rows.find(id);
-      if (!row) throw noSuchLayer(id);
-      const rest = await mounts.update(row.id, async (current) => {
-        if (!force && current && current.count > 1) return { ...current, count: current.count - 1 };
-        await driver.unmount(row.id);
-        return undefined;
-      });
-      return rest === undefined;
-    });
+  unmount(id: string, force = false): Promise<boolean> {
+    return unmountLayer(this.#foundation, id, force);
   }
 
   async mounted(id: string): Promise<number> {
@@ -325,24 +266,8 @@ export class StorageLayers implements LayerStore {
     });
   }
 
-  async delete(id: string): Promise<void> {
-    await using trash = new Trash(this.#foundation);
-    await writeEverything(this.#foundation, async (layers, images, containers) => {
-      const row = mustFind(layers, id);
-      const child = layers.all.find((other) => other.parent === row.id);
-      if (child) throw new StoreError('in-use', `layer ${row.id} is used by layer ${child.id}`);
-      const image = images.all.find((other) => other.layer === row.id);
-      if (image) throw new StoreError('in-use', `layer ${row.id} used by image ${image.id}`);
-      const container = containers.all.find((other) => other.layer === row.id);
-      if (container) throw new StoreError('in-use', `layer ${row.id} used by container ${container.id}`);
-      await removeLayers(this.#foundation, layers, [row], trash);
-      for (const other of images.all) {
-        if (!other['mapped-layers']?.includes(row.id)) continue;
-        other['mapped-layers'] = other['mapped-layers'].filter((mapped) => mapped !== row.id);
-        images.touch(other);
-      }
-      images.save();
-    });
+  delete(id: string): Promise<void> {
+    return deleteLayer(this.#foundation, id);
   }
 
   async bigData(id: string, key: string): Promise<Uint8Array | undefined> {
@@ -373,23 +298,6 @@ export class StorageLayers implements LayerStore {
     if (!layer) throw noSuchLayer(idOrName);
     return layer;
   }
-}
-
-/** The ids that a layer has and those below it have not. */
-function mappingsToApply(row: LayerRow, parent: LayerRow | undefined): IdMappings | undefined {
-  const own = readIdMappings(row.uidmap, row.gidmap);
-  if (own === undefined || !row.parent) return undefined;
-  return sameMappings(own, readIdMappings(parent?.uidmap, parent?.gidmap)) ? undefined : own;
-}
-
-function mustFind(rows: Rows<LayerRow>, idOrName: string): LayerRow {
-  const row = rows.find(idOrName);
-  if (!row) throw noSuchLayer(idOrName);
-  return row;
-}
-
-function noSuchLayer(idOrName: string): StoreError {
-  return new StoreError('no-such-layer', `layer not known: ${idOrName}`);
 }
 
 /** The id stands for contents and parent, so a layer that is there already will do, if it is what its id says. */

@@ -1,0 +1,48 @@
+import type { MountOptions } from './driver.ts';
+import type { Foundation } from './foundation.ts';
+import { mappingsToApply, mustFind } from './layer-rows.ts';
+import { isMountPoint } from './mount-table.ts';
+
+/**
+ * Mounts a layer, or counts one user more. The graph lock keeps other tools from shutting the driver down meanwhile.
+ * @returns the directory with the whole tree
+ */
+export async function mountLayer(
+  { driver, graphLock, layers, mounts }: Foundation,
+  id: string,
+  options: MountOptions,
+): Promise<string> {
+  const hold = await graphLock.acquire('write');
+  try {
+    return await layers.write(async (rows) => {
+      const row = mustFind(rows, id);
+      const entry = await mounts.update(row.id, async (current) => {
+        if (current && isMountPoint(current.path)) return { ...current, count: current.count + 1 };
+        const idMappings = mappingsToApply(row, row.parent ? rows.byId(row.parent) : undefined);
+        const path = await driver.mount(row.id, { mountLabel: row.mountlabel, idMappings, ...options });
+        // A count from before a reboot or a lost mount goes on, as in the original.
+        return { id: row.id, path, count: (current?.count ?? 0) + 1 };
+      });
+      return entry!.path;
+    });
+  } finally {
+    hold.release();
+  }
+}
+
+/** Drops one user, and unmounts after the last or with `force`. True when nothing is mounted any more. */
+export async function unmountLayer(
+  { driver, layers, mounts }: Foundation,
+  id: string,
+  force: boolean,
+): Promise<boolean> {
+  return await layers.write(async (rows) => {
+    const row = mustFind(rows, id);
+    const rest = await mounts.update(row.id, async (current) => {
+      if (!force && current && current.count > 1) return { ...current, count: current.count - 1 };
+      await driver.unmount(row.id);
+      return undefined;
+    });
+    return rest === undefined;
+  });
+}
