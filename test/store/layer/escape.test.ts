@@ -49,18 +49,22 @@ const DOORS: readonly (readonly [string, EntrySpec[], string])[] = [
   ['.. after a symlink', [symlink('door', '../victim/..')], 'door/victim'],
 ];
 
-test('T01 T02 T13 T15: no use of any door reaches the victim, in either format', async () => {
-  for (const format of FORMATS) {
-    for (const [name, door, path] of DOORS) {
-      for (const use of usesOf(path)) {
+test('T01 T02 T13 T15: no use of any door reaches the victim', async () => {
+  let turn = 0;
+  for (const [name, door, path] of DOORS) {
+    for (const use of usesOf(path)) {
+      // Only whiteouts depend on the format; the others take turns.
+      const isWhiteout = use.some((entry) => entry.name?.includes('.wh.'));
+      turn += 1;
+      for (const whiteouts of isWhiteout ? FORMATS : [FORMATS[turn % 2]!]) {
         using scratch = new Scratch();
         const entries = name === 'absolute symlink' ? [symlink('absolute', scratch.victim)] : door;
         await scratch
-          .apply(archive(file('ours', 'ours'), ...entries, ...use), { whiteouts: format })
+          .apply(archive(file('ours', 'ours'), ...entries, ...use), { whiteouts })
           .catch((error: Error & { code?: string }) => {
             ok(['unsafe-path', 'bad-layer', 'system'].includes(error.code ?? ''), `${name}: ${error.stack}`);
           });
-        ok(scratch.isVictimUntouched, `${format}, ${name}, ${JSON.stringify(use[0]?.name)}`);
+        ok(scratch.isVictimUntouched, `${whiteouts}, ${name}, ${JSON.stringify(use[0]?.name)}`);
       }
     }
   }
@@ -108,7 +112,7 @@ test('T04: a hard link to a symlink links the symlink, and no metadata reaches i
 
 test('T05 T19: parents that are swapped for links while entries are written', async () => {
   using scratch = new Scratch();
-  const entries = Array.from({ length: 3000 }, (_, at) => file(`p/q/file${at}`, `content ${at}`));
+  const entries = Array.from({ length: 1500 }, (_, at) => file(`p/q/file${at}`, `content ${at}`));
   mkdirSync(scratch.path('p/q'), { recursive: true });
   symlinkSync('../../victim', scratch.path('p/evil'));
   let swapping = true;
