@@ -57,15 +57,13 @@ export async function mountAll(
 ): Promise<void> {
   for (const one of spec.mounts) {
     if (one.type === 'cgroup') continue;
-    let target: number | undefined;
     try {
-      target = place(root, one);
-      if (one.type !== 'proc') mountOne(root, one, target);
-      else if (!(await mountProc(target))) mountOne(root, procOfHost(one), target);
+      if (one.type === 'bind') bindOne(root, one);
+      else if (one.type !== 'proc')
+        withPlace(root, one, 'directory', (target) => mountFresh(root, one, target));
+      else if (!(await mountProcAt(root, one, mountProc))) bindOne(root, procOfHost(one));
     } catch (error) {
       if (!OPTIONAL.has(one.type)) throw mountError(one, error);
-    } finally {
-      if (target !== undefined) closeDescriptor(target);
     }
     if (one.destination === '/dev' && one.type === 'tmpfs') fillDev(root, spec.linux.devices ?? []);
   }
@@ -82,29 +80,69 @@ function mountError(one: SpecMount, cause: unknown): unknown {
   return new BuildError('bad-mount', `mounting ${from} on "${one.destination}": ${cause.message}`, { cause });
 }
 
-function place(root: RootHandle, one: SpecMount): number {
-  const kind = one.type === 'bind' && !isDirectory(one.source) ? 'file' : 'directory';
-  return ensureInRoot(root, one.destination, { kind });
-}
-
-function isDirectory(path: string): boolean {
-  const fd = openAt(-100, path, OPEN.path);
+function withPlace<T>(
+  root: RootHandle,
+  one: SpecMount,
+  kind: 'file' | 'directory',
+  action: (target: number) => T,
+): T {
+  const target = ensureInRoot(root, one.destination, { kind });
   try {
-    return (statDescriptor(fd).mode & S_IF.mask) === S_IF.directory;
+    return action(target);
   } finally {
-    closeDescriptor(fd);
+    closeDescriptor(target);
   }
 }
 
-function mountOne(root: RootHandle, one: SpecMount, target: number): void {
-  const { flags, recursive, propagation, data } = parseOptions(one.options);
-  if (one.type === 'bind')
-    mount(one.source, descriptorPath(target), undefined, MS.bind | (recursive ? MS.rec : 0));
-  else mount(one.source, descriptorPath(target), one.type, flags, data);
+async function mountProcAt(
+  root: RootHandle,
+  one: SpecMount,
+  mountProc: (target: number) => Promise<boolean>,
+): Promise<boolean> {
+  const target = ensureInRoot(root, one.destination, { kind: 'directory' });
+  try {
+    return await mountProc(target);
+  } finally {
+    closeDescriptor(target);
+  }
+}
+
+/** Binds exactly what the source's path stood for when it was opened, and makes sure of it (SECURITY B04, I2). */
+function bindOne(root: RootHandle, one: SpecMount): void {
+  const { flags, recursive, propagation } = parseOptions(one.options);
+  const source = openAt(-100, one.source, OPEN.path);
+  try {
+    const wanted = statDescriptor(source);
+    const kind = (wanted.mode & S_IF.mask) === S_IF.directory ? 'directory' : 'file';
+    withPlace(root, one, kind, (target) =>
+      mount(descriptorPath(source), descriptorPath(target), undefined, MS.bind | (recursive ? MS.rec : 0)),
+    );
+    withMounted(root, one, (mounted) => {
+      const { inode, device } = statDescriptor(mounted);
+      if (inode !== wanted.inode || device !== wanted.device)
+        throw new BuildError(
+          'unsafe-path',
+          `something else than "${one.source}" was mounted on "${one.destination}"`,
+        );
+      restrictMount(mounted, flags, one.destination === '/sys');
+      if (propagation !== undefined) mount(undefined, descriptorPath(mounted), undefined, propagation);
+    });
+  } finally {
+    closeDescriptor(source);
+  }
+}
+
+function mountFresh(root: RootHandle, one: SpecMount, target: number): void {
+  const { flags, propagation, data } = parseOptions(one.options);
+  mount(one.source, descriptorPath(target), one.type, flags, data);
+  if (propagation === undefined) return;
+  withMounted(root, one, (mounted) => mount(undefined, descriptorPath(mounted), undefined, propagation));
+}
+
+function withMounted(root: RootHandle, one: SpecMount, action: (mounted: number) => void): void {
   const mounted = openInRoot(root, one.destination);
   try {
-    if (one.type === 'bind') restrictMount(mounted, flags, one.destination === '/sys');
-    if (propagation !== undefined) mount(undefined, descriptorPath(mounted), undefined, propagation);
+    action(mounted);
   } finally {
     closeDescriptor(mounted);
   }

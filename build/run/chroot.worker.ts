@@ -69,28 +69,38 @@ kill -9 "-$pid"`;
 
 async function run(job: ChrootJob): Promise<void> {
   const { spec } = job;
-  const types = new Set(spec.linux.namespaces.map((namespace) => namespace.type));
+  const pids = spec.linux.namespaces.find(({ type }) => type === 'pid');
   const maySetGroups = readFileSync('/proc/self/setgroups', 'utf8').trim() !== 'deny';
   enterNamespaces(spec);
   setFileCreationMask(0o022);
+  // The first process of a new pid namespace is the guard of all others.
   let guard: ChildProcess | undefined;
   const root = bindRoot(spec.root.path);
   await mountAll(root, spec, async (target) => {
-    guard = startGuard(GUARD, descriptorPath(target));
-    send({ kind: 'guarded', pid: guard.pid ?? 0 });
-    return types.has('pid') && (await firstLine(guard)) === 'mounted';
+    if (!pids) return false;
+    const first = startGuard(GUARD, descriptorPath(target));
+    if (pids.path === undefined) {
+      guard = first;
+      send({ kind: 'guarded', pid: first.pid ?? 0 });
+    }
+    const mounted = (await firstLine(first)) === 'mounted';
+    if (first !== guard) await dismiss(first);
+    return mounted;
   });
-  if (!types.has('pid')) guard = startGuard(SESSION_GUARD, '/');
+  const sessionGuard = guard ? undefined : startGuard(SESSION_GUARD, '/');
   protectPaths(root, spec);
-  if (types.has('uts') && spec.hostname) setHostname(spec.hostname);
-  const start = job.separateProcess
-    ? () => startSeparately(job, root, maySetGroups)
-    : () => startHere(job, root, maySetGroups);
-  const ended = await runToEnd(start, types.has('pid') ? undefined : guard);
+  if (spec.hostname && spec.linux.namespaces.some(({ type }) => type === 'uts')) setHostname(spec.hostname);
+  const start = job.separateProcess ? startSeparately : startHere;
+  const ended = await runToEnd(() => start(job, root, maySetGroups), sessionGuard);
+  await dismiss(guard ?? sessionGuard);
+  send({ kind: 'ended', ...ended });
+}
+
+/** Ends a guard and, with it, whatever it guards. */
+async function dismiss(guard: ChildProcess | undefined): Promise<void> {
   guard?.stdin?.end();
   if (guard && guard.exitCode === null && guard.signalCode === null)
-    await new Promise((resolve) => guard?.once('exit', resolve));
-  send({ kind: 'ended', ...ended });
+    await new Promise((resolve) => guard.once('exit', resolve));
 }
 
 function enterNamespaces(spec: RuntimeSpec): void {

@@ -222,6 +222,15 @@ export function isolationCases(kind: IsolationKind): void {
     assert.match(output, /no-resolver/);
   });
 
+  it("the host's process ids, where asked for", async () => {
+    const { output } = await run(kind, 'test -e /proc/$PPID/status && echo $$; sleep 984 &', {
+      namespaces: { pid: 'host' },
+    });
+    assert.ok(Number(output) > 10, output);
+    await sleep(200);
+    assert.deepEqual(processes('sleep 984'), []);
+  });
+
   it('ulimits reach the command', async () => {
     const { output } = await run(kind, 'ulimit -n; ulimit -Hn; ulimit -c', {
       limits: {
