@@ -1,6 +1,9 @@
 /** Signatures and trust: making and verifying them, and the policy that decides which images may be read. */
 export { SignError, type SignErrorCode } from './error.ts';
+export { type FoundSignature, judgeSignature, type KnownKeys, type SignatureVerdict } from './found.ts';
 export { formatPayload, parsePayload, type SignaturePayload } from './payload.ts';
+export { describeTrust, type TrustRow } from './policy/describe.ts';
+export { setPolicyRule, setSignatureStorage, type TrustChoice } from './policy/edit.ts';
 export {
   createPolicy,
   type ImagePolicy,
@@ -31,6 +34,7 @@ export {
   readPassphraseFile,
   signerFromParameters,
 } from './sigstore/signer-from-parameters.ts';
+export { type SigstoreTrust, verifyAttachment } from './sigstore/trust-root.ts';
 export { type GpgOptions, gpgSecretKey, hasGpg } from './simple/gpg.ts';
 export { gnupgHome, readHomeKeyring } from './simple/home.ts';
 export { type Keyring, readKeyring, type VerificationKey } from './simple/keyring.ts';

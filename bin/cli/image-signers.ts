@@ -68,7 +68,9 @@ export async function imageSigners(context: CommandContext, choice: SigningChoic
     );
   if (!signBy && !sigstoreParameters && !sigstorePrivateKey) return [];
   const { readPassphraseFile } = await import('../../sign/sigstore/signer-from-parameters.ts');
-  const passphrase = passphraseFile ? await readPassphraseFile(passphraseFile) : undefined;
+  const passphrase = passphraseFile
+    ? await readPassphraseFile(resolve(context.io.workingDirectory, passphraseFile))
+    : undefined;
   return [
     ...(sigstoreParameters ? [await parameterSigner(context, sigstoreParameters)] : []),
     ...(signBy ? [await simpleSigner(context, signBy, passphrase)] : []),
@@ -109,7 +111,10 @@ async function privateKeySigner(
     import('../../sign/sigstore/signer-from-parameters.ts'),
   ]);
   const secret = passphrase ?? (await askPassphrase(io, path));
-  return createSigstoreSigner({ ...common(), identity: () => identityFromKeyFile(path, secret) });
+  return createSigstoreSigner({
+    ...common(),
+    identity: () => identityFromKeyFile(resolve(io.workingDirectory, path), secret),
+  });
 }
 
 async function parameterSigner({ io, signal, note }: CommandContext, path: string): Promise<ImageSigner> {
@@ -119,7 +124,7 @@ async function parameterSigner({ io, signal, note }: CommandContext, path: strin
   ]);
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    text = await readFile(resolve(io.workingDirectory, path), 'utf8');
   } catch (cause) {
     throw new UsageError(
       'usage',

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Descriptor } from '../../../image/descriptor.ts';
 import { manifestDigest, parseManifest } from '../../../image/manifest.ts';
 import { type NamedReference, parseReference } from '../../../image/reference.ts';
@@ -80,7 +81,7 @@ async function requiredSigners(context: CommandContext): Promise<readonly Signer
   });
 }
 
-async function bundleIdentity({ flags }: CommandContext): Promise<SigstoreIdentity> {
+async function bundleIdentity({ flags, io }: CommandContext): Promise<SigstoreIdentity> {
   const path = flags.string('sign-by-sigstore-private-key');
   const passphraseFile = flags.string('sign-passphrase-file');
   if (!path || !passphraseFile)
@@ -88,7 +89,8 @@ async function bundleIdentity({ flags }: CommandContext): Promise<SigstoreIdenti
   const { identityFromKeyFile, readPassphraseFile } = await import(
     '../../../sign/sigstore/signer-from-parameters.ts'
   );
-  return identityFromKeyFile(path, await readPassphraseFile(passphraseFile));
+  const here = (file: string) => resolve(io.workingDirectory, file);
+  return identityFromKeyFile(here(path), await readPassphraseFile(here(passphraseFile)));
 }
 
 async function subjectsOf(source: ImageSource, all: boolean): Promise<Subject[]> {
