@@ -163,7 +163,7 @@ export function droppedByOci(
     case 'healthcheck':
       return `HEALTHCHECK is not supported for OCI image format and will be ignored. ${advice}`;
     case 'shell':
-      return `SHELL is not supported for OCI image format, ${value} will be used for later RUN instructions but not saved in the image. ${advice}`;
+      return `SHELL is not persisted in the OCI image format, ${value} will be used for later RUN instructions but is not saved. ${advice}`;
     case 'onbuild':
       return `ONBUILD is not supported for OCI image format, ${value} will be ignored. ${advice}`;
     case 'domainname':

@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
+import { isSystemError } from '../../errors.ts';
 import type { IdMappings, IdRange } from '../../store/layer/contract.ts';
 import type { WorkingContainer } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
 import { ensureInRoot, openRoot } from '../run/rooted-path.ts';
 import { resolveUser } from '../run/user.ts';
 
@@ -15,7 +17,12 @@ export function ensureDirectory(
 ): void {
   using root = openRoot(mounted.rootfs);
   const owner = ownerOf(mounted, user);
-  closeSync(ensureInRoot(root, path, { kind: 'directory', mode: 0o755, ...(owner ? { owner } : {}) }));
+  try {
+    closeSync(ensureInRoot(root, path, { kind: 'directory', mode: 0o755, ...(owner ? { owner } : {}) }));
+  } catch (cause) {
+    if (!(cause instanceof BuildError) || !isSystemError(cause.cause, 'ELOOP')) throw cause;
+    throw new BuildError('unsafe-path', `open ${path}: too many levels of symbolic links`, { cause });
+  }
 }
 
 function ownerOf(

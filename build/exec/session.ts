@@ -172,7 +172,7 @@ export class BuildSession {
       if (!(cause instanceof BuildError)) throw cause;
       throw new BuildError(
         'no-such-stage',
-        `--from=${shown}: no stage or image found with that name: ${cause.message}`,
+        `COPY --from=${shown}: no stage or image found with that name: ${cause.message}`,
         {
           cause,
           ...(cause.hint ? { hint: cause.hint } : {}),

@@ -168,7 +168,8 @@ export class StageBuilder {
     if (effects.copy)
       return (await this.#copy(effects.copy, false, at === this.#instructions.length - 1 && this.#isLast))
         .summary;
-    const runsFollow = this.#instructions.slice(at + 1).some((next) => next.kind === 'run');
+    const later = this.#instructions.slice(at + 1);
+    const runsFollow = later.length === 0 || later.some((next) => next.kind === 'run');
     if (this.#options.layers) return '';
     if (effects.volumes && runsFollow)
       for (const path of effects.volumes) ensureDirectory(await this.#mounted(), path, undefined);
@@ -468,6 +469,7 @@ export class StageBuilder {
       signers: step.isLastStep ? options.signers : undefined,
     });
     this.#committed = committed;
+    options.debug?.(`created new image ID "${committed.imageId}"`);
     return committed.imageId;
   }
 

@@ -35,7 +35,7 @@ export function readFlags(
     if (before && kind !== 'list') throw new FlagProblem(`duplicate flag specified: --${name}`);
     values.set(name, [
       ...(before ?? []),
-      readValue(name, kind, equals < 0 ? undefined : word.slice(equals + 1)),
+      readValue(name, kind, equals < 0 ? undefined : word.slice(equals + 1), instruction),
     ]);
   }
   return {
@@ -63,9 +63,19 @@ function unknownFlag(
   );
 }
 
-function readValue(name: string, kind: FlagKind, value: string | undefined): string {
+/** Sentences that scripts know from Buildah. */
+function summaryOf(instruction: string): string {
+  if (instruction === 'COPY')
+    return ': COPY only supports the --chmod=<permissions> --chown=<uid:gid> --from=<image|stage> and the --exclude=<pattern> flags, besides --link and --parents';
+  if (instruction === 'ADD')
+    return ': ADD only supports the --chmod=<permissions>, --chown=<uid:gid>, and --checksum=<checksum> --exclude=<pattern> flags, besides --link, --keep-git-dir and --unpack';
+  return '';
+}
+
+function readValue(name: string, kind: FlagKind, value: string | undefined, instruction: string): string {
   if (kind !== 'flag') {
-    if (value === undefined) throw new FlagProblem(`missing a value on flag: --${name}`);
+    if (value === undefined)
+      throw new FlagProblem(`missing a value on flag: --${name}${summaryOf(instruction)}`);
     if (value === '') throw new FlagProblem(`no value specified for --${name}=`);
     return value;
   }

@@ -204,8 +204,6 @@ const RUN_FLAGS = { mount: 'list', network: 'text', security: 'text', device: 'l
 function readRun(line: ScannedLine, base: InstructionBase): Instruction {
   const flags = readFlags(line.flags, RUN_FLAGS, 'RUN');
   const command = commandWords(line.rest);
-  if (command.words.length === 0 || (command.words[0] === '' && base.heredocs.length === 0))
-    throw new FlagProblem('RUN requires at least one argument');
   return {
     ...base,
     ...command,

@@ -1,7 +1,6 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
+import type { WriteStream } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
-import { finished } from 'node:stream/promises';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
@@ -13,6 +12,7 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
 import { openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
+import { openLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
@@ -114,17 +114,6 @@ function platformsOf({ flags }: CommandContext): Platform[] {
   return [
     parsePlatform([text('os') || host.os, architecture, text('variant')].filter(Boolean).join('/'), host),
   ];
-}
-
-function openLog(context: CommandContext, resources: AsyncDisposableStack): WriteStream | undefined {
-  const path = context.flags.string('logfile');
-  if (!path) return undefined;
-  const stream = createWriteStream(resolve(context.io.workingDirectory, path), { mode: 0o600 });
-  resources.defer(async () => {
-    stream.end();
-    await finished(stream);
-  });
-  return stream;
 }
 
 async function commonOptions(

@@ -3,6 +3,7 @@ import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
+import { openLog } from './build-log.ts';
 import { addToManifestList } from './manifest/add-local.ts';
 import type { Session } from './session.ts';
 
@@ -20,7 +21,8 @@ export async function runPlatforms(
   const list = await chosenPlatforms(context, session, base, platforms, host);
   if (list.length > 1) refuseSingleFiles(context);
   const results: BuildResult[] = [];
-  for (const platform of list) results.push(await runOne(session, base, platform, list.length > 1, host));
+  for (const platform of list)
+    results.push(await runOne(context, session, base, platform, list.length > 1, host));
   const manifest = flags.string('manifest');
   const first = results[0] as BuildResult;
   if (!manifest) return first;
@@ -46,6 +48,7 @@ async function chosenPlatforms(
 }
 
 async function runOne(
+  context: CommandContext,
   session: Session,
   base: Base,
   platform: Platform | undefined,
@@ -53,12 +56,15 @@ async function runOne(
   host: Platform,
 ): Promise<BuildResult> {
   const chosen = platform ?? host;
+  await using resources = new AsyncDisposableStack();
+  const log = context.flags.bool('logsplit') ? openLog(context, resources, chosen) : undefined;
   const args = new Map(base.arguments);
   args.delete('TARGETPLATFORM');
-  return buildImage(
+  return await buildImage(
     { ...session.surroundings, platform: chosen },
     {
       ...base,
+      ...(log ? { stdout: log, stderr: log } : {}),
       arguments: args,
       platform: chosen,
       platformGiven: platform !== undefined,
