@@ -200,6 +200,17 @@ test('a directory, and a pipe that was not asked for, are errors and never a han
   await assert.rejects(readPolicyFile(pipe), { code: 'unreadable', message: /not a regular file/ });
 });
 
+const asUser = process.getuid?.() === 0 ? test.skip : test;
+if (process.getuid?.() === 0) console.log('SKIP unreadable policy: root reads everything');
+asUser('unreadable policy: an error and no fallback', async ({ directory }) => {
+  const own = join(directory, '.config/containers/policy.json');
+  mkdirSync(join(directory, '.config/containers'), { recursive: true });
+  writeFileSync(own, `{${DEFAULT}}`, { mode: 0o000 });
+  const systemPath = join(directory, 'system.json');
+  writeFileSync(systemPath, only('{"type":"insecureAcceptAnything"}'));
+  await assert.rejects(readPolicy({ home: directory, systemPath }), { code: 'unreadable' });
+});
+
 test('a malformed file names itself', async ({ directory }) => {
   const path = join(directory, 'p.json');
   writeFileSync(path, only('{"type":"rejct"}'));

@@ -139,6 +139,13 @@ test('a policy that refuses the image makes it fail, and keys come from the poli
   assert.match(refused.stdout, /refuses the image: Running image docker:/);
 });
 
+test('S18: --insecure-policy and --require-signed contradict each other', async (context) => {
+  await seedImage(context.registry, 'app', '1');
+  const { code, stderr } = await run(context, 'verify', '--insecure-policy', '--require-signed');
+  assert.equal(code, 1);
+  assert.match(stderr, /--insecure-policy and --require-signed are mutually exclusive/);
+});
+
 test('Notation signatures are listed, broken ones named', async (context) => {
   const { registry } = context;
   const { digest } = await seedImage(registry, 'app', '1');
