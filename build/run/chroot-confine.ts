@@ -13,7 +13,6 @@ import {
 import { systemError } from '../../store/kernel/libc.ts';
 import { CAPABILITY_COUNT, capabilityBits } from './capabilities.ts';
 import type { SpecProcess } from './runtime-spec.ts';
-import { seccompFlags } from './seccomp-filter.ts';
 
 const JOIN_SESSION_KEYRING = 1;
 const CLOSE_RANGE_CLOEXEC = 4;
@@ -86,4 +85,16 @@ export function prepareFilter(program: Uint8Array, flagNames: readonly string[] 
     const result = call(number, SECCOMP_SET_MODE_FILTER, flags, { len: program.length / 8, filter: program });
     if (result !== 0) throw systemError(koffi.errno(), 'seccomp');
   };
+}
+
+const FILTER_FLAGS: Readonly<Record<string, number>> = {
+  SECCOMP_FILTER_FLAG_LOG: 2,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
+  // The calling thread is the only one that matters: it starts the command.
+  SECCOMP_FILTER_FLAG_TSYNC: 0,
+};
+
+/** Flags of seccomp(2) by their names. */
+function seccompFlags(names: readonly string[] | undefined): number {
+  return (names ?? []).reduce((flags, name) => flags | (FILTER_FLAGS[name] ?? 0), 0);
 }

@@ -150,13 +150,20 @@ function livableForThread(seccomp: SpecSeccomp): SpecSeccomp {
   return { ...seccomp, syscalls: [ring, ...(seccomp.syscalls ?? [])] };
 }
 
+/** Programs of the profiles seen, since the runs of a build mostly share one. */
+const filters = new Map<string, Uint8Array>();
+
 /** The default profile gives way, with a word, on processors that the compiler does not know; a chosen one does not. */
 async function compileFilter(request: RunRequest, plan: RunPlan): Promise<Uint8Array | undefined> {
   const { seccomp } = plan.spec.linux;
   if (!seccomp) return undefined;
   const { compileSeccomp } = await import('./seccomp-filter.ts');
   try {
-    return compileSeccomp(needsProcess(request, plan) ? seccomp : livableForThread(seccomp));
+    const wanted = needsProcess(request, plan) ? seccomp : livableForThread(seccomp);
+    const key = JSON.stringify(wanted);
+    const program = filters.get(key) ?? compileSeccomp(wanted);
+    filters.set(key, program);
+    return program;
   } catch (error) {
     if (!(error instanceof BuildError) || error.code !== 'unsupported' || plan.ownSeccomp) throw error;
     request.onWarning?.(`${error.message}; running without`);

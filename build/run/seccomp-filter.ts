@@ -235,15 +235,3 @@ function actionCode(action: string, errno: number | undefined): number {
   if (code !== undefined) return code;
   throw new BuildError('bad-option', `the seccomp profile has an unknown action "${action}"`);
 }
-
-const FILTER_FLAGS: Readonly<Record<string, number>> = {
-  SECCOMP_FILTER_FLAG_LOG: 2,
-  SECCOMP_FILTER_FLAG_SPEC_ALLOW: 4,
-  // The calling thread is the only one that matters: it starts the command.
-  SECCOMP_FILTER_FLAG_TSYNC: 0,
-};
-
-/** Flags of seccomp(2) by their names. */
-export function seccompFlags(names: readonly string[] | undefined): number {
-  return (names ?? []).reduce((flags, name) => flags | (FILTER_FLAGS[name] ?? 0), 0);
-}
