@@ -4,26 +4,35 @@ import { isSystemError } from '../../../errors.ts';
 import { getXattr } from '../../kernel/xattr.ts';
 import type { Change } from '../driver.ts';
 
+/** Paths here have one character for each byte, since names need not be valid UTF-8. */
+type ByteText = string;
+
+const bytesOf = (path: ByteText) => Buffer.from(path, 'latin1');
+const byteText = (path: string): ByteText => Buffer.from(path).toString('latin1');
+const shown = (path: ByteText) => bytesOf(path).toString();
+
 /**
  * What an upper directory changes against the directories below it: whiteouts delete, what is in a lower directory is
  * changed, the rest is added (archive.OverlayChanges). Names are shown as UTF-8.
  */
 export function overlayChanges(
-  upper: string,
-  lowers: readonly string[],
+  upperDirectory: string,
+  lowerDirectories: readonly string[],
   xattrPrefix: 'trusted.' | 'user.',
 ): Change[] {
   const changes: Change[] = [];
+  const upper = byteText(upperDirectory);
+  const lowers = lowerDirectories.map(byteText);
   const visit = (directory: string) => {
-    for (const entry of readdirSync(join(upper, directory), { withFileTypes: true }).sort(byName)) {
+    for (const entry of entriesOf(join(upper, directory)).sort(byName)) {
       const path = `${directory}/${entry.name}`;
       const full = join(upper, path);
-      const status = lstatSync(full);
+      const status = lstatSync(bytesOf(full));
       if (status.isCharacterDevice() && status.rdev === 0) {
-        if (isBelow(lowers, path, xattrPrefix)) changes.push({ kind: 'D', path });
+        if (isBelow(lowers, path, xattrPrefix)) changes.push({ kind: 'D', path: shown(path) });
         continue;
       }
-      changes.push({ kind: isBelow(lowers, path, xattrPrefix) ? 'C' : 'A', path });
+      changes.push({ kind: isBelow(lowers, path, xattrPrefix) ? 'C' : 'A', path: shown(path) });
       if (!entry.isDirectory()) continue;
       if (isOpaque(full, xattrPrefix)) changes.push(...hidden(full, lowers, path));
       visit(path);
@@ -31,6 +40,10 @@ export function overlayChanges(
   };
   visit('');
   return changes;
+}
+
+function entriesOf(directory: ByteText) {
+  return readdirSync(bytesOf(directory), { withFileTypes: true, encoding: 'latin1' });
 }
 
 function byName(a: { name: string }, b: { name: string }): number {
@@ -56,16 +69,16 @@ function isBelow(lowers: readonly string[], path: string, xattrPrefix: 'trusted.
 
 /** What an opaque directory deletes: entries of the first lower that are not there again. */
 function hidden(full: string, lowers: readonly string[], path: string): Change[] {
-  const again = new Set(readdirSync(full));
+  const again = new Set(namesIn(full));
   const gone = new Set<string>();
   for (const lower of lowers)
     for (const name of namesIn(join(lower, path))) if (!again.has(name)) gone.add(name);
-  return [...gone].sort().map((name) => ({ kind: 'D', path: `${path}/${name}` }));
+  return [...gone].sort().map((name) => ({ kind: 'D', path: shown(`${path}/${name}`) }));
 }
 
 function namesIn(directory: string): string[] {
   try {
-    return readdirSync(directory, { withFileTypes: true })
+    return entriesOf(directory)
       .filter((entry) => !entry.isCharacterDevice())
       .map((entry) => entry.name);
   } catch (error) {
@@ -76,7 +89,7 @@ function namesIn(directory: string): string[] {
 
 function statOf(path: string) {
   try {
-    return lstatSync(path, { throwIfNoEntry: false });
+    return lstatSync(bytesOf(path), { throwIfNoEntry: false });
   } catch (error) {
     if (isSystemError(error, 'ENOTDIR')) return undefined;
     throw error;
@@ -84,6 +97,6 @@ function statOf(path: string) {
 }
 
 function isOpaque(directory: string, xattrPrefix: 'trusted.' | 'user.'): boolean {
-  const value = getXattr(directory, `${xattrPrefix}overlay.opaque`);
+  const value = getXattr(bytesOf(directory), `${xattrPrefix}overlay.opaque`);
   return value !== undefined && value[0] === 0x79;
 }

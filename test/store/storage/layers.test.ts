@@ -213,6 +213,26 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
       await store.layers.unmount(plain.layerId);
     });
 
+  test('SECURITY 6: names that are not UTF-8 are kept, listed and removed', async () => {
+    await using store = await open();
+    const base = await store.layers.createFromTar({}, Readable.from([baseTar()]));
+    const container = await store.containers.create({
+      imageId: (await store.images.create({ topLayer: base.id })).id,
+    });
+    const root = Buffer.from(await inside(store, container.layerId));
+    const odd = Buffer.concat([root, Buffer.from('/dir/'), Buffer.from([0xff, 0xfe])]);
+    mkdirSync(odd);
+    writeFileSync(Buffer.concat([odd, Buffer.from('/f')]), 'x');
+    await leave(store, container.layerId);
+    assert.equal((await store.layers.changes(container.layerId)).length, 3);
+    const layer = await store.layers.commitFrom(container.layerId, { move: false });
+    const bytes = await buffer((await store.layers.diff(layer.id)).stream);
+    assert.equal(digestOf(bytes), layer.diffId);
+    assert.ok(bytes.includes(Buffer.from([0x2f, 0xff, 0xfe, 0x2f])));
+    await store.deleteContainer(container.id);
+    assert.deepEqual(temporaryFiles(store.graphRoot, driver), []);
+  });
+
   test('names are unique and deleting a layer in use is refused', async () => {
     await using store = await open();
     const base = await store.layers.createFromTar({ names: ['one'] }, Readable.from([baseTar()]));
