@@ -43,7 +43,7 @@ export async function stageBlob(
   const file = createWriteStream(path, {
     flags: 'wx',
     mode: 0o644,
-    highWaterMark: 1 << 20,
+    highWaterMark: 1 << 18,
     flush: options.sync ?? true,
   });
   try {

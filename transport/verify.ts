@@ -35,7 +35,7 @@ export class VerifyingStream extends Transform {
    * @param onBytes called with the number of bytes seen so far
    */
   constructor(expected: Expected, what: string, onBytes?: (total: number) => void) {
-    super({ highWaterMark: 1 << 20 });
+    super({ highWaterMark: 1 << 18 });
     this.#expected = expected;
     this.#what = what;
     this.#onBytes = onBytes;
