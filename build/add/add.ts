@@ -69,7 +69,14 @@ class Addition {
     const sources: Source[] = [];
     for (const source of list) sources.push(await this.#classify(context, contextPath, source));
     const found = sources.map((source) => (source.kind === 'local' ? source.source.matches.length : 1));
-    if (found.every((count) => count === 0)) return this.#result([], given);
+    if (found.every((count) => count === 0)) {
+      if (!options.allowEmptyWildcard)
+        throw new BuildError(
+          'missing-file',
+          `checking on sources under "${contextPath}": globs [${list.map(String).join(' ')}] matched nothing: no such file or directory`,
+        );
+      return this.#result([], given);
+    }
     const owner = this.#owner();
     const workingDirectory = this.#container.ociConfig.config?.WorkingDir || '/';
     const destination = chooseDestination(

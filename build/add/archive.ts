@@ -147,7 +147,7 @@ function plainStream(fd: number, signal: AbortSignal | undefined): Readable {
   const head = Buffer.alloc(6);
   readSync(fd, head, 0, head.length, 0);
   const compression = detectCompression(head);
-  const raw = createReadStream('', { fd, autoClose: false, start: 0, highWaterMark: 1 << 18 });
+  const raw = Readable.from(chunksOf(fd), { objectMode: false });
   if (compression === 'none') return raw;
   if (compression !== 'bzip2' && compression !== 'xz') {
     return decompressed(raw, compression);
@@ -157,6 +157,17 @@ function plainStream(fd: number, signal: AbortSignal | undefined): Readable {
   stdin.on('error', () => undefined);
   raw.pipe(stdin);
   return Readable.from(outputOf(tool, compression));
+}
+
+/** A read stream would close the descriptor when a pipeline destroys it, whatever `autoClose` says. */
+function* chunksOf(fd: number): Generator<Buffer> {
+  for (let at = 0; ; ) {
+    const chunk = Buffer.allocUnsafe(1 << 18);
+    const count = readSync(fd, chunk, 0, chunk.length, at);
+    if (count === 0) return;
+    at += count;
+    yield chunk.subarray(0, count);
+  }
 }
 
 async function* outputOf(tool: ReturnType<typeof spawn>, compression: string): AsyncGenerator<Buffer> {

@@ -1,4 +1,4 @@
-import { isAbsolute, relative, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { S_IF } from '../../store/kernel/index.ts';
 import { BuildError } from '../error.ts';
 import { isArchive } from './archive.ts';
@@ -68,10 +68,8 @@ function contextPattern(
       `checking on sources under "${contextPath}": possible escaping context directory error: "${given}" is outside of it: no such file or directory`,
     );
   if (isAbsolute(given)) {
-    const below = relative(contextPath, given);
-    if (below === '') return '.';
-    if (below.startsWith('..')) throw escapes();
-    return given.includes('/./') ? given.slice(contextPath.length) : below;
+    const inside = given === contextPath || given.startsWith(`${contextPath}/`);
+    return inside ? given.slice(contextPath.length) || '.' : given;
   }
   let depth = 0;
   for (const part of given.split('/')) {

@@ -5,61 +5,104 @@ export function hasWildcard(path: string): boolean {
   return /[*?[]/.test(path);
 }
 
-/**
- * One path component's pattern as Go's filepath.Match reads it: `*`, `?`, `[a-z]`, `[^a]`, `\` quotes.
- * @throws BuildError `bad-argument` for a pattern that does not end
- */
-export function componentPattern(pattern: string): RegExp {
-  return new RegExp(`^${translate(pattern, '[^/]*', pattern)}$`, 'su');
+/** Decides about one path component. */
+export interface ComponentPattern {
+  test(name: string): boolean;
 }
 
-/** The text of a regular expression for wildcards; `star` is what one `*` stands for. */
-function translate(pattern: string, star: string, whole: string): string {
-  let source = '';
-  for (let at = 0; at < pattern.length; at += 1) {
-    const char = pattern[at] as string;
-    if (char === '*') source += star;
-    else if (char === '?') source += '[^/]';
+type Token = 'star' | ((char: string) => boolean);
+
+/**
+ * One path component's pattern as Go's filepath.Match reads it: `*`, `?`, `[a-z]`, `[^a]`, `\` quotes. Matching goes
+ * back to the last star only, so that its time is bounded by the product of the lengths.
+ * @throws BuildError `bad-argument` for a pattern that does not end
+ */
+export function componentPattern(pattern: string): ComponentPattern {
+  const tokens = tokenize([...pattern], pattern);
+  return { test: (name) => matchesSequence(tokens, [...name], (token, char) => token(char)) };
+}
+
+/** Two-pointer matching of a sequence with stars; a star takes any number of items. */
+function matchesSequence<T, I>(
+  pattern: readonly ('star' | T)[],
+  items: readonly I[],
+  fits: (token: T, item: I) => boolean,
+): boolean {
+  let at = 0;
+  let next = 0;
+  let star = -1;
+  let resume = 0;
+  while (at < items.length) {
+    const token = pattern[next];
+    if (token === 'star') {
+      star = next;
+      resume = at;
+      next += 1;
+    } else if (token !== undefined && fits(token, items[at] as I)) {
+      at += 1;
+      next += 1;
+    } else if (star >= 0) {
+      resume += 1;
+      at = resume;
+      next = star + 1;
+    } else return false;
+  }
+  while (pattern[next] === 'star') next += 1;
+  return next === pattern.length;
+}
+
+function tokenize(chars: readonly string[], whole: string): Token[] {
+  const tokens: Token[] = [];
+  for (let at = 0; at < chars.length; at += 1) {
+    const char = chars[at] as string;
+    if (char === '*') {
+      if (tokens.at(-1) !== 'star') tokens.push('star');
+    } else if (char === '?') tokens.push(() => true);
     else if (char === '[') {
-      const end = classEnd(pattern, at, whole);
-      source += characterClass(pattern.slice(at + 1, end));
+      const end = classEnd(chars, at, whole);
+      tokens.push(characterClass(chars.slice(at + 1, end)));
       at = end;
     } else if (char === '\\') {
       at += 1;
-      if (at >= pattern.length) throw badPattern(whole);
-      source += literal(pattern[at] as string);
-    } else source += literal(char);
+      const quoted = chars[at];
+      if (quoted === undefined) throw badPattern(whole);
+      tokens.push((other) => other === quoted);
+    } else tokens.push((other) => other === char);
   }
-  return source;
+  return tokens;
 }
 
-function classEnd(pattern: string, start: number, whole: string): number {
+function classEnd(chars: readonly string[], start: number, whole: string): number {
   let at = start + 1;
-  if (pattern[at] === '^') at += 1;
+  if (chars[at] === '^') at += 1;
   const first = at;
-  for (; at < pattern.length; at += 1) {
-    if (pattern[at] === '\\') at += 1;
-    else if (pattern[at] === ']' && at > first) return at;
+  for (; at < chars.length; at += 1) {
+    if (chars[at] === '\\') at += 1;
+    else if (chars[at] === ']' && at > first) return at;
   }
   throw badPattern(whole);
 }
 
-function characterClass(body: string): string {
-  const negated = body.startsWith('^');
-  const inner = (negated ? body.slice(1) : body)
-    .replace(/\\(.)/gsu, '$1')
-    .replace(/[\\\]^[&~]/gu, (char) => `\\${char}`);
-  return `[${negated ? '^' : ''}${inner}]`;
+function characterClass(body: readonly string[]): (char: string) => boolean {
+  const negated = body[0] === '^';
+  const ranges: [string, string][] = [];
+  for (let at = negated ? 1 : 0; at < body.length; at += 1) {
+    if (body[at] === '\\') at += 1;
+    const from = body[at] as string;
+    if (body[at + 1] === '-' && at + 2 < body.length) {
+      at += body[at + 2] === '\\' ? 3 : 2;
+      ranges.push([from, body[at] as string]);
+    } else ranges.push([from, from]);
+  }
+  return (char) => ranges.some(([from, to]) => char >= from && char <= to) !== negated;
 }
-
-const literal = (char: string) => char.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&');
 
 function badPattern(pattern: string): BuildError {
   return new BuildError('bad-argument', `syntax error in pattern ${JSON.stringify(pattern)}`);
 }
 
 interface IgnoreRule {
-  readonly matches: RegExp;
+  readonly components: readonly ('star' | ComponentPattern)[];
   readonly negated: boolean;
   /** The pattern as written: what lies below an excluded directory may be wanted where it begins with that directory. */
   readonly text: string;
@@ -89,9 +132,11 @@ export class IgnoreRules {
     for (let slash = path.indexOf('/'); slash > 0; slash = path.indexOf('/', slash + 1))
       parents.push(path.slice(0, slash));
     let excluded = false;
-    for (const { matches, negated } of this.#rules) {
+    for (const { components, negated } of this.#rules) {
+      const matches = (candidate: string) =>
+        matchesSequence(components, candidate.split('/'), (component, name) => component.test(name));
       if (negated !== excluded) continue;
-      if (matches.test(path) || parents.some((parent) => matches.test(parent))) excluded = !negated;
+      if (matches(path) || parents.some(matches)) excluded = !negated;
     }
     return excluded;
   }
@@ -110,18 +155,10 @@ function parseRule(line: string): IgnoreRule | undefined {
   if (negated) pattern = pattern.slice(1).trim();
   pattern = clean(pattern).replace(/^\/+/, '');
   if (pattern === '' || pattern === '.') return undefined;
-  return { matches: ignoreExpression(pattern), negated, text: pattern };
-}
-
-function ignoreExpression(pattern: string): RegExp {
-  const parts = pattern.split('/');
-  let source = '^';
-  for (const [index, part] of parts.entries()) {
-    const last = index === parts.length - 1;
-    if (part === '**') source += last ? '.*' : '(?:[^/]+/)*';
-    else source += translate(part.replace(/\*\*+/g, '*'), '[^/]*', pattern) + (last ? '' : '/');
-  }
-  return new RegExp(`${source}$`, 'su');
+  const components = pattern
+    .split('/')
+    .map((part): 'star' | ComponentPattern => (part === '**' ? 'star' : componentPattern(part)));
+  return { components, negated, text: pattern };
 }
 
 /** Go's path.Clean for relative patterns. */

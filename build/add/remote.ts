@@ -127,7 +127,7 @@ function open(
   const request = secure
     ? httpsRequest(url, { headers, signal, agent: secureAgent(options, surroundings) })
     : httpRequest(url, { headers, signal });
-  request.on('error', reject);
+  request.on('error', (error: NodeJS.ErrnoException) => reject(untrusted(url, error)));
   request.on('response', (response) => {
     const status = response.statusCode ?? 0;
     const { location } = response.headers;
@@ -147,6 +147,24 @@ function open(
   });
   request.end();
   return promise;
+}
+
+const UNTRUSTED = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+
+/** Certificates of an unknown authority are told in the words that scripts look for. */
+function untrusted(url: string, error: NodeJS.ErrnoException): Error {
+  if (!UNTRUSTED.has(error.code ?? '')) return error;
+  return new BuildError(
+    'missing-file',
+    `reading "${redact(url)}": tls: failed to verify certificate: x509: certificate signed by unknown authority`,
+    { cause: error, retryable: true, hint: 'name its certificates with --cert-dir' },
+  );
 }
 
 function secureAgent(options: AddOptions, { environment }: BuildSurroundings): Agent {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SlipwayError } from '../../errors.ts';
-import type { ImageReference } from '../../transport/contract.ts';
+import type { ImageReference, TransportContext } from '../../transport/contract.ts';
 import type { CopyOptions, CopyResult } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
@@ -12,6 +12,8 @@ export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destina
   readonly retries?: number;
   /** Default 2000. */
   readonly retryDelayMs?: number;
+  /** Compress layers where the destination leaves it open (`dir:`), or leave them plain where it would compress (`oci:`). */
+  readonly layers?: 'compress' | 'plain';
 }
 
 /** Copies an image of local storage to another place: push, and commit outside of storage. */
@@ -24,7 +26,8 @@ export async function copyStored(
   const { copyImage } = await import('../../transport/copy.ts');
   const source = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, ...copyOptions } = options;
+  const { retries = 3, retryDelayMs = 2000, layers, ...copyOptions } = options;
+  const destinationContext = withLayers(context, layers);
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await copyImage(ACCEPT_ALL, source, destination, {
@@ -32,7 +35,7 @@ export async function copyStored(
         signal: surroundings.signal,
         ...copyOptions,
         source: context,
-        destination: context,
+        destination: destinationContext,
       });
     } catch (error) {
       const again = error instanceof SlipwayError && error.retryable && attempt < retries;
@@ -44,3 +47,9 @@ export async function copyStored(
 
 /** What is in local storage was admitted when it came. */
 export const ACCEPT_ALL = { admit: async () => undefined };
+
+/** The context with what is wanted of plain layers. */
+export function withLayers(context: TransportContext, layers: CopyStoredOptions['layers']): TransportContext {
+  if (layers === 'compress') return { ...context, directoryLayerCompression: 'compress' };
+  return layers === 'plain' ? { ...context, ociAcceptUncompressedLayers: true } : context;
+}

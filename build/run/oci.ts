@@ -103,11 +103,10 @@ export async function runWithRuntime(
   }
 }
 
-/** As shells say it: 127 for a command that is not there, 126 for one that cannot be executed. */
+/** 127 for a command that is not there, as shells say it; else the runtime's own 1, as Buildah passes it on. */
 function startExitCode(complaint: string): number {
   if (!/exec:? /.test(complaint)) return 1;
-  if (/executable file not found|no such file or directory/i.test(complaint)) return 127;
-  return /permission denied|exec format error/i.test(complaint) ? 126 : 1;
+  return /executable file not found|no such file or directory/i.test(complaint) ? 127 : 1;
 }
 
 function ended(child: ChildProcess, path: string): Promise<{ code: number | null; signal: string | null }> {

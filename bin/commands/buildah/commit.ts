@@ -97,7 +97,10 @@ async function runCommit(context: CommandContext): Promise<void> {
     extraFiles: addedFiles(context),
     consumeContainer: flags.bool('rm'),
     signers: await signersOf(context),
-    copy: compressionChoice(context),
+    copy: {
+      ...(await compressionChoice(context)),
+      layers: flags.bool('disable-compression') ? 'plain' : 'compress',
+    },
   };
   const result = await commitContainer(session.surroundings, container, destination, options).catch(
     (cause: unknown) => {

@@ -1,6 +1,7 @@
 import type { CopyOptions } from '../../../transport/copy-options.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
+import { containersConfig } from './containers-conf.ts';
 
 export const COMPRESSION_FLAGS: readonly FlagSpec[] = [
   { name: 'compression-format', kind: 'string', usage: 'compress layers with gzip, zstd or zstd:chunked' },
@@ -10,12 +11,17 @@ export const COMPRESSION_FLAGS: readonly FlagSpec[] = [
 
 const FORMATS = ['gzip', 'zstd', 'zstd:chunked'] as const;
 
-/** Reads {@link COMPRESSION_FLAGS}. */
-export function compressionChoice({
-  flags,
-}: CommandContext): Pick<CopyOptions, 'compression' | 'forceCompression'> {
-  const text = flags.string('compression-format');
-  const level = flags.changed('compression-level') ? flags.number('compression-level') : undefined;
+/** Reads {@link COMPRESSION_FLAGS}; what they leave open is up to containers.conf. */
+export async function compressionChoice(
+  context: CommandContext,
+): Promise<Pick<CopyOptions, 'compression' | 'forceCompression'>> {
+  const { flags } = context;
+  const { engine } = await containersConfig(context);
+  const configured = engine.compression_format === 'gzip' ? '' : engine.compression_format;
+  const text = flags.string('compression-format') || configured;
+  const level = flags.changed('compression-level')
+    ? flags.number('compression-level')
+    : engine.compression_level;
   const format = FORMATS.find((name) => name === text);
   if (text && !format) throw usage(`cannot find compressor for "${text}"`);
   const forceCompression = flags.changed('force-compression') ? flags.bool('force-compression') : text !== '';

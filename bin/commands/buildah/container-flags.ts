@@ -109,7 +109,7 @@ const ISOLATIONS: Readonly<Record<string, IsolationKind>> = {
   chroot: 'chroot',
 };
 
-/** `--isolation`, BUILDAH_ISOLATION, else oci (rootless for an ordinary user). */
+/** `--isolation`, BUILDAH_ISOLATION, else what works here. */
 export function isolationOf(context: CommandContext): IsolationKind {
   const { flags, io } = context;
   const text = flags.string('isolation') || io.environment.BUILDAH_ISOLATION || '';

@@ -103,8 +103,9 @@ export function manifestFormat(text: string): CopyOptions['format'] {
 async function pushOptions(context: CommandContext, format: CopyOptions['format']) {
   const { flags } = context;
   return {
-    ...compressionChoice(context),
+    ...(await compressionChoice(context)),
     format,
+    layers: flags.bool('disable-compression') ? ('plain' as const) : ('compress' as const),
     removeSignatures: flags.bool('remove-signatures'),
     signers: await signersOf(context),
     retries: flags.number('retry'),

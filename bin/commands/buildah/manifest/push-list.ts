@@ -1,4 +1,4 @@
-import { ACCEPT_ALL, type CopyStoredOptions } from '../../../../build/commit/copy-stored.ts';
+import { ACCEPT_ALL, type CopyStoredOptions, withLayers } from '../../../../build/commit/copy-stored.ts';
 import { contextOf } from '../../../../build/container/pull.ts';
 import { loadList } from '../../../../build/list/list.ts';
 import { listReference } from '../../../../build/list/source.ts';
@@ -20,14 +20,14 @@ export async function pushList(
   const list = await loadList(store, record);
   const base = await parseImageReference(`containers-storage:@${record.id}`, surroundings);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, ...copyOptions } = options;
+  const { retries = 3, retryDelayMs = 2000, layers, ...copyOptions } = options;
   const work = () =>
     copyImage(ACCEPT_ALL, listReference(list, base, surroundings), destination, {
       onProgress: surroundings.onProgress,
       signal: surroundings.signal,
       ...copyOptions,
       source: context,
-      destination: context,
+      destination: withLayers(context, layers),
     });
   return withRetries('pushing the manifest list', work, {
     times: retries,

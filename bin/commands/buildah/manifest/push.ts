@@ -47,7 +47,7 @@ async function runPush(context: CommandContext): Promise<void> {
   await using session = await openSession(context, { flags: FLAGS, quiet: flags.bool('quiet') });
   const { record } = await findList(session, name);
   const { digest } = await pushList(session, record, await pushDestination(session, destination), {
-    ...compressionChoice(context),
+    ...(await compressionChoice(context)),
     format,
     select: flags.bool('all') ? 'all' : 'index-only',
     removeSignatures: flags.bool('remove-signatures'),
