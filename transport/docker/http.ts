@@ -123,6 +123,7 @@ export class HttpClient {
       scheduling: 'lifo' as const,
       timeout: 0,
     };
+    if (proxy) requireProxySupport();
     const proxyEnv = proxy && { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href };
     if (protocol === 'http:') return new (http().Agent)({ ...common, ...(proxyEnv ? { proxyEnv } : {}) });
     const { secureContext } = await import('./tls.ts');
@@ -133,6 +134,15 @@ export class HttpClient {
       rejectUnauthorized: !tls.insecure,
     });
   }
+}
+
+/** Node before 24.5 would go past the proxy without a word. */
+function requireProxySupport(): void {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major > 24 || (major === 24 && minor >= 5)) return;
+  throw new TransportError('unsupported', `Node.js ${process.versions.node} cannot use a proxy`, {
+    hint: 'use Node.js 24.5 or newer, or take HTTPS_PROXY and HTTP_PROXY out of the environment',
+  });
 }
 
 function headersOf({ headers, body, bodyBytes, method }: HttpRequest): Record<string, string> {
