@@ -5,6 +5,7 @@ import type { ImageSigner } from '../../transport/contract.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
+import type { ResourceLog } from './resource-log.ts';
 import type { SourceRule } from './source-policy.ts';
 
 /** One `-f` file, read already. Several go on where the one before ends. */
@@ -168,6 +169,8 @@ export interface BuildOptions {
   /** Commands write to this process's own stdout and stderr; true only where those are {@link stdout} and {@link stderr}. */
   readonly inheritOutput?: boolean;
   readonly debug?: (text: string) => void;
+  /** Told after each step. */
+  readonly resources?: ResourceLog;
   /** Where things that outlive a build are kept (cache mounts). */
   readonly cacheDirectory: string;
 }

@@ -75,6 +75,7 @@ export class StageBuilder {
     for (const [at, instruction] of this.#instructions.entries()) {
       this.#session.surroundings.signal?.throwIfAborted();
       result = await this.#step(instruction, at === this.#instructions.length - 1, at);
+      this.#options.resources?.step();
     }
     return result as StageResult;
   }
@@ -124,7 +125,13 @@ export class StageBuilder {
   async #pullBase(): Promise<ImageRecord | undefined> {
     const reference = this.#baseReference();
     if (reference === 'scratch') return undefined;
-    return this.#session.pull(reference, this.#session.platformOf(this.#stage));
+    try {
+      return await this.#session.pull(reference, this.#session.platformOf(this.#stage));
+    } catch (cause) {
+      if (!(cause instanceof BuildError)) throw cause;
+      const { code, message, hint, retryable, facts } = cause;
+      throw new BuildError(code, `creating build container: ${message}`, { cause, hint, retryable, facts });
+    }
   }
 
   async #stageImage(index: number): Promise<ImageRecord | undefined> {

@@ -162,6 +162,8 @@ const PROCESS: readonly FlagSpec[] = [
   { name: 'quiet', short: 'q', kind: 'bool', usage: 'print nothing but the image id' },
   { name: 'logfile', kind: 'string', usage: 'write output to this `FILE`' },
   { name: 'logsplit', kind: 'bool', usage: 'write one --logfile for each platform' },
+  { name: 'log-rusage', kind: 'bool', usage: 'say after each step what it used', hidden: true },
+  { name: 'rusage-logfile', kind: 'string', usage: 'write that to this `FILE`', hidden: true },
   { name: 'loglevel', kind: 'int', usage: 'accepted for old scripts', hidden: true },
   { name: 'no-hostname', kind: 'bool', usage: "leave the image's /etc/hostname to RUN" },
   { name: 'no-hosts', kind: 'bool', usage: "leave the image's /etc/hosts to RUN" },

@@ -1,6 +1,8 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { resolve } from 'node:path';
+import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { ResourceLog } from '../../../build/exec/resource-log.ts';
 import type { Platform } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 
@@ -22,4 +24,21 @@ export function openLog(
     await finished(stream);
   });
   return stream;
+}
+
+/** `--log-rusage`, to stdout or the file of `--rusage-logfile`. */
+export function openResourceLog(
+  { flags, io }: CommandContext,
+  stdout: Writable,
+  resources: AsyncDisposableStack,
+): ResourceLog | undefined {
+  if (!flags.bool('log-rusage') || flags.bool('quiet')) return undefined;
+  const name = flags.string('rusage-logfile');
+  if (!name) return new ResourceLog(stdout);
+  const stream = createWriteStream(resolve(io.workingDirectory, name), { mode: 0o644 });
+  resources.defer(async () => {
+    stream.end();
+    await finished(stream);
+  });
+  return new ResourceLog(stream);
 }

@@ -12,7 +12,7 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
 import { openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
-import { openLog } from './build-log.ts';
+import { openLog, openResourceLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
@@ -46,7 +46,13 @@ export async function openBuild(context: CommandContext): Promise<BuildJob> {
     const source = resources.use(await openContext(context, session.surroundings));
     const common = await commonOptions(context, session, { directory: source.directory, log, quiet });
     const files = await readContainerfiles(context, source);
-    const base: Omit<BuildOptions, 'platform' | 'platformGiven'> = { ...common, files, outputs };
+    const usage = openResourceLog(context, common.stdout, resources);
+    const base: Omit<BuildOptions, 'platform' | 'platformGiven'> = {
+      ...common,
+      files,
+      outputs,
+      resources: usage,
+    };
     return {
       run: () => runPlatforms(context, session, base, platforms),
       printId: (id) => void io.stdout.write(`${id}\n`),
