@@ -186,7 +186,7 @@ export interface CreateImageOptions {
   readonly topLayer?: string;
   readonly metadata?: string;
   readonly digest?: Digest;
-  /** RFC 3339; default: now. */
+  /** RFC 3339; now where it is absent or malformed. */
   readonly created?: string;
   readonly bigData?: readonly { readonly key: string; readonly data: Uint8Array }[];
 }

@@ -58,3 +58,19 @@ export function withoutDuplicates<T>(names: Iterable<T>): T[] {
 export function timestamp(now: Date): string {
   return now.toISOString().replace(/\.?0*Z$/, 'Z');
 }
+
+const RFC3339 = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)$/;
+
+/**
+ * A time of a config in the form every tool reads: one malformed time would make the whole database unreadable to
+ * Podman. Undefined for anything that is no RFC 3339 time of the years 1 to 9999.
+ */
+export function normalizedTimestamp(text: string | undefined): string | undefined {
+  const match = text === undefined ? null : RFC3339.exec(text);
+  if (!match) return undefined;
+  const milliseconds = Date.parse(text!);
+  if (Number.isNaN(milliseconds)) return undefined;
+  const utc = new Date(milliseconds).toISOString();
+  if (!/^\d{4}-/.test(utc) || utc.startsWith('0000')) return undefined;
+  return `${utc.slice(0, 19)}${(match[2] ?? '').replace(/\.?0+$/, '')}Z`;
+}

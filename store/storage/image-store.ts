@@ -1,12 +1,12 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Digest } from '../../image/digest.ts';
+import { algorithmOf, type Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
 import { readBigData, writeBigData } from './big-data.ts';
 import type { CreateImageOptions, ImageRecord, ImageStore } from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
 import { type Foundation, imageDirectory } from './foundation.ts';
-import { checkId, randomId, timestamp, withoutDuplicates } from './ids.ts';
+import { checkId, normalizedTimestamp, randomId, timestamp, withoutDuplicates } from './ids.ts';
 import { type ImageRow, imageDigests, imageRecord } from './records.ts';
 
 /** Images of a store and, for reading, of its additional read-only stores. */
@@ -59,6 +59,8 @@ export class StorageImages implements ImageStore {
 
   async create(options: CreateImageOptions): Promise<ImageRecord> {
     const id = checkId(options.id ?? randomId());
+    // Other tools refuse a whole database with a digest that they cannot compute.
+    if (options.digest) algorithmOf(options.digest);
     return await this.#foundation.layers.read(async (layers) => {
       const topLayer =
         options.topLayer &&
@@ -99,7 +101,7 @@ export class StorageImages implements ImageStore {
       ...(options.digest ? { digest: options.digest } : {}),
       ...(topLayer ? { layer: topLayer } : {}),
       ...(options.metadata ? { metadata: options.metadata } : {}),
-      created: options.created ?? timestamp(this.#foundation.now()),
+      created: normalizedTimestamp(options.created) ?? timestamp(this.#foundation.now()),
     };
     rows.add(row);
     return row;

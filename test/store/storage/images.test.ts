@@ -7,7 +7,13 @@ import { suite } from 'uvu';
 import { digestOf } from '../../../image/digest.ts';
 import { StoreError } from '../../../store/error.ts';
 import { parseDriverOptions } from '../../../store/storage/driver-options.ts';
-import { bigDataFileName, findByPrefix, isId, randomId } from '../../../store/storage/ids.ts';
+import {
+  bigDataFileName,
+  findByPrefix,
+  isId,
+  normalizedTimestamp,
+  randomId,
+} from '../../../store/storage/ids.ts';
 import { openStore, type StoreOptions } from '../../../store/storage/open.ts';
 import { tarOf } from '../../support/tar.ts';
 
@@ -38,6 +44,21 @@ for (const [key, name] of [
 for (const key of ['', '.', '..'])
   test(`SECURITY I1: big data ${JSON.stringify(key)} is refused`, () => {
     assert.throws(() => bigDataFileName(key), StoreError);
+  });
+
+for (const [text, expected] of [
+  ['2020-01-02T03:04:05Z', '2020-01-02T03:04:05Z'],
+  ['2020-01-02T03:04:05.120000000Z', '2020-01-02T03:04:05.12Z'],
+  ['2020-01-02T03:04:05.123456789+02:00', '2020-01-02T01:04:05.123456789Z'],
+  ['2020-01-02T03:04:05.000Z', '2020-01-02T03:04:05Z'],
+  ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00Z'],
+  ['2020-13-02T03:04:05Z', undefined],
+  ['2020-01-02', undefined],
+  ['yesterday', undefined],
+  ['', undefined],
+] as const)
+  test(`an image's time ${JSON.stringify(text)} is kept so that every tool can read it`, () => {
+    assert.equal(normalizedTimestamp(text), expected);
   });
 
 test('ids are 64 digits, and prefixes must be unique', () => {
