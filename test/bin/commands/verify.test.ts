@@ -146,6 +146,35 @@ test('S18: --insecure-policy and --require-signed contradict each other', async 
   assert.match(stderr, /--insecure-policy and --require-signed are mutually exclusive/);
 });
 
+test('an index: alone, or with its images', async (context) => {
+  const { registry } = context;
+  const digests: string[] = [];
+  const manifests: object[] = [];
+  for (const architecture of ['amd64', 'arm64']) {
+    const { digest } = await seedImage(registry, 'app', `for-${architecture}`, [architecture]);
+    const accept = MEDIA_TYPE.ociManifest;
+    const found = await fetch(`${registry.url}/v2/app/manifests/${digest}`, { headers: { accept } });
+    const size = (await found.arrayBuffer()).byteLength;
+    digests.push(digest);
+    manifests.push({ mediaType: accept, digest, size, platform: { os: 'linux', architecture } });
+  }
+  const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests };
+  const { digest } = await seedManifest(registry, 'app', '1', index, MEDIA_TYPE.ociIndex);
+  assert.equal((await run(context, 'sign', '--sign-by', './app.asc')).stdout, `${digest} simple\n`);
+  const signed = await run(context, 'sign', '--all', ...PRIVATE, '--bundle');
+  assert.equal(signed.stdout.trim().split('\n').length, 6, signed.stderr);
+  const { stdout } = await run(context, 'verify', '--all', '--json', ...KEYS);
+  const { subjects, signatures } = JSON.parse(stdout);
+  assert.deepEqual(
+    subjects.map(({ digest: one }: { digest: string }) => one),
+    [digest, ...digests],
+  );
+  assert.deepEqual(
+    signatures.map(({ form, valid }: Record<string, unknown>) => `${form} ${valid}`),
+    ['simple true', ...Array(3).fill(['cosign-tag true', 'bundle true']).flat()],
+  );
+});
+
 test('Notation signatures are listed, broken ones named', async (context) => {
   const { registry } = context;
   const { digest } = await seedImage(registry, 'app', '1');
