@@ -194,9 +194,10 @@ async function isNewer(
   const context = contextOf(surroundings);
   await using source = await reference.openSource(context);
   const { bytes } = await source.getManifest();
-  const digests = [digestOf(bytes), instanceOf(bytes, surroundings.platform)];
+  // Of a list the instance counts: a local image of another platform may come from the same list.
+  const wanted = instanceOf(bytes, surroundings.platform) ?? digestOf(bytes);
   const known = [local.digest, ...Object.values(local.bigDataDigests)];
-  return !digests.some((digest) => digest !== undefined && known.includes(digest));
+  return !known.includes(wanted);
 }
 
 /** The child of an index for a platform; undefined for a single manifest. */
