@@ -2,12 +2,14 @@ import { type Hash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isSystemError } from '../errors.ts';
 import { algorithmOf, type Digest, finishDigest, startDigest } from '../image/digest.ts';
 import type { ContentDirectory } from './content.ts';
 import { ProtocolError } from './error.ts';
 
 const WRITE_BYTES = 512 * 1024;
+const SETTLE_MS = 500;
 const SESSION_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
 /** What is known of a session without reading its file: a running sha256 of the first `bytes` bytes. */
@@ -16,6 +18,8 @@ interface Progress {
   bytes: number;
   /** Settles when the request that writes now is done; requests on one session take turns. */
   turn: Promise<unknown>;
+  /** Ends the request that writes now. */
+  abort?: () => void;
 }
 
 /**
@@ -41,7 +45,10 @@ export class Uploads {
 
   /** @throws ProtocolError BLOB_UPLOAD_UNKNOWN for an id that this repository has no session of. */
   async size(repository: string, id: string): Promise<number> {
-    return (await this.#find(repository, id)).bytes;
+    const progress = await this.#find(repository, id);
+    // Who asks has often just lost the connection, whose last bytes are still being written.
+    await Promise.race([progress.turn, sleep(SETTLE_MS, undefined, { ref: false })]);
+    return progress.bytes;
   }
 
   async cancel(repository: string, id: string): Promise<void> {
@@ -56,10 +63,12 @@ export class Uploads {
   async append(
     repository: string,
     id: string,
-    body: AsyncIterable<Buffer>,
+    body: AsyncIterable<Buffer> & { destroy(): unknown },
     start: number | undefined,
     length?: number,
   ): Promise<number> {
+    // A client that comes again has given up its earlier request, which may hang on a dead connection.
+    (await this.#find(repository, id)).abort?.();
     return this.#inTurn(repository, id, async (progress) => {
       if (start !== undefined && start !== progress.bytes)
         throw new ProtocolError(
@@ -68,7 +77,12 @@ export class Uploads {
           { status: 416, headers: { range: uploadRange(progress.bytes) } },
         );
       const before = progress.bytes;
-      await this.#write(id, progress, body);
+      progress.abort = () => body.destroy();
+      try {
+        await this.#write(id, progress, body);
+      } finally {
+        delete progress.abort;
+      }
       if (length !== undefined && progress.bytes - before !== length)
         throw new ProtocolError(
           'SIZE_INVALID',
@@ -109,13 +123,22 @@ export class Uploads {
 
   async #inTurn<T>(repository: string, id: string, work: (progress: Progress) => Promise<T>): Promise<T> {
     const progress = await this.#find(repository, id);
-    const result = progress.turn.then(() => {
+    const result = progress.turn.then(async () => {
       if (this.#progress.get(id) !== progress)
         throw new ProtocolError('BLOB_UPLOAD_UNKNOWN', 'the upload has ended');
+      await this.#catchUp(id, progress);
       return work(progress);
     });
     progress.turn = result.catch(() => undefined);
     return result;
+  }
+
+  /** Another process that serves the same directory may have written meanwhile. */
+  async #catchUp(id: string, progress: Progress): Promise<void> {
+    const { size } = await stat(this.#data(id));
+    if (size === progress.bytes) return;
+    progress.bytes = size;
+    progress.hash = undefined;
   }
 
   async #write(id: string, progress: Progress, body: AsyncIterable<Buffer>): Promise<void> {

@@ -54,6 +54,34 @@ test('an upload survives a dropped connection and a restart of the registry', as
   assert.equal(put.status, 201);
 });
 
+test('a client that comes again is not held up by its dead connection', async () => {
+  await using registry = await startTestRegistry();
+  const upload = new URL(await startUpload(registry.url));
+  const hanging = request(upload, { method: 'PATCH', headers: { 'content-length': '100' } });
+  const ended = new Promise((resolve) => hanging.on('error', resolve));
+  hanging.write('0123456789');
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await fetch(upload);
+  const again = await fetch(upload, { method: 'PATCH', body: 'ab' });
+  assert.deepEqual([again.status, again.headers.get('range')], [202, '0-11']);
+  await ended;
+  const digest = digestOf('0123456789ab');
+  assert.equal((await fetch(`${upload}?digest=${digest}`, { method: 'PUT' })).status, 201);
+});
+
+test('two processes may serve one directory', async () => {
+  await using first = await startTestRegistry();
+  await using second = await startTestRegistry({ directory: first.directory });
+  const { pathname } = new URL(await startUpload(first.url));
+  const patch = (url: string, body: string) => fetch(url + pathname, { method: 'PATCH', body });
+  await patch(first.url, 'one ');
+  await patch(second.url, 'two ');
+  await patch(first.url, 'three');
+  const digest = digestOf('one two three');
+  const put = await fetch(`${second.url}${pathname}?digest=${digest}`, { method: 'PUT' });
+  assert.equal(put.status, 201);
+});
+
 test('a wrong digest discards the upload', async () => {
   await using registry = await startTestRegistry();
   const upload = await startUpload(registry.url);
