@@ -77,7 +77,7 @@ class Addition {
         );
       return this.#result([], given);
     }
-    const owner = this.#owner();
+    const read = this.#readOptions(this.#owner());
     const workingDirectory = this.#container.ociConfig.config?.WorkingDir || '/';
     const destination = chooseDestination(
       this.#root,
@@ -88,11 +88,11 @@ class Addition {
     const staging = options.link ? await this.#stagingDirectory() : undefined;
     using stagingRoot = staging === undefined ? undefined : new RootedDirectory(staging);
     using writer = new TreeWriter(stagingRoot ?? this.#root, destination.directory, {
-      directoryOwner: toHost(this.#container.idMappings, owner ?? { uid: 0, gid: 0 }),
+      directoryOwner: toHost(this.#container.idMappings, read.owner ?? { uid: 0, gid: 0 }),
       skipDevices: this.#surroundings.store.rootless,
     });
     if (!options.dryRun) writer.makeBase();
-    for (const source of sources) await this.#one(context, source, writer, destination, owner);
+    for (const source of sources) await this.#one(context, source, writer, destination, read);
     if (!options.dryRun) writer.finish();
     return this.#result(
       this.#digests.map((digest) => ({ kind: digest.kind, hex: digest.finish() })),
@@ -131,10 +131,9 @@ class Addition {
     source: Source,
     writer: TreeWriter,
     destination: Destination,
-    owner: Owner | undefined,
+    read: ReadOptions,
   ): Promise<void> {
     this.#surroundings.signal?.throwIfAborted();
-    const read = this.#readOptions(owner);
     if (source.kind === 'local') await this.#local(context, source.source, writer, destination, read);
     else if (source.kind === 'inline') {
       const digest = this.#start('file');

@@ -1,0 +1,233 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import { addToContainer } from '../../../build/add/add.ts';
+import type { AddOptions, AddSource } from '../../../build/add/contract.ts';
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
+import { sampleContainer } from '../container/sample.ts';
+
+const test = suite('adding to a container');
+const base = mkdtempSync(join(tmpdir(), 'slipway-add-test-'));
+let count = 0;
+test.after(() => rmSync(base, { recursive: true, force: true }));
+
+interface Place {
+  readonly root: string;
+  readonly context: string;
+  add(
+    destination: string,
+    sources: readonly AddSource[],
+    options?: AddOptions,
+  ): ReturnType<typeof addToContainer>;
+}
+
+/** An empty root file system and context; files keep their owner, so that no privileges are needed. */
+function place(): Place {
+  count += 1;
+  const directory = join(base, String(count));
+  const root = join(directory, 'root');
+  const context = join(directory, 'context');
+  for (const path of [root, context]) mkdirSync(path, { recursive: true });
+  const store = {
+    rootless: false,
+    layers: { mount: async () => root, unmount: async () => true },
+    containers: { directory: async () => directory },
+  };
+  const surroundings = {
+    store,
+    workingDirectory: context,
+    temporaryDirectory: directory,
+    environment: {},
+    now: () => new Date(0),
+  } as unknown as BuildSurroundings;
+  const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  return {
+    root,
+    context,
+    add: (destination, sources, options = {}) =>
+      addToContainer(surroundings, sampleContainer(), destination, sources, {
+        contextDirectory: context,
+        chown: `${own.uid}:${own.gid}`,
+        ...options,
+      }),
+  };
+}
+
+test('a file takes the name of a destination that does not exist', async () => {
+  const { root, context, add } = place();
+  writeFileSync(join(context, 'a'), 'x', { mode: 0o640 });
+  utimesSync(join(context, 'a'), 1000, 1000);
+  const { summary } = await add('/etc/b', ['a']);
+  assert.equal(readFileSync(join(root, 'etc/b'), 'utf8'), 'x');
+  assert.equal(statSync(join(root, 'etc/b')).mode & 0o777, 0o640);
+  assert.equal(statSync(join(root, 'etc/b')).mtimeMs, 1_000_000);
+  assert.equal(summary.kind, 'file');
+  assert.match(summary.hex, /^[0-9a-f]{64}$/);
+});
+
+test('a trailing slash makes a directory; several sources need one', async () => {
+  const { root, context, add } = place();
+  for (const name of ['a', 'b']) writeFileSync(join(context, name), name);
+  await add('/one/', ['a']);
+  await add('two', ['a', 'b']);
+  assert.deepEqual(readdirSync(join(root, 'one')), ['a']);
+  assert.deepEqual(readdirSync(join(root, 'two')), ['a', 'b']);
+  writeFileSync(join(root, 'file'), '');
+  await assert.rejects(add('/file', ['a', 'b']), { code: 'bad-argument', message: /not a directory/ });
+});
+
+test('what is in a directory is added, with links, modes and hard links', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd/sub'), { recursive: true });
+  writeFileSync(join(context, 'd/sub/f'), 'x', { mode: 0o755 });
+  linkSync(join(context, 'd/sub/f'), join(context, 'd/hard'));
+  symlinkSync('/nowhere', join(context, 'd/link'));
+  await add('/to', ['d']);
+  assert.equal(readlinkSync(join(root, 'to/link')), '/nowhere');
+  assert.equal(statSync(join(root, 'to/hard')).ino, statSync(join(root, 'to/sub/f')).ino);
+  assert.equal(statSync(join(root, 'to/sub/f')).mode & 0o777, 0o755);
+});
+
+test('equal content gives equal digests, other content another', async () => {
+  const { context, add } = place();
+  mkdirSync(join(context, 'd'));
+  writeFileSync(join(context, 'd/f'), 'x');
+  const first = (await add('/1', ['d'])).summary;
+  utimesSync(join(context, 'd/f'), 5, 5);
+  const second = (await add('/2', ['d'], { dryRun: true })).summary;
+  writeFileSync(join(context, 'd/f'), 'y');
+  const third = (await add('/3', ['d'])).summary;
+  assert.equal(first.hex, second.hex);
+  assert.notEqual(first.hex, third.hex);
+  assert.equal(first.kind, 'dir');
+});
+
+test('--parents keeps directories from behind the pivot', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'a/b/c'), { recursive: true });
+  writeFileSync(join(context, 'a/b/c/f'), '');
+  await add('/all/', ['a/b/c/f'], { parents: true });
+  await add('/some/', ['a/./b/c/f'], { parents: true });
+  assert.ok(existsSync(join(root, 'all/a/b/c/f')));
+  assert.ok(existsSync(join(root, 'some/b/c/f')));
+  assert.ok(!existsSync(join(root, 'some/a')));
+});
+
+test('excludes leave out, exceptions bring back', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd'));
+  for (const name of ['keep', 'drop']) writeFileSync(join(context, 'd', name), '');
+  await add('/to/', ['.'], { excludes: ['d/*', '!d/keep'] });
+  assert.deepEqual(readdirSync(join(root, 'to/d')), ['keep']);
+  await assert.rejects(add('/x/', ['d/drop'], { excludes: ['d/drop'], ignoreFile: '.containerignore' }), {
+    code: 'missing-file',
+    message: /filtered out using \.containerignore/,
+  });
+});
+
+test('archives are unpacked by ADD, plain and compressed, and copied by COPY', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'in'));
+  writeFileSync(join(context, 'in/f'), 'x');
+  execFileSync('tar', ['-C', join(context, 'in'), '-czf', join(context, 'a.tgz'), 'f']);
+  await add('/added', ['a.tgz'], { extract: true });
+  await add('/copied', ['a.tgz']);
+  assert.equal(readFileSync(join(root, 'added/f'), 'utf8'), 'x');
+  assert.ok(statSync(join(root, 'copied')).isFile());
+});
+
+test('inline data is a file', async () => {
+  const { root, add } = place();
+  await add('/script', [{ name: 'EOF', data: Buffer.from('echo') }], { chmod: '0755' });
+  assert.equal(readFileSync(join(root, 'script'), 'utf8'), 'echo');
+  assert.equal(statSync(join(root, 'script')).mode & 0o777, 0o755);
+});
+
+test('I1: a source outside the context is refused', async () => {
+  const { add } = place();
+  for (const source of ['../root', 'a/../../root'])
+    await assert.rejects(add('/x', [source]), {
+      code: 'unsafe-path',
+      message: /possible escaping context directory/,
+    });
+});
+
+test('I1: a link in the context that leads outside is resolved inside', async () => {
+  const { context, add } = place();
+  symlinkSync('/etc/hostname', join(context, 'link'));
+  await assert.rejects(add('/x', ['link']), { code: 'missing-file' });
+});
+
+test('I2, B25: links in the container lead nowhere outside', async () => {
+  const { root, context, add } = place();
+  const outside = join(base, `outside-${count}`);
+  mkdirSync(outside);
+  writeFileSync(join(context, 'f'), 'x');
+  symlinkSync(outside, join(root, 'abs'));
+  symlinkSync('../../../../../../../../', join(root, 'up'));
+  mkdirSync(join(root, 'real'));
+  symlinkSync('/real', join(root, 'inside'));
+  await add('/abs/', ['f']).catch(() => undefined);
+  await add('/up/', ['f']);
+  await add('/inside/', ['f']);
+  assert.deepEqual(readdirSync(outside), []);
+  assert.ok(existsSync(join(root, 'f')));
+  assert.ok(existsSync(join(root, 'real/f')));
+});
+
+test('I3: a link at the destination is replaced, not written through', async () => {
+  const { root, context, add } = place();
+  const victim = join(base, `victim-${count}`);
+  writeFileSync(victim, 'safe');
+  mkdirSync(join(root, 'd'));
+  symlinkSync(victim, join(root, 'd/f'));
+  mkdirSync(join(context, 'd'));
+  writeFileSync(join(context, 'd/f'), 'new', { mode: 0o777 });
+  await add('/d', ['d']);
+  assert.equal(readFileSync(victim, 'utf8'), 'safe');
+  assert.ok(lstatSync(join(root, 'd/f')).isFile());
+});
+
+test('I4, B31: fifos are made, sockets skipped, nothing waits', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd'));
+  execFileSync('mkfifo', [join(context, 'd/fifo')]);
+  await add('/to', ['d'], { extract: true });
+  assert.ok(lstatSync(join(root, 'to/fifo')).isFIFO());
+});
+
+const BAD: readonly [what: string, sources: string[], options: AddOptions, code: string][] = [
+  ['a missing file', ['none'], {}, 'missing-file'],
+  ['a pattern without matches', ['none*'], {}, 'missing-file'],
+  ['a malformed pattern', ['[a'], {}, 'bad-argument'],
+  ['an unknown user', ['f'], { chown: 'nobody-here' }, 'bad-user'],
+  ['a bad mode', ['f'], { chmod: 'u=q' }, 'bad-option'],
+  ['a checksum of a local file', ['f'], { checksum: `sha256:${'0'.repeat(64)}` }, 'bad-option'],
+  ['an empty name', [''], {}, 'bad-argument'],
+];
+for (const [what, sources, options, code] of BAD)
+  test(`${what} is an error`, async () => {
+    const { context, root, add } = place();
+    writeFileSync(join(context, 'f'), '');
+    await assert.rejects(add('/to/', sources, options), { code });
+    assert.deepEqual(readdirSync(root), []);
+  });
+
+test.run();
