@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { isSystemError } from '../../errors.ts';
 import { printable, SignError } from '../error.ts';
 
@@ -69,35 +69,51 @@ interface GpgResult {
   readonly errors: string;
 }
 
-function runGpg(
+async function runGpg(
   args: readonly string[],
   input: Uint8Array | undefined,
   options: GpgOptions,
   passphrase?: string,
 ): Promise<GpgResult> {
   const home = options.home === undefined ? [] : ['--homedir', options.home];
+  const child = spawn(
+    options.program ?? 'gpg',
+    [...home, '--batch', '--no-tty', '--no-armor', '--status-fd', '3', ...args],
+    {
+      stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+      env: { ...options.environment, LC_ALL: 'C' },
+      ...(options.signal && { signal: options.signal }),
+    },
+  );
+  const [stdin, stdout, stderr, status, secret] = child.stdio as unknown as Channels;
+  const chunks = { output: collect(stdout), errors: collect(stderr), status: collect(status) };
+  // gpg may end without reading its input: the exit code tells then.
+  for (const stream of [stdin, secret]) stream.on('error', () => {});
+  stdin.end(input ?? '');
+  secret.end(passphrase === undefined ? '' : `${passphrase}\n`);
+  const code = await exitCode(child);
+  return {
+    code,
+    output: Buffer.concat(chunks.output),
+    errors: Buffer.concat(chunks.errors).toString(),
+    status: Buffer.concat(chunks.status)
+      .toString('latin1')
+      .split('\n')
+      .flatMap((line) => (line.startsWith('[GNUPG:] ') ? [line.slice(9)] : [])),
+  };
+}
+
+type Channels = readonly [
+  stdin: NodeJS.WritableStream,
+  stdout: NodeJS.ReadableStream,
+  stderr: NodeJS.ReadableStream,
+  status: NodeJS.ReadableStream,
+  secret: NodeJS.WritableStream,
+];
+
+function exitCode(child: ChildProcess): Promise<number | null> {
   return new Promise((resolve, reject) => {
-    const child = spawn(
-      options.program ?? 'gpg',
-      [...home, '--batch', '--no-tty', '--no-armor', '--status-fd', '3', ...args],
-      {
-        stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
-        env: { ...options.environment, LC_ALL: 'C' },
-        ...(options.signal && { signal: options.signal }),
-      },
-    );
-    const [stdin, stdout, stderr, status, secret] = child.stdio as unknown as [
-      NodeJS.WritableStream,
-      NodeJS.ReadableStream,
-      NodeJS.ReadableStream,
-      NodeJS.ReadableStream,
-      NodeJS.WritableStream,
-    ];
-    const chunks = { output: collect(stdout), errors: collect(stderr), status: collect(status) };
-    // gpg may end without reading its input: the exit code tells then.
-    for (const stream of [stdin, secret]) stream.on('error', () => {});
-    stdin.end(input ?? '');
-    secret.end(passphrase === undefined ? '' : `${passphrase}\n`);
+    child.on('close', resolve);
     child.on('error', (cause) =>
       reject(
         isSystemError(cause, 'ENOENT', 'EACCES')
@@ -107,17 +123,6 @@ function runGpg(
             })
           : cause,
       ),
-    );
-    child.on('close', (code) =>
-      resolve({
-        code,
-        output: Buffer.concat(chunks.output),
-        errors: Buffer.concat(chunks.errors).toString(),
-        status: Buffer.concat(chunks.status)
-          .toString('latin1')
-          .split('\n')
-          .flatMap((line) => (line.startsWith('[GNUPG:] ') ? [line.slice(9)] : [])),
-      }),
     );
   });
 }
