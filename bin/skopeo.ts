@@ -2,7 +2,7 @@ import type { ToolSpec } from './cli/contract.ts';
 import { logrusLine } from './cli/log-line.ts';
 import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
-import { withExitCodes } from './commands/skopeo/exit-code.ts';
+import { withGlobals } from './commands/skopeo/exit-code.ts';
 import { GLOBAL_FLAGS } from './commands/skopeo/global-flags.ts';
 
 /** The Skopeo whose command line this is; scripts read the third word of `--version`. */
@@ -22,63 +22,65 @@ export const skopeo: ToolSpec = {
     {
       name: 'copy',
       summary: 'Copy an image from one place to another',
-      load: async () => withExitCodes((await import('./commands/skopeo/copy.ts')).copy),
+      load: async () => withGlobals((await import('./commands/skopeo/copy.ts')).copy),
     },
     {
       name: 'delete',
       summary: 'Delete an image',
-      load: async () => withExitCodes((await import('./commands/skopeo/delete.ts')).remove),
+      load: async () => withGlobals((await import('./commands/skopeo/delete.ts')).remove),
     },
     {
       name: 'generate-sigstore-key',
       summary: 'Generate a sigstore key pair',
-      load: async () => (await import('./commands/skopeo/generate-sigstore-key.ts')).generateSigstoreKey,
+      load: async () =>
+        withGlobals((await import('./commands/skopeo/generate-sigstore-key.ts')).generateSigstoreKey),
     },
     {
       name: 'inspect',
       summary: 'Show what an image says about itself',
-      load: async () => withExitCodes((await import('./commands/skopeo/inspect.ts')).inspect),
+      load: async () => withGlobals((await import('./commands/skopeo/inspect.ts')).inspect),
     },
     {
       name: 'list-tags',
       summary: 'List the tags of a repository or an archive',
-      load: async () => withExitCodes((await import('./commands/skopeo/list-tags.ts')).listTagsCommand),
+      load: async () => withGlobals((await import('./commands/skopeo/list-tags.ts')).listTagsCommand),
     },
     {
       name: 'login',
       summary: 'Log in to a registry',
-      load: async () => (await import('./commands/skopeo/login.ts')).loginCommand,
+      load: async () => withGlobals((await import('./commands/skopeo/login.ts')).loginCommand),
     },
     {
       name: 'logout',
       summary: 'Log out of a registry',
-      load: async () => (await import('./commands/skopeo/login.ts')).logoutCommand,
+      load: async () => withGlobals((await import('./commands/skopeo/login.ts')).logoutCommand),
     },
     {
       name: 'manifest-digest',
       summary: 'Compute the digest of a manifest in a file',
-      load: async () => (await import('./commands/skopeo/manifest-digest.ts')).manifestDigestCommand,
+      load: async () =>
+        withGlobals((await import('./commands/skopeo/manifest-digest.ts')).manifestDigestCommand),
     },
     {
       name: 'standalone-sign',
       summary: 'Create a signature using local files',
-      load: async () => (await import('./commands/skopeo/standalone.ts')).standaloneSign,
+      load: async () => withGlobals((await import('./commands/skopeo/standalone.ts')).standaloneSign),
     },
     {
       name: 'standalone-verify',
       summary: 'Verify a signature using local files',
-      load: async () => (await import('./commands/skopeo/standalone.ts')).standaloneVerify,
+      load: async () => withGlobals((await import('./commands/skopeo/standalone.ts')).standaloneVerify),
     },
     {
       name: 'sync',
       summary: 'Synchronize images from one place to another',
-      load: async () => (await import('./commands/skopeo/sync.ts')).sync,
+      load: async () => withGlobals((await import('./commands/skopeo/sync.ts')).sync),
     },
     {
       name: 'untrusted-signature-dump-without-verification',
       summary: 'Show what a signature claims WITHOUT VERIFYING IT',
       hidden: true,
-      load: async () => (await import('./commands/skopeo/standalone.ts')).untrustedDump,
+      load: async () => withGlobals((await import('./commands/skopeo/standalone.ts')).untrustedDump),
     },
   ],
 };

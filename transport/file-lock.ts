@@ -50,11 +50,16 @@ async function take(path: string, owner: string): Promise<boolean> {
 async function isStale(path: string): Promise<boolean> {
   const [pid, host] = (await holder(path)).split('@');
   if (!pid || host !== hostname() || Number(pid) === process.pid) return false;
+  return !isRunning(Number(pid));
+}
+
+/** True where a process of this host has that id. */
+export function isRunning(pid: number): boolean {
   try {
-    process.kill(Number(pid), 0);
-    return false;
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
-    return isSystemError(error, 'ESRCH');
+    return !isSystemError(error, 'ESRCH');
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
@@ -9,7 +9,7 @@ import type { BlobStream } from '../../store/blob/contract.ts';
 import { replaceFile, stageBlob } from '../blob-file.ts';
 import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { withFileLock } from '../file-lock.ts';
+import { isRunning, withFileLock } from '../file-lock.ts';
 import { LayoutDirectory } from './directory.ts';
 import { addToIndex, type LayoutIndex, parseLayoutIndex, REF_NAME } from './layout.ts';
 import type { LayoutReference } from './reference.ts';
@@ -82,7 +82,7 @@ class LayoutDestination implements ImageDestination {
     descriptor: { readonly digest?: Digest; readonly size?: number },
     options: PutBlobOptions,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
-    const staged = await stageBlob(this.#staging, STAGED, blob, descriptor, options);
+    const staged = await stageBlob(this.#staging, `${STAGED}-${process.pid}`, blob, descriptor, options);
     await this.#place(staged);
     return { digest: staged.digest, size: staged.size };
   }
@@ -122,6 +122,7 @@ class LayoutDestination implements ImageDestination {
           manifests: [],
         };
         await replaceFile(join(path, 'index.json'), Buffer.from(JSON.stringify(addToIndex(index, entry))));
+        await this.#sweep();
       },
       options.signal,
     );
@@ -132,6 +133,14 @@ class LayoutDestination implements ImageDestination {
     if (this.#stored || !this.#made) return;
     await rmdir(join(this.reference.path, 'blobs')).catch(() => {});
     await rmdir(this.reference.path).catch(() => {});
+  }
+
+  /** Removes what processes that were killed have staged. */
+  async #sweep(): Promise<void> {
+    for (const name of await readdir(this.#staging)) {
+      const pid = new RegExp(`^\\${STAGED}-(\\d+)-`).exec(name)?.[1];
+      if (pid !== undefined && !isRunning(Number(pid))) await rm(join(this.#staging, name), { force: true });
+    }
   }
 
   async #place(staged: { place(path: string): Promise<void>; discard(): Promise<void>; digest: Digest }) {

@@ -20,6 +20,7 @@ import {
   aliasedFlags,
   blobCachePath,
   commandSignal,
+  debugged,
   imageFlags,
   openPolicy,
   parseName,
@@ -134,7 +135,7 @@ async function runCopy(context: CommandContext): Promise<void> {
   const progress = await openProgress(context);
   let result: CopyResult;
   try {
-    const { onProgress } = progress;
+    const onProgress = debugged(context, progress.onProgress);
     result = await withRetries(
       'copy',
       () => copyImage(policy, source, destination, { ...options, signers, onProgress }),
@@ -254,7 +255,8 @@ function readSparse(text: string): 'keep' | 'strip' {
   throw new UsageError('usage', `unknown value ${JSON.stringify(text)} of --sparse: choose keep or strip`);
 }
 
-function readCompression({ flags }: CommandContext): CompressionChoice | undefined {
+function readCompression(context: CommandContext): CompressionChoice | undefined {
+  const { flags } = context;
   const format = flags.string('dest-compress-format');
   const level = readLevel(flags);
   if (format === '') {
@@ -265,6 +267,11 @@ function readCompression({ flags }: CommandContext): CompressionChoice | undefin
       );
     return undefined;
   }
+  if (format === 'zstd:chunked')
+    warn(
+      context,
+      'zstd:chunked layers are written as plain zstd, without the table of contents for partial pulls',
+    );
   if (format === 'gzip' || format === 'zstd' || format === 'zstd:chunked')
     return { format, ...(level === undefined ? {} : { level }) };
   throw new UsageError('usage', `cannot find compressor for ${JSON.stringify(format)}`, {

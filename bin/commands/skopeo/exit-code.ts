@@ -1,16 +1,25 @@
 import { SlipwayError } from '../../../errors.ts';
 import type { CommandSpec } from '../../cli/contract.ts';
+import { debug } from './surroundings.ts';
 
 const NOT_FOUND = 2;
 
-/** Gives the command Skopeo's exit codes: 2 where the image is not there, 1 for everything else. */
-export function withExitCodes(command: CommandSpec): CommandSpec {
+/**
+ * Gives the command Skopeo's exit codes, 2 where the image is not there and 1 for everything else, and applies the
+ * global flags that concern the whole process.
+ */
+export function withGlobals(command: CommandSpec): CommandSpec {
   const { run } = command;
   if (!run) return command;
   return {
     ...command,
     async run(context) {
       try {
+        if (context.globals.changed('tls-details')) {
+          const { applyTlsDetails } = await import('./tls-details.ts');
+          await applyTlsDetails(context);
+        }
+        debug(context, `running ${context.commandPath.join(' ')}`, { arguments: context.args.join(' ') });
         return await run(context);
       } catch (error) {
         if (!(error instanceof SlipwayError) || error.exitCode !== undefined || !isNotFound(error))

@@ -1,7 +1,12 @@
 import { join, resolve } from 'node:path';
 import { cacheHomeOf } from '../../../config/host.ts';
 import { platformOf } from '../../../image/platform.ts';
-import type { AdmissionPolicy, ImageReference, TransportContext } from '../../../transport/contract.ts';
+import type {
+  AdmissionPolicy,
+  ImageReference,
+  OnProgress,
+  TransportContext,
+} from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { logrusLine } from '../../cli/log-line.ts';
@@ -38,10 +43,28 @@ export function warn(context: CommandContext, text: string): void {
   logLine(context, 'warning', text);
 }
 
+/** With `--debug`, says what is done. */
+export function debug(
+  context: CommandContext,
+  text: string,
+  fields: Readonly<Record<string, string>> = {},
+): void {
+  if (context.globals.bool('debug')) logLine(context, 'debug', text, fields);
+}
+
+/** Progress that is told to `--debug` too. */
+export function debugged(context: CommandContext, onProgress: OnProgress): OnProgress {
+  if (!context.globals.bool('debug')) return onProgress;
+  return (event) => {
+    if (event.type !== 'advanced') debug(context, event.type, { event: JSON.stringify(event) });
+    onProgress(event);
+  };
+}
+
 /** Writes a logrus line with fields behind its message. */
 export function logLine(
   { io }: CommandContext,
-  level: 'error' | 'warning' | 'info',
+  level: 'error' | 'warning' | 'info' | 'debug',
   text: string,
   fields: Readonly<Record<string, string>> = {},
 ): void {
