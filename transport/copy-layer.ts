@@ -1,17 +1,11 @@
-import { pipeline, type Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { type ManifestFormat, withCompression } from '../image/convert.ts';
 import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
-import {
-  decompressed,
-  detectCompression,
-  type KnownCompression,
-  peekCompression,
-} from '../store/blob/compression.ts';
-import { compress } from './compress.ts';
+import { detectCompression } from '../store/blob/compression.ts';
+import { type Converted, chain, convertLayer, describeLayer } from './convert-layer.ts';
 import type { CopySession } from './copy-session.ts';
-import { DiffIdTap } from './diff-id-tap.ts';
 import { TransportError } from './error.ts';
 import type { ImagePlan, LayerPlan } from './plan.ts';
 import { formatImageReference } from './references.ts';
@@ -139,7 +133,7 @@ async function transfer(
   session.report({ type: 'started', what: 'blob', descriptor: source });
   const { stream, verify } = await openVerified(session, source, signal);
   try {
-    const converted = await convert(session, layer, stream);
+    const converted = await convertLayer(session, layer, stream);
     const put = await session.destination.putBlob(
       { stream: converted.stream, ...(converted.size === undefined ? {} : { sizeBytes: converted.size }) },
       {
@@ -177,100 +171,6 @@ async function openVerified(
     session.meter(source),
   );
   return { stream: chain(blob.stream, verify), verify };
-}
-
-interface Converted {
-  readonly stream: Readable;
-  /** Known where the bytes are those of the source, or a plain layer whose digest the config tells. */
-  readonly digest?: Digest;
-  readonly size?: number;
-  /** What the bytes given to the destination are; undefined: as the source labels them. */
-  readonly compression?: Compression;
-  readonly changed: boolean;
-  readonly plainDigest?: () => Promise<Digest>;
-  readonly annotations?: () => Annotations;
-}
-
-async function convert(session: CopySession, layer: LayerPlan, verified: Readable): Promise<Converted> {
-  if (layer.wish === 'keep' && !layer.decrypt && !layer.encrypt && !layer.needsDiffId)
-    return { ...sameBytes(layer), stream: verified, changed: false };
-  const opened = layer.decrypt ? await decrypted(session, layer, verified) : verified;
-  const { compression: detected, stream } = await peekCompression(opened);
-  const recoded = recode(layer, stream, detected);
-  const result =
-    layer.decrypt && !recoded.changed
-      ? { stream: recoded.stream, changed: true, compression: recoded.compression }
-      : recoded;
-  return layer.encrypt ? encrypted(session, layer, result) : result;
-}
-
-function sameBytes({ source }: LayerPlan): { digest: Digest; size?: number } {
-  return { digest: source.digest, ...(source.size >= 0 ? { size: source.size } : {}) };
-}
-
-function recode(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {
-  const { wish, compression, recompress } = layer;
-  const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
-  if (wish === 'compress' && detected === 'none') {
-    const checked = chain(stream, new VerifyingStream(plainOf(layer), describeLayer(layer)));
-    return { stream: compress(checked, compression), compression: target, changed: true };
-  }
-  if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
-    const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
-    return { stream: compress(plain, compression), compression: target, changed: true, plainDigest };
-  }
-  if (detected !== 'none' && wish === 'decompress') {
-    const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
-    const digest = layer.diffId === undefined ? {} : { digest: layer.diffId };
-    return { stream: plain, compression: 'none', changed: true, plainDigest, ...digest };
-  }
-  return preserved(layer, stream, detected);
-}
-
-function preserved(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {
-  const kept = {
-    ...sameBytes(layer),
-    changed: false,
-    ...(detected === 'none' || detected === 'gzip' || detected === 'zstd' ? { compression: detected } : {}),
-  };
-  if (!layer.needsDiffId) return { ...kept, stream };
-  const tap = new DiffIdTap(detected);
-  return { ...kept, stream: chain(stream, tap), plainDigest: () => tap.diffId };
-}
-
-function plainLayer(layer: LayerPlan, stream: Readable, detected: Exclude<KnownCompression, 'none'>) {
-  const verify = new VerifyingStream(plainOf(layer), describeLayer(layer));
-  return {
-    stream: chain(decompressed(stream, detected), verify),
-    plainDigest: async () => verify.digest,
-  };
-}
-
-function plainOf({ diffId }: LayerPlan): { digest?: Digest } {
-  return diffId === undefined ? {} : { digest: diffId };
-}
-
-function describeLayer({ source, diffId }: LayerPlan): string {
-  return `the plain content of layer ${source.digest}${diffId ? `, which the config says is ${diffId},` : ''}`;
-}
-
-async function decrypted(session: CopySession, layer: LayerPlan, stream: Readable): Promise<Readable> {
-  const { decryptor } = session.options;
-  if (!decryptor) throw new Error('decryption was planned without keys');
-  return (await decryptor.decrypt({ stream }, layer.source)).stream;
-}
-
-async function encrypted(session: CopySession, layer: LayerPlan, plain: Converted): Promise<Converted> {
-  const { encryptor } = session.options;
-  if (!encryptor)
-    throw new TransportError('bad-option', 'layers shall be encrypted, but no encryption key is given');
-  const { blob, annotations } = await encryptor.encrypt(plain, layer.source);
-  return {
-    stream: blob.stream,
-    changed: true,
-    annotations,
-    ...(plain.compression === undefined ? {} : { compression: plain.compression }),
-  };
 }
 
 async function describe(
@@ -357,10 +257,4 @@ function remember(
     const plain = compressionOf(source.mediaType) === 'none' ? source.digest : diffId;
     if (plain) cache.recordPlain({ ...put, compression }, plain);
   }
-}
-
-/** Joins streams; a failure of any destroys all, and the last one shows it to its reader. */
-function chain(first: Readable, ...rest: NodeJS.ReadWriteStream[]): Readable {
-  if (rest.length === 0) return first;
-  return pipeline([first, ...rest], () => {}) as unknown as Readable;
 }

@@ -78,7 +78,8 @@ async function readLayer(path: string, signal?: AbortSignal): Promise<ReadLayer>
 }
 
 function configOf(layers: readonly ReadLayer[], { platform }: TransportContext) {
-  const newest = layers.reduce((latest, { modified }) => (modified > latest ? modified : latest), 0n);
+  let newest = 0n;
+  for (const { modified } of layers) if (modified > newest) newest = modified;
   return {
     created: formatTime(newest),
     architecture: platform.architecture,
