@@ -98,7 +98,7 @@ export class RegistryClient {
     let failure: unknown;
     for (const scheme of schemes) {
       try {
-        return await this.#ping(new URL(`${scheme}://${host}`), signal);
+        return await this.#ping(new URL(`${scheme}://${host}`), scheme === schemes.at(-1), signal);
       } catch (error) {
         signal?.throwIfAborted();
         if (!(error instanceof TransportError)) throw error;
@@ -114,11 +114,13 @@ export class RegistryClient {
     });
   }
 
-  async #ping(origin: URL, signal: AbortSignal | undefined): Promise<RegistryProperties> {
+  /** @param last a broken connection is only worth repeating where no other scheme is left */
+  async #ping(origin: URL, last: boolean, signal: AbortSignal | undefined): Promise<RegistryProperties> {
     const response = await this.#repeat(
       { method: 'GET', url: new URL('/v2/', origin), headers: this.#headers() },
       true,
       signal,
+      last,
     );
     if (response.status !== 200 && response.status !== 401)
       throw await registryError(response, `GET ${origin.origin}/v2/`);
@@ -268,7 +270,12 @@ export class RegistryClient {
   }
 
   /** Repeats after transient failures, where the body allows it. */
-  async #repeat(request: Outgoing, own: boolean, signal: AbortSignal | undefined): Promise<HttpResponse> {
+  async #repeat(
+    request: Outgoing,
+    own: boolean,
+    signal: AbortSignal | undefined,
+    repeatBroken = true,
+  ): Promise<HttpResponse> {
     const { retry } = this.#options;
     const repeatable = !isStream(request.body);
     const http = own ? this.#http : this.#foreign;
@@ -282,7 +289,7 @@ export class RegistryClient {
         await discardBody(response);
         await pause(delayMs, signal);
       } catch (error) {
-        if (!repeatable || !isWorthRepeating(error) || !mayRetry(retry, tries)) throw error;
+        if (!repeatable || !repeatBroken || !isWorthRepeating(error) || !mayRetry(retry, tries)) throw error;
         await pause(retryDelay(retry, tries, undefined, Date.now()), signal);
       }
     }

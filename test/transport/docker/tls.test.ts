@@ -65,6 +65,13 @@ test('R08 an untrusted certificate is refused before anything is asked, and says
   await place.pull({ credentials, tlsVerify: false });
 });
 
+test('without TLS checks both schemes are tried at once', async () => {
+  await using place = await setUp();
+  const started = performance.now();
+  await place.pull({ tlsVerify: false, retryDelayMs: 5000 });
+  assert.ok(performance.now() - started < 4000);
+});
+
 test('an authority of certs.d, --cert-dir or SSL_CERT_FILE is trusted', async () => {
   await using place = await setUp();
   await place.trust();
