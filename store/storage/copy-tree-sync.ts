@@ -1,9 +1,9 @@
-import { closeSync } from 'node:fs';
 import {
   AT_FDCWD,
   chmodDescriptor,
   chownAt,
   chownDescriptor,
+  closeDescriptor,
   linkAt,
   mkdirAt,
   mknodAt,
@@ -21,6 +21,8 @@ import { getXattr, listXattrs, setXattr } from '../kernel/xattr.ts';
 
 /** Attributes that overlay keeps for itself in an upper directory and that mean nothing in a copy. */
 const OVERLAY_PRIVATE = /^(?:trusted|user)\.overlay\.(?:origin|impure|nlink|upper|uuid|protattr)$/;
+
+// Descriptors are opened past Node, which in a worker warns of those that its own calls close.
 
 interface Copying {
   readonly root: number;
@@ -42,8 +44,8 @@ export function copyTreeSync(from: string, to: string): void {
     const { uid, gid } = statDescriptor(destination);
     copyDirectory({ root: destination, linked: new Map(), uid, gid }, source, destination, Buffer.alloc(0));
   } finally {
-    closeSync(source);
-    closeSync(destination);
+    closeDescriptor(source);
+    closeDescriptor(destination);
   }
 }
 
@@ -73,10 +75,10 @@ function copySubdirectory(
     try {
       copyDirectory(copying, from, to, path);
     } finally {
-      closeSync(to);
+      closeDescriptor(to);
     }
   } finally {
-    closeSync(from);
+    closeDescriptor(from);
   }
 }
 
@@ -128,10 +130,10 @@ function copyFile(
       copyFileContents(from, to);
       dress(copying, to, from, status);
     } finally {
-      closeSync(to);
+      closeDescriptor(to);
     }
   } finally {
-    closeSync(from);
+    closeDescriptor(from);
   }
 }
 

@@ -233,6 +233,22 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
     assert.deepEqual(temporaryFiles(store.graphRoot, driver), []);
   });
 
+  test('a large container is copied in a worker, without a word on stderr', async () => {
+    await using store = await open();
+    const container = await store.containers.create({});
+    const root = await inside(store, container.layerId);
+    for (let file = 0; file < 250; file += 1) writeFileSync(join(root, `f${file}`), `${file}`);
+    await leave(store, container.layerId);
+    const warnings: string[] = [];
+    const note = (warning: Error) => void warnings.push(warning.message);
+    process.on('warning', note);
+    const layer = await store.layers.commitFrom(container.layerId, { move: false });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    process.off('warning', note);
+    assert.equal(readdirSync(await store.layers.diffDirectory(layer.id)).length, 250);
+    assert.deepEqual(warnings, []);
+  });
+
   test('names are unique and deleting a layer in use is refused', async () => {
     await using store = await open();
     const base = await store.layers.createFromTar({ names: ['one'] }, Readable.from([baseTar()]));
