@@ -25,6 +25,8 @@ export interface StageOptions {
   readonly sync?: boolean;
   /** The stream checks itself against the expected digest. */
   readonly verified?: boolean;
+  /** After a failure that says nothing against the bytes, keep what was written when it is more than a megabyte. */
+  readonly keepPartial?: boolean;
 }
 
 /**
@@ -58,9 +60,16 @@ export async function stageBlob(
       discard: () => rm(path, { force: true }),
     };
   } catch (error) {
-    await rm(path, { force: true });
+    if (!options.keepPartial || isWrong(error) || file.bytesWritten < PARTIAL_BYTES)
+      await rm(path, { force: true });
     throw error;
   }
+}
+
+const PARTIAL_BYTES = 1 << 20;
+
+function isWrong(error: unknown): boolean {
+  return error instanceof TransportError && ['digest-mismatch', 'size-mismatch'].includes(error.code);
 }
 
 async function write(

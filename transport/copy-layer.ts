@@ -4,6 +4,7 @@ import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
 import { detectCompression } from '../store/blob/compression.ts';
+import type { ResumableDestination } from './contract.ts';
 import { type Converted, chain, convertLayer, describeLayer } from './convert-layer.ts';
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
@@ -34,7 +35,7 @@ export async function copyLayer(
   const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
   const reused = layer.reuse ? await reuse(session, plan, layer, format, signal) : undefined;
   if (reused) return { descriptor: reused, ...known };
-  return transfer(session, layer, format, signal);
+  return (await resume(session, layer, signal)) ?? (await transfer(session, layer, format, signal));
 }
 
 async function reuse(
@@ -121,6 +122,51 @@ export function noteLocation(session: CopySession, digest: Digest): void {
   const { reference } = session.destination;
   if (reference.transport === 'docker' && reference.named)
     session.options.blobCache?.recordLocation(reference.named, digest);
+}
+
+const RESUME_BYTES = 1 << 20;
+
+/** True where the bytes go over as they are, so that an earlier copy's beginning of them is of use. */
+function staysSame({ source, wish, recompress, decrypt, encrypt, needsDiffId }: LayerPlan): boolean {
+  const compression = compressionOf(source.mediaType);
+  const compressed = compression === 'gzip' || compression === 'zstd';
+  return (
+    !decrypt &&
+    !encrypt &&
+    !needsDiffId &&
+    (wish === 'keep' || (wish === 'compress' && !recompress && compressed))
+  );
+}
+
+/** Moves only what an interrupted copy did not; undefined where there is nothing to go on from. */
+async function resume(
+  session: CopySession,
+  layer: LayerPlan,
+  signal: AbortSignal,
+): Promise<CopiedLayer | undefined> {
+  const { source } = layer;
+  const { destination } = session;
+  if (session.source.reference.transport !== 'docker' || source.size < RESUME_BYTES || !staysSame(layer))
+    return undefined;
+  const offset = isResumable(destination) ? await destination.uploadedBytes(source.digest) : 0;
+  if (offset <= 0 || offset >= source.size) return undefined;
+  const blob = await session.source.getBlob(source, { offset, signal });
+  if (blob.sizeBytes !== source.size - offset) {
+    blob.stream.destroy();
+    return undefined;
+  }
+  session.report({ type: 'started', what: 'blob', descriptor: source });
+  const { digest, size } = source;
+  const options = { isConfig: false, layerIndex: layer.index, offset, signal };
+  await destination.putBlob(blob, { mediaType: source.mediaType, digest, size }, options);
+  session.count('moved', size - offset);
+  noteLocation(session, digest);
+  session.report({ type: 'done', what: 'blob', descriptor: source });
+  return { descriptor: source, ...(layer.diffId === undefined ? {} : { diffId: layer.diffId }) };
+}
+
+function isResumable(destination: object): destination is ResumableDestination {
+  return typeof (destination as Partial<ResumableDestination>).uploadedBytes === 'function';
 }
 
 async function transfer(

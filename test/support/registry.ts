@@ -69,6 +69,7 @@ export async function seedImage(
   repository: string,
   tag: string,
   layers: readonly (Uint8Array | string)[] = ['layer one', 'layer two'],
+  layerType: string = MEDIA_TYPE.ociLayer,
 ): Promise<{ readonly digest: Digest; readonly layers: readonly Descriptor[]; readonly config: Descriptor }> {
   const config = JSON.stringify({
     architecture: 'amd64',
@@ -82,7 +83,7 @@ export async function seedImage(
   });
   const configDescriptor = await describe(MEDIA_TYPE.ociConfig, config);
   const descriptors: Descriptor[] = [];
-  for (const layer of layers) descriptors.push(await describe(MEDIA_TYPE.ociLayer, layer));
+  for (const layer of layers) descriptors.push(await describe(layerType, layer));
   const manifest = {
     schemaVersion: 2,
     mediaType: MEDIA_TYPE.ociManifest,

@@ -1,8 +1,12 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
+import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { openBlobCache } from '../../transport/blob-cache.ts';
 import type { TransportContext } from '../../transport/contract.ts';
 import { type CopyOptions, copyImage } from '../../transport/copy.ts';
@@ -206,6 +210,31 @@ test('a temporary failure is tried again as a whole where asked for, and goes on
     }),
     { code: 'denied' },
   );
+});
+
+test('a copy to a layout that was killed goes on where it stopped', async (state) => {
+  const { directory, registry } = state;
+  const layer = gzipSync(randomBytes(3_000_000));
+  const image = await seedImage(registry, 'app', '1', [layer], MEDIA_TYPE.ociLayerGzip);
+  const [{ digest } = { digest: '' }] = image.layers;
+  mkdirSync(join(directory, 'out'), { recursive: true });
+  const dead = spawnSync('true').pid;
+  const partial = join(directory, `out/.oci-put-blob-${dead}-${digest.slice(7)}-0011`);
+  for (const [bytes, moved] of [
+    [layer.subarray(0, 2_000_000), 1],
+    [Buffer.alloc(2_000_000, 7), 0],
+  ] as const) {
+    rmSync(join(directory, 'out/blobs'), { recursive: true, force: true });
+    writeFileSync(partial, bytes);
+    registry.faults.clear();
+    const run = copy(state, `docker://${registry.address}/app:1`, 'oci:out:x');
+    if (moved) equal((await run).digest, image.digest);
+    else await rejects(run, { code: 'digest-mismatch' });
+    const ranges = registry.faults.log.map(({ headers }) => headers.range).filter(Boolean);
+    deepEqual(ranges, ['bytes=2000000-']);
+    equal(existsSync(partial), false);
+    await copy(state, `docker://${registry.address}/app:1`, 'oci:out:x');
+  }
 });
 
 test('a registry that refuses a kind of manifest gets another kind', async (state) => {

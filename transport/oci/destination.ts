@@ -1,13 +1,21 @@
+import { createReadStream } from 'node:fs';
 import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { type Digest, digestOf } from '../../image/digest.ts';
+import { type Digest, digestOf, encodedOf } from '../../image/digest.ts';
 import type { JsonObject } from '../../image/json.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import { replaceFile, stageBlob } from '../blob-file.ts';
-import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
+import type {
+  ImageDestination,
+  PutBlobOptions,
+  ResumableDestination,
+  StoredSignature,
+  TransportContext,
+} from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { isRunning, withFileLock } from '../file-lock.ts';
 import { LayoutDirectory } from './directory.ts';
@@ -15,6 +23,8 @@ import { addToIndex, type LayoutIndex, parseLayoutIndex, REF_NAME } from './layo
 import type { LayoutReference } from './reference.ts';
 
 const STAGED = '.oci-put-blob';
+/** Process and, where it is known, digest of a blob being written. */
+const STAGED_NAME = /^\.oci-put-blob-(\d+)-(new|[0-9a-f]+)-/;
 
 /**
  * Opens a layout for one more image, making it where needed. Blobs get their names only when they are whole, and
@@ -38,7 +48,7 @@ export async function openLayoutDestination(
   return destination;
 }
 
-class LayoutDestination implements ImageDestination {
+class LayoutDestination implements ImageDestination, ResumableDestination {
   readonly reference: LayoutReference;
   readonly manifestTypes = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.ociIndex];
   readonly acceptsIndexes = true;
@@ -51,6 +61,8 @@ class LayoutDestination implements ImageDestination {
   readonly #staging: string;
   /** True where opening made the directory; an attempt that stored nothing removes it again. */
   readonly #made: boolean;
+  /** What interrupted copies left of blobs. */
+  readonly #partial = new Map<Digest, string>();
   #entry: JsonObject | undefined;
   #stored = false;
 
@@ -82,9 +94,44 @@ class LayoutDestination implements ImageDestination {
     descriptor: { readonly digest?: Digest; readonly size?: number },
     options: PutBlobOptions,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
-    const staged = await stageBlob(this.#staging, `${STAGED}-${process.pid}`, blob, descriptor, options);
+    const { digest } = descriptor;
+    const name = digest === undefined ? 'new' : encodedOf(digest);
+    const { whole, partial } = this.#joined(blob, digest, options.offset ?? 0);
+    const staged = await stageBlob(this.#staging, `${STAGED}-${process.pid}-${name}`, whole, descriptor, {
+      ...options,
+      keepPartial: digest !== undefined,
+    }).finally(async () => {
+      // Used up, or wrong: either way it must not be gone on from again.
+      if (partial) await rm(partial, { force: true });
+    });
     await this.#place(staged);
     return { digest: staged.digest, size: staged.size };
+  }
+
+  /** Finds what a copy that failed or was killed left of a blob. */
+  async uploadedBytes(digest: Digest): Promise<number> {
+    let most = 0;
+    for (const name of await readdir(this.#staging)) {
+      const [, pid, encoded] = STAGED_NAME.exec(name) ?? [];
+      if (encoded !== encodedOf(digest) || isRunning(Number(pid))) continue;
+      const path = join(this.#staging, name);
+      const { size } = await stat(path);
+      if (size <= most) continue;
+      most = size;
+      this.#partial.set(digest, path);
+    }
+    return most;
+  }
+
+  /** The bytes that are there, then those that come: all of them are checked together. */
+  #joined(blob: BlobStream, digest: Digest | undefined, offset: number) {
+    const partial = digest && offset > 0 ? this.#partial.get(digest) : undefined;
+    if (!partial) return { whole: blob };
+    async function* both(path: string): AsyncGenerator<Buffer> {
+      yield* createReadStream(path, { end: offset - 1, highWaterMark: 1 << 20 }) as AsyncIterable<Buffer>;
+      yield* blob.stream as AsyncIterable<Buffer>;
+    }
+    return { whole: { stream: Readable.from(both(partial)) }, partial };
   }
 
   async putManifest(bytes: Uint8Array, mediaType: string, instance?: Digest): Promise<void> {
@@ -138,7 +185,7 @@ class LayoutDestination implements ImageDestination {
   /** Removes what processes that were killed have staged. */
   async #sweep(): Promise<void> {
     for (const name of await readdir(this.#staging)) {
-      const pid = new RegExp(`^\\${STAGED}-(\\d+)-`).exec(name)?.[1];
+      const pid = STAGED_NAME.exec(name)?.[1];
       if (pid !== undefined && !isRunning(Number(pid))) await rm(join(this.#staging, name), { force: true });
     }
   }
