@@ -1,8 +1,17 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { digestOf } from '../../image/digest.ts';
 import { copyImage } from '../../transport/copy.ts';
 import { deleteImage } from '../../transport/delete.ts';
 import { parseImageReference } from '../../transport/references.ts';
@@ -105,6 +114,30 @@ test('shared blob directories hold the blobs, and deleting leaves them', async (
   equal(readdirSync(join(directory, 'shared/sha256')).length, 4);
   await deleteImage(await parse(directory, 'oci:b:x'), contextFor(directory, shared));
   equal(readdirSync(join(directory, 'shared/sha256')).length, 4);
+});
+
+test('M06: sha512 is verified as sha512, in directories and archives', async ({ directory }) => {
+  const layout = join(directory, 'a');
+  const bytes = tarOf([{ name: 'x', body: 'x' }]);
+  const digest = digestOf(bytes, 'sha512');
+  mkdirSync(join(layout, 'blobs/sha512'), { recursive: true });
+  const path = join(layout, 'blobs/sha512', digest.slice(7));
+  writeFileSync(path, bytes);
+  const layers = [{ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest, size: bytes.length }];
+  nameImage(
+    layout,
+    putImage(layout, { manifest: { layers }, config: { rootfs: { type: 'layers', diff_ids: [] } } }),
+    'x',
+  );
+  const first = await copy(directory, 'oci:a:x', 'oci-archive:b.tar:x', {
+    ociAcceptUncompressedLayers: true,
+  });
+  await copy(directory, 'oci-archive:b.tar:x', 'dir:c');
+  ok(existsSync(join(directory, `c/sha512-${digest.slice(7)}`)));
+  equal(readFileSync(join(directory, 'c/version'), 'utf8'), 'Directory Transport Version: 1.2\n');
+  ok(first.digest);
+  writeFileSync(path, Buffer.alloc(bytes.length));
+  await rejects(copy(directory, 'oci:a:x', 'dir:d'), { code: 'digest-mismatch' });
 });
 
 test('broken index.json stops before anything moves', async ({ directory }) => {

@@ -77,11 +77,22 @@ export class TarWriter {
   }
 }
 
+/** Names over 100 bytes, such as those of sha512 blobs, go into a GNU long name before the header. */
 function header(name: string, type: string, size: number, link: string, options: MemberOptions): Buffer {
-  if (Buffer.byteLength(name) > 100 || Buffer.byteLength(link) > 100)
-    throw new Error(`archive member name is too long: ${name}`);
+  if (Buffer.byteLength(link) > 100) throw new Error(`archive link is too long: ${link}`);
+  if (Buffer.byteLength(name) <= 100) return shortHeader(name, type, size, link, options);
+  const bytes = Buffer.from(`${name}\0`);
+  return Buffer.concat([
+    shortHeader('././@LongLink', 'L', bytes.length, '', {}),
+    bytes,
+    Buffer.alloc(-bytes.length & (BLOCK - 1)),
+    shortHeader(name.slice(0, 100), type, size, link, options),
+  ]);
+}
+
+function shortHeader(name: string, type: string, size: number, link: string, options: MemberOptions): Buffer {
   const block = Buffer.alloc(BLOCK);
-  block.write(name, 0);
+  block.write(name, 0, 100);
   block.write(octal(options.mode ?? 0o444, 8), 100);
   block.write(octal(0, 8), 108);
   block.write(octal(0, 8), 116);
