@@ -113,7 +113,7 @@ async function copySelected(
   const chosen = choosePlatform(manifest.manifests, platform);
   if (!chosen) {
     const { noPlatform } = await import('./inspect.ts');
-    throw noPlatform(session.source, session.options.source);
+    throw noPlatform(session.source, session.options.source, manifest.format);
   }
   const document = await readManifest(session.source, chosen.digest);
   if (isIndex(document))

@@ -63,7 +63,7 @@ export async function openImage(source: ImageSource, context: TransportContext):
   const manifest = parseManifest(topLevel.bytes, topLevel.mediaType);
   if (manifest.kind !== 'index') return { topLevel, document: topLevel, manifest };
   const chosen = choosePlatform(manifest.manifests, context.platform);
-  if (!chosen) throw noPlatform(source, context);
+  if (!chosen) throw noPlatform(source, context, manifest.format);
   const document = await readManifest(source, chosen.digest);
   const child = parseManifest(document.bytes, document.mediaType);
   if (child.kind === 'index')
@@ -72,10 +72,14 @@ export async function openImage(source: ImageSource, context: TransportContext):
 }
 
 /** Nothing in the index runs on the wanted platform. */
-export function noPlatform(source: ImageSource, { platform }: TransportContext): TransportError {
+export function noPlatform(
+  source: ImageSource,
+  { platform }: TransportContext,
+  format: 'oci' | 'docker' = 'oci',
+): TransportError {
   return new TransportError(
     'not-found',
-    `choosing an image from manifest list ${formatImageReference(source.reference)}: no image found in image index for architecture ${JSON.stringify(platform.architecture)}, variant ${JSON.stringify(platform.variant ?? '')}, OS ${JSON.stringify(platform.os)}`,
+    `choosing an image from manifest list ${formatImageReference(source.reference)}: no image found in ${format === 'oci' ? 'image index' : 'manifest list'} for architecture ${JSON.stringify(platform.architecture)}, variant ${JSON.stringify(platform.variant ?? '')}, OS ${JSON.stringify(platform.os)}`,
     { hint: 'choose another with --override-os, --override-arch and --override-variant' },
   );
 }

@@ -111,6 +111,7 @@ export async function commitContainer(
   try {
     const { manifest, digest } = await copyStored(surroundings, local.imageId, destination, {
       ...options.copy,
+      doing: 'commit to',
       signers: options.signers,
     });
     const canonicalName = destination.named && `${repositoryOf(destination.named)}@${digest}`;

@@ -5,6 +5,7 @@ import type { CopyOptions, CopyResult } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { contextOf } from '../container/pull.ts';
+import { allowedSurroundings } from '../container/registry-sources.ts';
 
 /** Options of {@link copyStored}, beyond those of a copy. */
 export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destination'> {
@@ -14,19 +15,22 @@ export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destina
   readonly retryDelayMs?: number;
   /** Compress layers where the destination leaves it open (`dir:`), or leave them plain where it would compress (`oci:`). */
   readonly layers?: 'compress' | 'plain';
+  /** For messages; default `push to`. */
+  readonly doing?: 'commit to' | 'push to';
 }
 
 /** Copies an image of local storage to another place: push, and commit outside of storage. */
 export async function copyStored(
-  surroundings: BuildSurroundings,
+  given: BuildSurroundings,
   imageId: string,
   destination: ImageReference,
   options: CopyStoredOptions = {},
 ): Promise<CopyResult> {
+  const surroundings = allowedSurroundings(given, options.doing ?? 'push to', destination);
   const { copyImage } = await import('../../transport/copy.ts');
   const source = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, layers, ...copyOptions } = options;
+  const { retries = 3, retryDelayMs = 2000, layers, doing: _doing, ...copyOptions } = options;
   const destinationContext = withLayers(context, layers);
   for (let attempt = 0; ; attempt += 1) {
     try {

@@ -15,6 +15,7 @@ import { parseImageReference } from '../../transport/references.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSurroundings, PullPolicy } from './contract.ts';
 import { findImage, imageNotKnown, type ShortNames } from './find-image.ts';
+import { allowedSurroundings } from './registry-sources.ts';
 
 /** Options of {@link pullImage}. */
 export interface PullOptions {
@@ -27,7 +28,8 @@ export interface PullOptions {
   readonly removeSignatures?: boolean;
   /** The platform was asked for (`--platform`, `--arch`, …): a local image may only look right. */
   readonly customPlatform?: boolean;
-  readonly decryptor?: CopyOptions['decryptor'];
+  /** `KEY[:PASSWORD]`, see transport/encrypt. */
+  readonly decryptionKeys?: readonly string[];
   readonly blobCacheDirectory?: string;
   /** Where `Trying to pull …` goes. */
   readonly onStatus?: (text: string) => void;
@@ -232,14 +234,16 @@ async function copyFromTransport(
 }
 
 async function copyIntoStore(
-  surroundings: BuildSurroundings,
+  given: BuildSurroundings,
   source: ImageReference,
   name: string,
   options: PullOptions,
 ): Promise<ImageRecord> {
+  const surroundings = allowedSurroundings(given, 'pull from', source);
   const { copyImage } = await import('../../transport/copy.ts');
   const destination = await parseImageReference(`containers-storage:${name}`, surroundings);
   const context = contextOf(surroundings);
+  const decryptor = await decryptorOf(surroundings, options.decryptionKeys ?? []);
   const retries = options.retries ?? 3;
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -247,7 +251,7 @@ async function copyIntoStore(
         source: context,
         destination: context,
         removeSignatures: options.removeSignatures,
-        decryptor: options.decryptor,
+        decryptor,
         onProgress: surroundings.onProgress,
         signal: surroundings.signal,
       });
@@ -262,6 +266,15 @@ async function copyIntoStore(
   if (!record)
     throw new BuildError('pull-failed', `pulling ${name}: the image is gone from local storage again`);
   return record;
+}
+
+async function decryptorOf(
+  { workingDirectory, environment }: BuildSurroundings,
+  keys: readonly string[],
+): Promise<CopyOptions['decryptor']> {
+  if (keys.length === 0) return undefined;
+  const { openDecryptor } = await import('../../transport/encrypt/keys.ts');
+  return openDecryptor(keys, { workingDirectory, environment });
 }
 
 /** What transports are given for reading and writing in these surroundings. */

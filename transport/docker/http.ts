@@ -202,6 +202,10 @@ const LASTING = new Set(['ENOTFOUND', 'HPE_HEADER_OVERFLOW', 'EPROTO']);
 const CERTIFICATE =
   /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
 
+/** Told in the words that scripts look for. */
+const UNTRUSTED =
+  /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/;
+
 /** Abort reasons and our own errors pass through. */
 function networkError(request: HttpRequest, cause: Error, watch: StallWatch): Error {
   if (request.signal?.aborted) return request.signal.reason as Error;
@@ -211,11 +215,15 @@ function networkError(request: HttpRequest, cause: Error, watch: StallWatch): Er
     return new TransportError('timeout', `${what}: ${watch.reason}`, { cause, retryable: true });
   const code = (cause as NodeJS.ErrnoException).code ?? '';
   if (CERTIFICATE.test(code))
-    return new TransportError('network', `${what}: tls: failed to verify certificate: ${cause.message}`, {
-      cause,
-      facts: { code },
-      hint: 'add its authority to certs.d, or use --tls-verify=false where that risk is acceptable',
-    });
+    return new TransportError(
+      'network',
+      `${what}: tls: failed to verify certificate: ${UNTRUSTED.test(code) ? 'x509: certificate signed by unknown authority' : cause.message}`,
+      {
+        cause,
+        facts: { code },
+        hint: 'add its authority to certs.d, or use --tls-verify=false where that risk is acceptable',
+      },
+    );
   const ssl = code.startsWith('ERR_SSL_');
   return new TransportError('network', `${what}: ${REASONS[code] ?? cause.message}`, {
     cause,

@@ -11,6 +11,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.t
 import { refuseLateFlags, usage } from './arguments.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { findContainer } from './containers-in-store.ts';
+import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { formatOf } from './from.ts';
 import { namesTransport } from './image-name.ts';
 import { localName } from './local-name.ts';
@@ -23,6 +24,7 @@ import { TIMESTAMP_FLAGS, timestampOptions } from './timestamp-flags.ts';
 const FLAGS: readonly FlagSpec[] = [
   ...REGISTRY_FLAGS,
   ...COMPRESSION_FLAGS,
+  ...ENCRYPTION_FLAGS,
   ...TIMESTAMP_FLAGS,
   { name: 'add-file', kind: 'array', usage: 'add a file to the image, `SOURCE:DESTINATION`' },
   { name: 'annotation', kind: 'array', usage: 'set `NAME=VALUE` in the manifest' },
@@ -99,6 +101,7 @@ async function runCommit(context: CommandContext): Promise<void> {
     signers: await signersOf(context),
     copy: {
       ...(await compressionChoice(context)),
+      ...(await encryptionOptions(context)),
       layers: flags.bool('disable-compression') ? 'plain' : 'compress',
     },
   };

@@ -42,6 +42,7 @@ async function temporary(
   try {
     return await createContainer(session.surroundings, {
       from: name,
+      decryptionKeys: flags.list('decryption-key'),
       retries: flags.number('retry'),
       retryDelayMs: parseDuration(flags.string('retry-delay')),
       onStatus: flags.bool('quiet') ? undefined : note,

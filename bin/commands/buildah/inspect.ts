@@ -64,10 +64,10 @@ async function subject(
       } catch (error) {
         if (!(error instanceof BuildError)) throw error;
         if (flags.changed('type')) throw prefixed(error);
-        return image(session, name);
+        return image(session, name, true);
       }
     case 'image':
-      return image(session, name);
+      return image(session, name, false);
     case 'manifest':
       return manifestList(session, name);
     default:
@@ -80,7 +80,11 @@ function prefixed(error: SlipwayError): BuildError {
   return new BuildError('no-such-container', `reading build container: ${text}`, { cause: error });
 }
 
-async function image(session: Session, name: string): Promise<WorkingContainer | Uint8Array> {
+async function image(
+  session: Session,
+  name: string,
+  mayBeList: boolean,
+): Promise<WorkingContainer | Uint8Array> {
   const found = await findLocalImage(session.surroundings, name);
   if (!found)
     throw new BuildError(
@@ -88,8 +92,19 @@ async function image(session: Session, name: string): Promise<WorkingContainer |
       `importing settings: locating image "${name}" in local storage: ${imageNotKnown(name).message}`,
     );
   const stored = await readStoredImage(session.store, found.record);
-  if (stored.manifest.kind === 'index') return stored.manifestBytes;
+  if (stored.manifest.kind === 'index') {
+    if (!mayBeList) throw noInstance(session);
+    return stored.manifestBytes;
+  }
   return describeImage(session.surroundings, found.record);
+}
+
+function noInstance({ surroundings }: Session): BuildError {
+  const { architecture, variant = '', os } = surroundings.platform;
+  return new BuildError(
+    'pull-failed',
+    `no image found in manifest list for architecture "${architecture}", variant "${variant}", OS "${os}": image not known`,
+  );
 }
 
 async function manifestList(session: Session, name: string): Promise<Uint8Array> {

@@ -6,6 +6,7 @@ import { listTags } from '../../../transport/tags.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { oneArgument, usage } from './arguments.ts';
+import { DECRYPTION_FLAG } from './encryption-flags.ts';
 import { namesTransport } from './image-name.ts';
 import { PLATFORM_FLAGS } from './platform-flags.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
@@ -15,6 +16,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...REGISTRY_FLAGS,
   ...RETRY_FLAGS,
   ...PLATFORM_FLAGS,
+  DECRYPTION_FLAG,
   { name: 'all-tags', short: 'a', kind: 'bool', usage: 'pull every tag of the repository' },
   {
     name: 'blob-cache',
@@ -69,6 +71,7 @@ async function runPull(context: CommandContext): Promise<void> {
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     removeSignatures: flags.bool('remove-signatures'),
+    decryptionKeys: flags.list('decryption-key'),
     customPlatform: session.customPlatform,
     onStatus: quiet ? undefined : context.note,
   };

@@ -13,6 +13,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.t
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
+import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { pushList } from './manifest/push-list.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
 import { openSession, type Session } from './session.ts';
@@ -22,6 +23,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...REGISTRY_FLAGS,
   ...RETRY_FLAGS,
   ...COMPRESSION_FLAGS,
+  ...ENCRYPTION_FLAGS,
   { name: 'all', kind: 'bool', usage: 'push every image of a manifest list' },
   { name: 'blob-cache', kind: 'string', usage: 'directory of blobs that are there already', hidden: true },
   { name: 'digestfile', kind: 'string', usage: 'write the digest of what was pushed to this file' },
@@ -29,6 +31,7 @@ const FLAGS: readonly FlagSpec[] = [
   { name: 'format', short: 'f', kind: 'string', usage: 'manifest format: oci, v2s1 or v2s2' },
   { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
   { name: 'remove-signatures', kind: 'bool', usage: 'drop signatures' },
+  { name: 'purge', kind: 'bool', usage: 'the same as --rm', hidden: true },
   { name: 'rm', kind: 'bool', usage: 'remove a manifest list after it was pushed' },
   { name: 'sign-by', kind: 'string', usage: 'sign with the GPG key of this `FINGERPRINT`' },
 ];
@@ -70,7 +73,8 @@ async function runPush(context: CommandContext): Promise<void> {
             throw failed(cause, name, text);
           },
         );
-  if (stored.manifest.kind === 'index' && flags.bool('rm')) await session.store.deleteImage(found.record.id);
+  if (stored.manifest.kind === 'index' && (flags.bool('rm') || flags.bool('purge')))
+    await session.store.deleteImage(found.record.id);
   if (flags.string('digestfile')) writeFileSync(flags.string('digestfile'), digest);
 }
 
@@ -104,6 +108,7 @@ async function pushOptions(context: CommandContext, format: CopyOptions['format'
   const { flags } = context;
   return {
     ...(await compressionChoice(context)),
+    ...(await encryptionOptions(context)),
     format,
     layers: flags.bool('disable-compression') ? ('plain' as const) : ('compress' as const),
     removeSignatures: flags.bool('remove-signatures'),

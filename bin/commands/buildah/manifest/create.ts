@@ -46,6 +46,8 @@ async function runCreate(context: CommandContext): Promise<void> {
   const { flags, args, print } = context;
   const [name = '', ...images] = args;
   if (name === '') throw usage('invalid image name ""');
+  if (flags.bool('amend') && flags.bool('replace'))
+    throw usage('--amend and --replace are mutually exclusive');
   await using session = await openSession(context, { flags: FLAGS });
   const fullName = formatReference(localName(name));
   let list = await startingList(context, session, name, fullName);

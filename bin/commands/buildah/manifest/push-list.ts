@@ -20,7 +20,7 @@ export async function pushList(
   const list = await loadList(store, record);
   const base = await parseImageReference(`containers-storage:@${record.id}`, surroundings);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, layers, ...copyOptions } = options;
+  const { retries = 3, retryDelayMs = 2000, layers, doing: _doing, ...copyOptions } = options;
   const work = () =>
     copyImage(ACCEPT_ALL, listReference(list, base, surroundings), destination, {
       onProgress: surroundings.onProgress,

@@ -20,6 +20,7 @@ const FLAGS: readonly FlagSpec[] = [
   { name: 'insecure', kind: 'bool', usage: 'neither require HTTPS nor check certificates', hidden: true },
   { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
   { name: 'remove-signatures', kind: 'bool', usage: 'drop signatures' },
+  { name: 'purge', kind: 'bool', usage: 'the same as --rm', hidden: true },
   { name: 'rm', kind: 'bool', usage: 'remove the list after it was pushed' },
   { name: 'sign-by', kind: 'string', usage: 'sign with the GPG key of this `FINGERPRINT`' },
 ];
@@ -55,6 +56,6 @@ async function runPush(context: CommandContext): Promise<void> {
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
   });
-  if (flags.bool('rm')) await session.store.deleteImage(record.id);
+  if (flags.bool('rm') || flags.bool('purge')) await session.store.deleteImage(record.id);
   if (flags.string('digestfile')) writeFileSync(flags.string('digestfile'), digest);
 }
