@@ -85,6 +85,29 @@ export async function describeImage(
   return initialState(surroundings, none, image.names[0] ?? '', image, base, options);
 }
 
+/**
+ * The state that a container would have if it were made from another image with the same top layer: nothing is
+ * written. For a build's metadata steps, which change no file.
+ */
+export async function rebaseContainer(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  image: ImageRecord,
+  options: CreateWorkingContainerOptions,
+): Promise<WorkingContainer> {
+  const { id, name, layerId, idMappings } = container;
+  const record = { id, names: [name], layerId, idMappings };
+  const imageName = imageDisplayName(imageNamePrefix(options.from), image.names);
+  return initialState(
+    surroundings,
+    record,
+    imageName,
+    image,
+    await baseOf(surroundings.store, image),
+    options,
+  );
+}
+
 interface Base {
   readonly manifestBytes: Uint8Array;
   readonly configBytes: Uint8Array;
@@ -142,7 +165,7 @@ async function freeName(store: Store, stem: string, attempt: number): Promise<st
 
 function initialState(
   surroundings: BuildSurroundings,
-  record: ContainerRecord,
+  record: Pick<ContainerRecord, 'id' | 'names' | 'layerId' | 'idMappings'>,
   imageName: string,
   image: ImageRecord | undefined,
   base: Base | undefined,

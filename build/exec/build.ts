@@ -10,7 +10,7 @@ import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
 import { Semaphore } from './semaphore.ts';
 import { BuildSession, type StageResult } from './session.ts';
-import { StageBuilder } from './stage.ts';
+import { buildStage } from './stage.ts';
 import { Workspace } from './workspace.ts';
 
 /**
@@ -95,7 +95,7 @@ async function runStages(
     const promise = (async () => {
       for (const need of needs) await start(stages[need] as Stage);
       using _slot = await slots.acquire(session.surroundings.signal);
-      const result = await new StageBuilder(session, stage).run();
+      const result = await buildStage(session, stage);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
       if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)

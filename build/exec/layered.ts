@@ -1,0 +1,116 @@
+import { findCachedStep } from './cache.ts';
+import type { ImageView } from './image-view.ts';
+import { usesFreshStage } from './mounts/checksums.ts';
+import { RemoteCache } from './remote-cache.ts';
+import type { StageResult } from './session.ts';
+import type { StageRun, Step } from './stage-run.ts';
+
+/** One image for each step: looked up among those of earlier builds, else made. */
+export class LayeredSteps {
+  readonly #run: StageRun;
+  /** False from the first step on that was not found. */
+  #searching: boolean;
+
+  constructor(run: StageRun) {
+    this.#run = run;
+    this.#searching = run.session.options.useCache;
+  }
+
+  async step(step: Step): Promise<StageResult> {
+    const run = this.#run;
+    const { options } = run.session;
+    if (options.removeIntermediate === false) await run.container.ensure();
+    run.link = step.effects.copy?.link ?? false;
+    const remote = new RemoteCache(run.session, run.log);
+    const { line, cached } = await this.#find(step, remote);
+    const base = run.container.view;
+    const { imageId, madeBy } = cached
+      ? { imageId: await this.#reuse(cached, step), madeBy: line as string }
+      : await this.#make(step, line);
+    if (remote.pushes && !remote.pulled) await remote.push(madeBy, addsLayer(step), base, imageId);
+    const again = step.isLastStep && (options.squash || options.sbom);
+    const final = again ? await this.#commitAgain(step, imageId) : imageId;
+    run.log.image(final);
+    await run.container.moveTo(final, step.isLastInstruction);
+    run.link = false;
+    return run.result(final);
+  }
+
+  /** The step's history line where it had to be known, and the image of an earlier build that has it. */
+  async #find(step: Step, remote: RemoteCache): Promise<{ line?: string; cached?: ImageView }> {
+    const run = this.#run;
+    const { effects, isLastStep } = step;
+    const fresh = effects.run ? await usesFreshStage(run.session, run.stage, effects.run) : false;
+    if (!this.#searching || fresh || (run.session.options.squash && isLastStep)) return {};
+    const summary = effects.copy ? await run.copy(effects.copy, isLastStep, true) : '';
+    const line = await run.createdBy(step, summary, isLastStep);
+    let cached = await this.#lookUp(line, step);
+    if (!cached && remote.pulls && (await remote.pull(line, addsLayer(step), run.container.view)))
+      cached = await this.#lookUp(line, step);
+    return cached ? { line, cached } : { line };
+  }
+
+  async #lookUp(createdBy: string, step: Step): Promise<ImageView | undefined> {
+    const { session, stage, container } = this.#run;
+    const { surroundings, views, options } = session;
+    const platform = session.platformOf(stage);
+    const found = await findCachedStep(surroundings.store, views, {
+      base: container.view,
+      createdBy,
+      addsLayer: addsLayer(step),
+      format: options.format,
+      os: platform.os,
+      architecture: platform.architecture,
+      cacheTtlMs: options.cacheTtlMs,
+      now: surroundings.now(),
+    });
+    options.debug?.(
+      found ? `Found a cache hit in the first iteration with id ${found.record.id}` : 'Cache missed',
+    );
+    return found;
+  }
+
+  async #reuse(cached: ImageView, step: Step): Promise<string> {
+    const run = this.#run;
+    run.log.usingCache(cached.record.id);
+    if (step.isLastStep) run.log.commit(run.name);
+    if (step.isLastInstruction) await run.tag(cached.record.id, run.name);
+    return cached.record.id;
+  }
+
+  async #make(step: Step, line: string | undefined): Promise<{ imageId: string; madeBy: string }> {
+    const run = this.#run;
+    this.#searching = false;
+    run.didExecute = true;
+    const summary = await run.execute(step);
+    const madeBy = line ?? (await run.createdBy(step, summary, step.isLastStep));
+    if (step.isLastStep) run.log.commit(run.name);
+    const imageId = await run.commit({
+      createdBy: madeBy,
+      emptyLayer: !addsLayer(step),
+      name: step.isLastInstruction ? run.name : '',
+      squash: false,
+      isLastStep: step.isLastStep,
+    });
+    return { imageId, madeBy };
+  }
+
+  /** The last step's image once more: squashed, or with the list of its files. */
+  async #commitAgain(step: Step, imageId: string): Promise<string> {
+    const run = this.#run;
+    await run.container.moveTo(imageId, false);
+    const squash = run.session.options.squash ?? false;
+    return run.commit({
+      createdBy: await run.createdBy(step, '', true),
+      emptyLayer: !squash || !addsLayer(step),
+      name: run.name,
+      squash,
+      isLastStep: true,
+      scan: true,
+    });
+  }
+}
+
+function addsLayer({ effects }: Step): boolean {
+  return effects.run !== undefined || effects.copy !== undefined;
+}

@@ -1,0 +1,80 @@
+import type { ImageRecord } from '../../store/storage/contract.ts';
+import { BuildError } from '../error.ts';
+import type { Instruction } from '../parse/instruction.ts';
+import { parseContainerfile } from '../parse/parse.ts';
+import type { Stage } from '../plan/stages.ts';
+import type { ImageView } from './image-view.ts';
+import type { BuildSession } from './session.ts';
+
+/** What a stage starts from. */
+export interface StageBase {
+  /** Undefined: scratch. */
+  readonly view?: ImageView;
+  /** The reference, or an earlier stage's image id, as histories tell it. */
+  readonly from: string;
+  readonly isStage: boolean;
+  /** The text of the FROM line. */
+  readonly shown: string;
+}
+
+/** Finds a stage's base: an earlier stage's image, a context of that name, or an image that is pulled. */
+export async function findBase(session: BuildSession, stage: Stage): Promise<StageBase> {
+  const index = session.graph.needs[stage.index]?.base;
+  const record =
+    index === undefined ? await pullBase(session, stage) : await stageImage(session, stage, index);
+  const view = record && (await session.views.get(record));
+  if (record && !view) throw new BuildError('pull-failed', `${stage.base} is not an image of one platform`);
+  const from = index === undefined ? baseReference(session, stage) : (record?.id ?? 'scratch');
+  const platform = stage.platform ? `--platform=${stage.platform} ` : '';
+  return {
+    ...(view ? { view } : {}),
+    from,
+    isStage: index !== undefined,
+    shown: `${platform}${from}${stage.named ? ` AS ${stage.name}` : ''}`,
+  };
+}
+
+function baseReference(session: BuildSession, stage: Stage): string {
+  const context = session.contexts.get(stage.base);
+  if (context && context.kind !== 'image')
+    throw new BuildError(
+      'bad-context',
+      `build context "${stage.base}" is not an image, can not be used for FROM "${stage.base}"`,
+    );
+  return context?.reference ?? stage.base;
+}
+
+async function pullBase(session: BuildSession, stage: Stage): Promise<ImageRecord | undefined> {
+  const reference = baseReference(session, stage);
+  if (reference === 'scratch') return undefined;
+  try {
+    return await session.pull(reference, session.platformOf(stage));
+  } catch (cause) {
+    if (!(cause instanceof BuildError)) throw cause;
+    const { code, message, hint, retryable, facts } = cause;
+    throw new BuildError(code, `creating build container: ${message}`, { cause, hint, retryable, facts });
+  }
+}
+
+async function stageImage(
+  session: BuildSession,
+  stage: Stage,
+  index: number,
+): Promise<ImageRecord | undefined> {
+  const result = session.results.get(index);
+  if (!result?.imageId) throw new BuildError('no-such-stage', `the stage "${stage.base}" has not been built`);
+  return session.surroundings.store.images.get(result.imageId);
+}
+
+/** The instructions that a base image's ONBUILD brings. @throws BuildError `syntax` */
+export function parseTriggers(triggers: readonly string[]): readonly Instruction[] {
+  if (triggers.length === 0) return [];
+  const { instructions } = parseContainerfile(triggers.join('\n'), { file: 'ONBUILD of the base image' });
+  for (const { kind } of instructions) {
+    if (kind === 'onbuild')
+      throw new BuildError('syntax', "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed");
+    if (kind === 'from' || kind === 'maintainer')
+      throw new BuildError('syntax', `${kind.toUpperCase()} isn't allowed as an ONBUILD trigger`);
+  }
+  return instructions;
+}

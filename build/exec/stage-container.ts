@@ -1,0 +1,119 @@
+import { setPlatform } from '../container/config.ts';
+import type { CreateWorkingContainerOptions, WorkingContainer } from '../container/contract.ts';
+import { createFromRecord, rebaseContainer } from '../container/create.ts';
+import { BuildError } from '../error.ts';
+import type { StageState } from '../plan/stage-state.ts';
+import type { Stage } from '../plan/stages.ts';
+import { ensureDirectory } from './directories.ts';
+import type { ImageView } from './image-view.ts';
+import type { BuildSession } from './session.ts';
+
+/** Where a stage has arrived: the image its next step builds on. */
+interface Position {
+  /** Undefined: scratch. */
+  readonly view?: ImageView;
+  /** What the container is made from, as it is written into histories. */
+  readonly from: string;
+  readonly keepBaseAnnotations: boolean;
+}
+
+export interface MountedStage {
+  readonly container: WorkingContainer;
+  readonly rootfs: string;
+}
+
+/**
+ * The working container of a stage. It is made when a step first needs one, mounted when a step first touches files,
+ * and goes on as the container of the next image where a step changed no file.
+ */
+export class StageContainer {
+  readonly #session: BuildSession;
+  readonly #stage: Stage;
+  readonly #state: StageState;
+  #position: Position = { from: 'scratch', keepBaseAnnotations: false };
+  #container: WorkingContainer | undefined;
+  #rootfs = '';
+
+  constructor(session: BuildSession, stage: Stage, state: StageState) {
+    this.#session = session;
+    this.#stage = stage;
+    this.#state = state;
+  }
+
+  get view(): ImageView | undefined {
+    return this.#position.view;
+  }
+
+  startFrom(position: Position): void {
+    this.#position = position;
+  }
+
+  async ensure(): Promise<WorkingContainer> {
+    if (this.#container) return this.#container;
+    const { surroundings, workspace } = this.#session;
+    const { view, from } = this.#position;
+    const platform = this.#session.platformOf(this.#stage);
+    const name = from === 'scratch' ? '' : from;
+    const made = await createFromRecord({ ...surroundings, platform }, name, view?.record, this.#options());
+    workspace.addContainer(made);
+    this.#container = view ? made : setPlatform(platform)(made);
+    return this.#container;
+  }
+
+  #options(): CreateWorkingContainerOptions {
+    const { options } = this.#session;
+    return {
+      from: this.#position.from,
+      format: options.format,
+      keepBaseAnnotations: this.#position.keepBaseAnnotations,
+      bareScratchConfig: options.compatScratchConfig,
+      isolation: options.run.isolation,
+      ...options.run.stored,
+      args: Object.fromEntries(this.#state.arguments),
+    };
+  }
+
+  /** Takes a changed value of the same container. */
+  replace(container: WorkingContainer): void {
+    this.#container = container;
+  }
+
+  /** Mounted, with the image's volumes and the working directory in place. */
+  async mounted(): Promise<MountedStage> {
+    const container = await this.ensure();
+    if (this.#rootfs === '') {
+      this.#rootfs = await this.#session.workspace.mountLayer(container.layerId, false);
+      for (const path of Object.keys(this.view?.config.config?.Volumes ?? {}))
+        ensureDirectory({ rootfs: this.#rootfs, container }, path, undefined);
+    }
+    const mounted = { container, rootfs: this.#rootfs };
+    const { WorkingDir, User } = this.#state.config;
+    if (WorkingDir) ensureDirectory(mounted, WorkingDir, User);
+    return mounted;
+  }
+
+  /** The image becomes what the next step builds on. */
+  async moveTo(imageId: string, isLastInstruction: boolean): Promise<void> {
+    const before = this.view?.record.topLayer;
+    const view = await this.#session.views.byId(imageId);
+    if (!view && !isLastInstruction)
+      throw new BuildError('missing-file', `image "${imageId}" disappeared while it was built on`);
+    this.#position = { ...(view ? { view } : {}), from: imageId, keepBaseAnnotations: true };
+    const { surroundings, options } = this.#session;
+    const untouched = this.#rootfs === '' && view?.record.topLayer === before;
+    const goesOn = untouched && !isLastInstruction && options.removeIntermediate !== false;
+    if (goesOn && view && this.#container)
+      this.#container = await rebaseContainer(surroundings, this.#container, view.record, this.#options());
+    else await this.#drop();
+  }
+
+  async #drop(): Promise<void> {
+    const container = this.#container;
+    this.#container = undefined;
+    this.#rootfs = '';
+    if (!container) return;
+    const { workspace, options } = this.#session;
+    if (options.removeIntermediate === false) workspace.keepContainer(container.id);
+    else await workspace.removeContainer(container.id);
+  }
+}

@@ -1,0 +1,142 @@
+import { prependHistory } from '../container/config.ts';
+import type { CommitResult } from '../container/contract.ts';
+import type { Instruction } from '../parse/instruction.ts';
+import type { Effects, ResolvedCopy } from '../plan/apply.ts';
+import type { StageState } from '../plan/stage-state.ts';
+import type { Stage } from '../plan/stages.ts';
+import { copyStep } from './copy-step.ts';
+import { buildMetadata, createdBy } from './created-by.ts';
+import { destinationOf } from './destination.ts';
+import { ensureDirectory } from './directories.ts';
+import type { StageLog } from './log.ts';
+import { bindMountChecksums } from './mounts/checksums.ts';
+import { runStep } from './run-step.ts';
+import type { BuildSession, StageResult } from './session.ts';
+import { commitStage, type StageCommitOptions } from './stage-commit.ts';
+import type { StageContainer } from './stage-container.ts';
+
+/** One instruction on its way through a stage. */
+export interface Step {
+  readonly instruction: Instruction;
+  readonly effects: Effects;
+  readonly isLastInstruction: boolean;
+  /** The last instruction of the last stage. */
+  readonly isLastStep: boolean;
+  /** A RUN comes later, or nothing at all. */
+  readonly preservesVolumes: boolean;
+}
+
+/** What executing steps with and without layers has in common. */
+export class StageRun {
+  readonly session: BuildSession;
+  readonly stage: Stage;
+  readonly state: StageState;
+  readonly container: StageContainer;
+  readonly log: StageLog;
+  readonly isLast: boolean;
+  /** The name the stage's image gets; empty but for the last stage. */
+  readonly name: string;
+  didExecute = false;
+  link = false;
+  #committed: CommitResult | undefined;
+
+  constructor(given: {
+    readonly session: BuildSession;
+    readonly stage: Stage;
+    readonly state: StageState;
+    readonly container: StageContainer;
+    readonly log: StageLog;
+  }) {
+    this.session = given.session;
+    this.stage = given.stage;
+    this.state = given.state;
+    this.container = given.container;
+    this.log = given.log;
+    this.isLast = given.stage.index === given.session.stages.length - 1;
+    this.name = this.isLast ? given.session.options.output : '';
+  }
+
+  /** Does what the step wants done to the file system, and gives the summary of added content. */
+  async execute(step: Step): Promise<string> {
+    const { instruction, effects } = step;
+    if (effects.run) {
+      await runStep(this.session, this.stage, this.state, effects.run, await this.container.mounted());
+      return '';
+    }
+    if (effects.copy) return this.copy(effects.copy, step.isLastStep, false);
+    if (this.session.options.layers) return '';
+    if (effects.volumes && step.preservesVolumes)
+      for (const path of effects.volumes) ensureDirectory(await this.container.mounted(), path, undefined);
+    if (instruction.kind === 'workdir') await this.container.mounted();
+    return '';
+  }
+
+  /** The summary of what COPY or ADD brings; with `dryRun` it is only looked at. */
+  async copy(copy: ResolvedCopy, isLastStep: boolean, dryRun: boolean): Promise<string> {
+    const { options, surroundings } = this.session;
+    this.link = copy.link && options.layers;
+    if (copy.link && !options.layers)
+      surroundings.onWarning?.('--link is not supported when building without --layers, ignoring --link');
+    const { container } = await this.container.mounted();
+    const outcome = await copyStep(this.session, this.stage, container, copy, {
+      dryRun,
+      link: this.link,
+      linkHistorySuffix: buildMetadata(options, isLastStep, true),
+    });
+    if (!dryRun) this.container.replace(outcome.container);
+    return outcome.summary;
+  }
+
+  /** The history line of a step. */
+  async createdBy(step: Step | undefined, contentSummary: string, isLastStep: boolean): Promise<string> {
+    const run = step?.effects.run;
+    const mountChecksums = run ? await bindMountChecksums(this.session, this.stage, run) : [];
+    return createdBy(step?.instruction, {
+      state: this.state,
+      options: this.session.options,
+      contentSummary,
+      isLastStep,
+      mountChecksums,
+      link: this.link,
+    });
+  }
+
+  async commit(step: Omit<StageCommitOptions, 'link'>): Promise<string> {
+    this.#committed = await commitStage(this.session, this.container, this.state, {
+      ...step,
+      link: this.link,
+    });
+    return this.#committed.imageId;
+  }
+
+  /** Notes the line of a step in the history of the image that a later step makes. */
+  async postpone(createdByLine: string): Promise<void> {
+    const { timestampSeconds } = this.session.options;
+    const created =
+      timestampSeconds === undefined ? this.session.surroundings.now() : new Date(timestampSeconds * 1000);
+    const entry = { created: created.toISOString(), created_by: createdByLine };
+    this.container.replace(prependHistory(entry)(await this.container.ensure()));
+  }
+
+  async tag(imageId: string, name: string): Promise<void> {
+    if (name) await destinationOf(this.session, name).tag(imageId);
+  }
+
+  /** What other stages and the caller get to know. */
+  async result(imageId: string, onlyBaseImage = false): Promise<StageResult> {
+    const view = imageId ? await this.session.views.byId(imageId) : undefined;
+    const { options, graph } = this.session;
+    const isRead = graph.needs.some((needs) => needs.files.has(this.stage.index));
+    const needsFiles = isRead || (this.isLast && (options.outputs?.length ?? 0) > 0);
+    const container = !options.layers && needsFiles ? await this.container.ensure() : undefined;
+    const known = this.#committed?.imageId === imageId ? this.#committed : view;
+    return {
+      imageId,
+      ...(view ? { view } : {}),
+      ...(known ? { digest: known.digest, manifest: known.manifest, mediaType: known.mediaType } : {}),
+      ...(container ? { container } : {}),
+      onlyBaseImage,
+      didExecute: this.didExecute,
+    };
+  }
+}
