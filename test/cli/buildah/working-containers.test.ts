@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough, Writable } from 'node:stream';
+import { suite } from 'uvu';
+import { buildah } from '../../../bin/buildah.ts';
+import type { CommandIo } from '../../../bin/cli/contract.ts';
+import { runTool } from '../../../bin/cli/run-tool.ts';
+
+const test = suite('buildah on the command line');
+const base = mkdtempSync(join(tmpdir(), 'slipway-cli-buildah-'));
+const places = ['--root', join(base, 'root'), '--runroot', join(base, 'run'), '--storage-driver', 'vfs'];
+test.after(() => rmSync(base, { recursive: true, force: true }));
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function run(...words: string[]): Promise<Outcome> {
+  const texts = { out: '', err: '' };
+  const sink = (key: 'out' | 'err') =>
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        texts[key] += chunk.toString();
+        done();
+      },
+    });
+  const io: CommandIo = {
+    stdin: new PassThrough().end(),
+    stdout: sink('out'),
+    stderr: sink('err'),
+    environment: { PATH: process.env.PATH, HOME: base, TMPDIR: base },
+    workingDirectory: base,
+  };
+  const code = await runTool(buildah, [...places, ...words], io, new AbortController().signal);
+  return { code, out: texts.out.trimEnd(), err: texts.err.trimEnd() };
+}
+
+async function ok(...words: string[]): Promise<string> {
+  const { code, out, err } = await run(...words);
+  assert.equal(code, 0, `buildah ${words.join(' ')}: ${err}`);
+  return out;
+}
+
+// An ordinary user may not change owners, which adding files does.
+const asRoot = process.getuid?.() === 0 ? test : test.skip;
+if (process.getuid?.() !== 0)
+  console.log('SKIP buildah on the command line: adding files to a container needs root');
+
+asRoot('from scratch to an image and back', async () => {
+  assert.equal(await ok('from', 'scratch'), 'working-container');
+  assert.equal(await ok('from', 'scratch'), 'working-container-1');
+  writeFileSync(join(base, 'file'), 'x');
+  assert.match(await ok('copy', 'working-container', 'file', '/etc/file'), /^[0-9a-f]{64}$/);
+  await ok('config', '--env', 'A=b', '--label', 'c=d', '--cmd', 'run me', 'working-container');
+  const id = await ok('commit', '--quiet', 'working-container', 'app');
+  assert.match(id, /^[0-9a-f]{64}$/);
+  assert.equal(await ok('inspect', '--format', '{{.OCIv1.Config.Env}}', 'app'), '[A=b]');
+  assert.match(await ok('images'), /^REPOSITORY\s+TAG\s+IMAGE ID\s+CREATED\s+SIZE\nlocalhost\/app\s+latest/);
+  assert.equal(await ok('images', '-q'), id.slice(0, 12));
+  assert.equal(await ok('from', 'app'), 'app-working-container');
+  assert.equal(await ok('rename', 'app-working-container', 'work'), '');
+  assert.match(
+    await ok('containers', '--format', '{{.ContainerName}} {{.ImageName}}'),
+    /^work localhost\/app:latest$/m,
+  );
+});
+
+asRoot('equal content and a timestamp give an equal image', async () => {
+  const ids = [];
+  for (const name of ['one', 'two']) {
+    await ok('from', '--name', name, 'scratch');
+    await ok('copy', '-q', name, 'file', '/file');
+    ids.push(await ok('commit', '--quiet', '--timestamp', '60', name));
+  }
+  assert.equal(ids[0], ids[1]);
+});
+
+asRoot('an image that a container uses is not removed', async () => {
+  const { code, err } = await run('rmi', 'app');
+  assert.equal(code, 125);
+  assert.match(err, /image .*used by|in use/i);
+  assert.match(await ok('images', '-q', 'app'), /^[0-9a-f]{12}$/);
+});
+
+asRoot('a manifest list is made, filled, shown and removed', async () => {
+  await ok('manifest', 'create', 'list');
+  await ok('manifest', 'add', 'list', 'containers-storage:localhost/app');
+  const shown = JSON.parse(await ok('manifest', 'inspect', 'list')) as {
+    manifests: { platform: { os: string } }[];
+  };
+  assert.equal(shown.manifests.length, 1);
+  assert.equal(shown.manifests[0]?.platform.os, 'linux');
+  assert.equal((await run('manifest', 'exists', 'list')).code, 0);
+  await ok('manifest', 'rm', 'list');
+  assert.equal((await run('manifest', 'exists', 'list')).code, 1);
+});
+
+asRoot('corrupt state names the file, says what to do and deletes nothing', async () => {
+  await ok('from', '--name', 'broken', 'scratch');
+  const [row] = JSON.parse(await ok('containers', '--json', '--filter', 'name=broken')) as { id: string }[];
+  const file = join(base, 'root/vfs-containers', row?.id ?? '', 'userdata/buildah.json');
+  const before = readFileSync(file, 'utf8');
+  writeFileSync(file, before.slice(0, 40));
+  const { code, err } = await run('config', '--env', 'A=b', 'broken');
+  assert.equal(code, 125);
+  assert.match(err, /buildah\.json.*buildah rm/s);
+  assert.equal(readFileSync(file, 'utf8'), before.slice(0, 40));
+  writeFileSync(file, before);
+});
+
+const BAD: readonly [words: string[], text: RegExp][] = [
+  [['rm', 'nothing'], /^Error: removing container "nothing": container not known/],
+  [['run', 'nothing', 'true'], /reading build container "nothing": container not known/],
+  [['commit', 'nothing'], /container not known/],
+  [['inspect', '--type', 'image', 'nothing'], /image not known/],
+  [['rmi', 'nothing'], /nothing: image not known/],
+  [['tag', 'nothing', 'x'], /nothing: image not known/],
+  [['from', '--pull=never', 'nothing'], /nothing: image not known/],
+  [['from'], /an image name \(or "scratch"\) must be specified/],
+  [['from', 'a', 'b'], /too many arguments specified/],
+  [['from', '--pull=sometimes', 'a'], /unrecognized pull policy "sometimes"/],
+  [['config', 'c', '--env', 'A=b'], /no options \(--env\) can be specified after/],
+  [['config', '--nonsense', 'c'], /unknown flag: --nonsense/],
+  [['images', '--filter', 'x'], /invalid image filter/],
+  [['containers', '--filter', 'x=y'], /invalid filter "x"/],
+  [['rm', '--all', 'x'], /may not pass any containers names or IDs/],
+  [['mkcw', 'a', 'b'], /not supported/],
+  [['commit', '--cw', 'x', 'c'], /not supported/],
+  [['frm', 'x'], /unknown command "frm"/],
+  [['--log-level', 'loud', 'images'], /not a valid logrus Level/],
+];
+for (const [words, text] of BAD)
+  test(`buildah ${words.join(' ')} is one line and exit code 125`, async () => {
+    const { code, out, err } = await run(...words);
+    assert.equal(code, 125);
+    assert.equal(out, '');
+    assert.match(err, text);
+  });
+
+test('help names every command; each has a usage line', async () => {
+  const help = await ok('--help');
+  for (const entry of buildah.commands ?? []) {
+    if (entry.hidden) continue;
+    assert.match(help, new RegExp(`^ {2}${entry.name} `, 'm'));
+    assert.match(await ok(entry.name, '--help'), new RegExp(`^ {2}buildah ${entry.name}`, 'm'));
+  }
+});
+
+test('completion scripts exist for three shells', async () => {
+  mkdirSync(base, { recursive: true });
+  for (const shell of ['bash', 'zsh', 'fish']) assert.match(await ok('completion', shell), /manifest/);
+  assert.equal((await run('completion', 'tcsh')).code, 125);
+});
+
+test.run();
