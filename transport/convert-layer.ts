@@ -3,7 +3,7 @@ import type { Annotations } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Compression } from '../image/media-type.ts';
 import { decompressed, type KnownCompression, peekCompression } from '../store/blob/compression.ts';
-import { compress } from './compress.ts';
+import { type CompressionChoice, compress } from './compress.ts';
 import type { CopySession } from './copy-session.ts';
 import { DiffIdTap } from './diff-id-tap.ts';
 import { TransportError } from './error.ts';
@@ -33,7 +33,7 @@ export async function convertLayer(
     return { ...sameBytes(layer), stream: verified, changed: false };
   const opened = layer.decrypt ? await decrypted(session, layer, verified) : verified;
   const { compression: detected, stream } = await peekCompression(opened);
-  const recoded = recode(layer, stream, detected);
+  const recoded = await recode(layer, stream, detected);
   const result =
     layer.decrypt && !recoded.changed
       ? { stream: recoded.stream, changed: true, compression: recoded.compression }
@@ -45,16 +45,16 @@ function sameBytes({ source }: LayerPlan): { digest: Digest; size?: number } {
   return { digest: source.digest, ...(source.size >= 0 ? { size: source.size } : {}) };
 }
 
-function recode(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {
+async function recode(layer: LayerPlan, stream: Readable, detected: KnownCompression): Promise<Converted> {
   const { wish, compression, recompress } = layer;
   const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
   if (wish === 'compress' && detected === 'none') {
     const checked = chain(stream, new VerifyingStream(plainOf(layer), describeLayer(layer)));
-    return { stream: compress(checked, compression), compression: target, changed: true };
+    return { ...(await compressed(checked, compression)), compression: target, changed: true };
   }
   if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
     const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
-    return { stream: compress(plain, compression), compression: target, changed: true, plainDigest };
+    return { ...(await compressed(plain, compression)), compression: target, changed: true, plainDigest };
   }
   if (detected !== 'none' && wish === 'decompress') {
     const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
@@ -62,6 +62,16 @@ function recode(layer: LayerPlan, stream: Readable, detected: KnownCompression):
     return { stream: plain, compression: 'none', changed: true, plainDigest, ...digest };
   }
   return preserved(layer, stream, detected);
+}
+
+/** zstd:chunked carries a table of contents, and says in annotations where it is. */
+async function compressed(
+  plain: Readable,
+  choice: CompressionChoice,
+): Promise<Pick<Converted, 'stream' | 'annotations'>> {
+  if (choice.format !== 'zstd:chunked') return { stream: compress(plain, choice) };
+  const { zstdChunked } = await import('../store/layer/zstd-chunked.ts');
+  return zstdChunked(plain, choice.level === undefined ? {} : { level: choice.level });
 }
 
 function preserved(layer: LayerPlan, stream: Readable, detected: KnownCompression): Converted {

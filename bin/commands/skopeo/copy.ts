@@ -267,11 +267,6 @@ function readCompression(context: CommandContext): CompressionChoice | undefined
       );
     return undefined;
   }
-  if (format === 'zstd:chunked')
-    warn(
-      context,
-      'zstd:chunked layers are written as plain zstd, without the table of contents for partial pulls',
-    );
   if (format === 'gzip' || format === 'zstd' || format === 'zstd:chunked')
     return { format, ...(level === undefined ? {} : { level }) };
   throw new UsageError('usage', `cannot find compressor for ${JSON.stringify(format)}`, {
