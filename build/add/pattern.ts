@@ -155,7 +155,9 @@ function parseRule(line: string): IgnoreRule | undefined {
   if (negated) pattern = pattern.slice(1).trim();
   pattern = clean(pattern).replace(/^\/+/, '');
   if (pattern === '' || pattern === '.') return undefined;
+  // `a/**` is everything below `a`, not `a` itself.
   const components = pattern
+    .replace(/\/\*\*$/, '/*/**')
     .split('/')
     .map((part): 'star' | ComponentPattern => (part === '**' ? 'star' : componentPattern(part)));
   return { components, negated, text: pattern };
