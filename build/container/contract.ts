@@ -77,6 +77,8 @@ export interface WorkingContainer {
   readonly network: 'default' | 'disabled' | 'enabled';
   readonly capabilities: readonly string[];
   readonly devices: readonly string[];
+  /** Where CDI specifications are besides the system's. */
+  readonly cdiDirectory?: string;
   readonly groupAdd: readonly string[];
   readonly args: Readonly<Record<string, string>>;
   readonly defaultMountsFile: string;
@@ -138,6 +140,8 @@ export interface CreateWorkingContainerOptions {
   readonly network?: 'default' | 'disabled' | 'enabled';
   readonly capabilities?: readonly string[];
   readonly devices?: readonly string[];
+  /** `--cdi-config-dir`. */
+  readonly cdiDirectory?: string;
   readonly groupAdd?: readonly string[];
   readonly args?: Readonly<Record<string, string>>;
   readonly runOptions?: RunOptions;

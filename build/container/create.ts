@@ -201,6 +201,7 @@ function initialState(
     network: options.network ?? 'default',
     capabilities: options.capabilities ?? [],
     devices: options.devices ?? [],
+    cdiDirectory: options.cdiDirectory,
     groupAdd: options.groupAdd ?? [],
     args: options.args ?? {},
     defaultMountsFile: options.defaultMountsFile ?? '',

@@ -4,6 +4,7 @@ import { prepareVolumes } from '../exec/mounts/volume.ts';
 import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
 import { DEFAULT_PATH } from '../plan/stage-state.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
+import { CDI_DIRECTORIES } from '../run/cdi.ts';
 import type { IsolationKind, ResourceLimits, RunMount, RunRequest, RunResult } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
 import type { BuildSurroundings, NamespaceOption, RunOptions, WorkingContainer } from './contract.ts';
@@ -36,6 +37,9 @@ export interface RunInContainerOptions {
   readonly hooksDirectories?: readonly string[];
   readonly defaultDns?: NonNullable<RunRequest['dns']>;
   readonly defaultDevices?: readonly string[];
+  /** Where CDI specifications are, weakest first; absent: the system's directories. */
+  readonly cdiDirectories?: readonly string[];
+  readonly cdiDirectory?: string;
   readonly defaultVolumes?: readonly string[];
   readonly sysctls?: readonly string[];
   readonly baseHostsFile?: string;
@@ -104,6 +108,10 @@ async function requestOf(
     defaultCapabilities: container.capabilities,
     securityOptions: securityOf(settings),
     devices: [...(options.defaultDevices ?? []), ...container.devices, ...(options.devices ?? [])],
+    cdiDirectories: [
+      ...(options.cdiDirectories ?? CDI_DIRECTORIES),
+      ...[container.cdiDirectory, options.cdiDirectory].filter((path) => path !== undefined),
+    ],
     limits: limitsOf(settings),
     idMappings: container.idMappings,
     mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,

@@ -73,7 +73,7 @@ const KNOWN_KEYS = new Set(
     'Args type image image-id image-digest config manifest container-name container-id mountpoint process-label ' +
     'mount-label annotations created-by history-comment ociv1 docker defaultMountsFilePath Isolation ' +
     'NamespaceOptions ConfigureNetwork GroupAdd IDMappingOptions Capabilities PrependedEmptyLayers ' +
-    'AppendedEmptyLayers CommonBuildOpts TopLayer Format DeviceSpecs PrependedLinkedLayers AppendedLinkedLayers'
+    'AppendedEmptyLayers CommonBuildOpts TopLayer Format DeviceSpecs CDIConfigDir PrependedLinkedLayers AppendedLinkedLayers'
   ).split(' '),
 );
 
@@ -112,6 +112,7 @@ export function formatState(container: WorkingContainer): Record<string, unknown
     TopLayer: container.topLayer,
     Format: container.preferredFormat === 'oci' ? MEDIA_TYPE.ociManifest : MEDIA_TYPE.dockerManifest,
     DeviceSpecs: container.devices,
+    CDIConfigDir: container.cdiDirectory ?? '',
     PrependedLinkedLayers: formatLinked(container.prependedLayers),
     AppendedLinkedLayers: formatLinked(container.appendedLayers),
   };
@@ -153,6 +154,7 @@ function parseState(json: JsonObject, record: ContainerRecord): WorkingContainer
     network: NETWORKS[Number(json.ConfigureNetwork ?? 0)] ?? 'default',
     capabilities: list<string>(json.Capabilities),
     devices: list<string>(json.DeviceSpecs),
+    cdiDirectory: text(json.CDIConfigDir) || undefined,
     groupAdd: list<string>(json.GroupAdd),
     args: strings(json.Args),
     defaultMountsFile: text(json.defaultMountsFilePath),

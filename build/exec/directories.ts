@@ -30,9 +30,19 @@ function ownerOf(
   user: string | undefined,
 ): { uid: number; gid: number } | undefined {
   const mappings: IdMappings | undefined = container.idMappings;
-  const { uid, gid } = user ? resolveUser(rootfs, user) : { uid: 0, gid: 0 };
+  const { uid, gid } = user ? knownUser(rootfs, user) : { uid: 0, gid: 0 };
   if (!mappings && uid === 0 && gid === 0) return undefined;
   return { uid: toHost(mappings?.uids, uid), gid: toHost(mappings?.gids, gid) };
+}
+
+/** A user that the root file system does not know leaves the directory to root, as in Buildah. */
+function knownUser(rootfs: string, user: string): { uid: number; gid: number } {
+  try {
+    return resolveUser(rootfs, user);
+  } catch (error) {
+    if (error instanceof BuildError && error.code === 'bad-user') return { uid: 0, gid: 0 };
+    throw error;
+  }
 }
 
 function toHost(ranges: readonly IdRange[] | undefined, id: number): number {

@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { HistoryEntry } from '../../image/config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
+import type { CopyOptions } from '../../transport/copy-options.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
@@ -55,6 +56,8 @@ export interface RunSettings {
   readonly defaultCapabilities?: readonly string[];
   readonly securityOptions?: readonly string[];
   readonly devices?: readonly string[];
+  /** Directories of CDI specifications, weakest first; absent: the system's. */
+  readonly cdiDirectories?: readonly string[];
   readonly limits?: ResourceLimits;
   readonly hooksDirectories?: readonly string[];
   readonly groupAdd?: readonly string[];
@@ -108,6 +111,8 @@ export interface BuildOptions {
   readonly output: string;
   readonly additionalTags: readonly string[];
   readonly signers?: readonly ImageSigner[];
+  /** Of layers that leave local storage. */
+  readonly copy?: Pick<CopyOptions, 'compression' | 'forceCompression'>;
   readonly squash?: boolean;
   readonly timestampSeconds?: number;
   readonly sourceDateEpochSeconds?: number;

@@ -1,5 +1,6 @@
 import type { CreateWorkingContainerOptions, NamespaceOption, RunOptions } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
+import { CDI_DIRECTORIES } from '../run/cdi.ts';
 import type { NamespaceKind, ResourceLimits } from '../run/contract.ts';
 import type { RunSettings } from './options.ts';
 
@@ -7,7 +8,14 @@ import type { RunSettings } from './options.ts';
 export interface RunSettingsInputs {
   readonly container: Pick<
     CreateWorkingContainerOptions,
-    'isolation' | 'namespaces' | 'network' | 'capabilities' | 'devices' | 'groupAdd' | 'runOptions'
+    | 'isolation'
+    | 'namespaces'
+    | 'network'
+    | 'capabilities'
+    | 'devices'
+    | 'cdiDirectory'
+    | 'groupAdd'
+    | 'runOptions'
   >;
   readonly hostEnvironment: RunSettings['hostEnvironment'];
   readonly noHosts?: boolean;
@@ -15,6 +23,8 @@ export interface RunSettingsInputs {
   readonly runtime?: string;
   readonly runtimeFlags?: readonly string[];
   readonly mounts?: readonly string[];
+  /** Directories of CDI specifications of containers.conf; absent: the system's. */
+  readonly cdiDirectories?: readonly string[];
 }
 
 /** Turns the settings that a working container stores into those of a RUN. @throws BuildError `bad-option` */
@@ -44,6 +54,10 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     defaultCapabilities: container.capabilities,
     securityOptions: securityOptions(options),
     devices: container.devices,
+    cdiDirectories: [
+      ...(inputs.cdiDirectories ?? CDI_DIRECTORIES),
+      ...(container.cdiDirectory ? [container.cdiDirectory] : []),
+    ],
     limits: limits(options),
     hooksDirectories: options.OCIHooksDir ?? [],
     groupAdd: container.groupAdd,

@@ -93,6 +93,7 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     defaultCapabilities: settings.defaultCapabilities,
     securityOptions: security.insecure ? ['seccomp=unconfined', 'unmask=ALL'] : settings.securityOptions,
     devices: [...(settings.devices ?? []), ...run.devices],
+    cdiDirectories: settings.cdiDirectories,
     limits: settings.limits,
     idMappings: container.idMappings,
     mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,

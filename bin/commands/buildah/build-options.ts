@@ -15,7 +15,9 @@ import { BUILD_FLAGS } from './build-flags.ts';
 import { openLog, openResourceLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
+import { compressionChoice } from './compression-flags.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
+import { containersConfig } from './containers-conf.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import { readSbomFlags } from './sbom-flags.ts';
@@ -130,6 +132,7 @@ async function commonOptions(
   const { flags, io } = context;
   const { environment } = io;
   const container = await containerOptions(context, session);
+  const { engine } = await containersConfig(context);
   const [output = '', ...additionalTags] = flags.list('tag');
   const contexts = additionalContexts(context);
   const cacheTtl = cacheTtlOf(context);
@@ -163,6 +166,7 @@ async function commonOptions(
     format: formatOf(context),
     output,
     additionalTags,
+    copy: await compressionChoice(context),
     squash: flags.bool('squash'),
     ...(flags.changed('timestamp') ? { timestampSeconds: flags.number('timestamp') } : {}),
     sourceDateEpochSeconds,
@@ -204,6 +208,7 @@ async function commonOptions(
       noHostname: flags.bool('no-hostname'),
       runtime: flags.string('runtime') || environment.BUILDAH_RUNTIME || undefined,
       runtimeFlags: flags.list('runtime-flag'),
+      cdiDirectories: engine.cdi_spec_dirs,
       mounts: flags.list('mount'),
     }),
     sbom: readSbomFlags(context, [

@@ -4,6 +4,7 @@ import type {
   NamespaceOption,
   RunOptions,
 } from '../../../build/container/contract.ts';
+import { volumeFields } from '../../../build/exec/mounts/volume.ts';
 import type { IsolationKind } from '../../../build/run/contract.ts';
 import { detectIsolation } from '../../../build/run/detect.ts';
 import type { IdRange } from '../../../store/layer/contract.ts';
@@ -96,6 +97,7 @@ export async function containerOptions(context: CommandContext, session: Session
     idMappings: mappings.idMappings,
     capabilities: await effectiveCapabilities(context, flags.list('cap-add'), flags.list('cap-drop')),
     devices: flags.list('device'),
+    cdiDirectory: flags.string('cdi-config-dir') || undefined,
     groupAdd: flags.list('group-add'),
     defaultMountsFile: context.globals.string('default-mounts-file'),
     runOptions: await runOptions(context, session),
@@ -229,13 +231,13 @@ function checkedUlimit(text: string): string {
 }
 
 function checkedVolume(text: string, workingDirectory: string): string {
-  const [host = '', ...rest] = text.split(':');
+  const [host = '', ...rest] = volumeFields(text);
   if (rest.length === 0 || rest.length > 2)
     throw usage(`incorrect volume format "${text}", should be host-dir:ctr-dir[:option]`);
   const absolute = host.startsWith('.') ? `${workingDirectory}/${host}` : host;
   if (absolute.startsWith('/') && !existsSync(absolute))
     throw usage(`failed to stat ${absolute}: no such file or directory`);
-  return [absolute, ...rest].join(':');
+  return [absolute, ...rest].map((field) => field.replaceAll(':', '\\:')).join(':');
 }
 
 function securityOptions(list: readonly string[]): RunOptions {

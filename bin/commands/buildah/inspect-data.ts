@@ -41,7 +41,7 @@ export function inspectData(container: WorkingContainer, form: 'json' | 'templat
     History: historyOf(container, form),
     Devices: null,
     DeviceSpecs: container.devices.length ? container.devices : null,
-    CDIConfigDir: '',
+    CDIConfigDir: container.cdiDirectory ?? '',
   };
 }
 

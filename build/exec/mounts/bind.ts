@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MountContext, PreparedMount } from './prepare.ts';
 import { mountableSource } from './source.ts';
@@ -12,11 +12,17 @@ export async function prepareBind(spec: MountSpec, context: MountContext): Promi
   const { session, stage } = context;
   const root =
     spec.from === undefined
-      ? session.options.contextDirectory
+      ? spec.readOnly === false
+        ? await session.writableContext()
+        : session.contextDirectory
       : (await session.filesFrom(stage.index, spec.from)).directory;
   const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   const destination = spec.target as string;
   const bind = spec.recursive ? 'rbind' : 'bind';
+  if (spec.readOnly === false && spec.from === undefined)
+    return {
+      mount: { type: 'bind', source: source.path, destination, options: ['rw', ...spec.flags, bind] },
+    };
   if (spec.readOnly !== false)
     return {
       mount: { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, bind] },
@@ -29,7 +35,10 @@ export async function prepareBind(spec: MountSpec, context: MountContext): Promi
   return { mount: { type: 'bind', source: copy, destination, options: ['rw', ...spec.flags, bind] } };
 }
 
-/** A writable view of a directory; what is written goes to a scratch directory that the end of the RUN removes. */
+/**
+ * A writable view of a directory, with its owner and permissions; what is written goes to a scratch directory that the
+ * end of the RUN removes.
+ */
 export function discardingOverlay(
   lower: string,
   destination: string,
@@ -38,12 +47,15 @@ export function discardingOverlay(
 ): NonNullable<PreparedMount['mount']> {
   const directory = mkdtempSync(join(scratch, 'overlay-'));
   for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 });
+  const { uid, gid, mode } = statSync(lower);
+  chownSync(join(directory, 'upper'), uid, gid);
+  chmodSync(join(directory, 'upper'), mode & 0o7777);
   return {
     type: 'overlay',
     source: 'overlay',
     destination,
     options: [
-      `lowerdir=${lower}`,
+      `lowerdir=${lower.replaceAll(':', '\\:')}`,
       `upperdir=${join(directory, 'upper')}`,
       `workdir=${join(directory, 'work')}`,
       ...flags.filter((flag) => flag.startsWith('no')),

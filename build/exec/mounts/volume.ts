@@ -18,9 +18,14 @@ export async function prepareVolumes(volumes: readonly string[], scratch: string
   return volumes.map((text) => prepareVolume(text, scratch));
 }
 
+/** The parts between colons; `\\:` is a colon of a path. */
+export function volumeFields(text: string): string[] {
+  return text.split(/(?<!\\):/).map((field) => field.replaceAll('\\:', ':'));
+}
+
 /** @throws BuildError `bad-mount` */
 export function parseVolume(text: string): { host: string; container: string; options: readonly string[] } {
-  const [host = '', container, options, ...rest] = text.split(':');
+  const [host = '', container, options, ...rest] = volumeFields(text);
   if (rest.length > 0 || host === '')
     throw new BuildError(
       'bad-mount',
