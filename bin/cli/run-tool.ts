@@ -114,8 +114,10 @@ function firstArgument(words: readonly string[], flags: readonly FlagSpec[]): nu
     const spec = word.startsWith('--')
       ? flags.find((flag) => flag.name === word.slice(2))
       : flags.find((flag) => flag.short === word.at(-1));
-    const takesValue =
-      spec && !['bool', 'optionalBool', 'count'].includes(spec.kind) && spec.impliedValue === undefined;
+    // A flag that only the subcommand knows takes the next word with it, as in cobra.
+    const takesValue = spec
+      ? !['bool', 'optionalBool', 'count'].includes(spec.kind) && spec.impliedValue === undefined
+      : word.startsWith('--') || word.length === 2;
     if (takesValue) at += 1;
   }
   return -1;

@@ -52,7 +52,11 @@ async function listedPlatforms(surroundings: BuildSurroundings, name: string): P
   const registries = await registriesOf(surroundings);
   const { candidates } = await resolveShortName(name, { registries, environment: surroundings.environment });
   for (const candidate of candidates) {
-    const platforms = await indexPlatforms(surroundings, formatReference(candidate));
+    const { tag: _tag, ...digested } = candidate;
+    const platforms = await indexPlatforms(
+      surroundings,
+      formatReference(candidate.digest === undefined ? candidate : digested),
+    );
     if (platforms) return platforms;
   }
   throw new BuildError('pull-failed', `base image name "${name}" didn't resolve to a manifest list`);

@@ -1,6 +1,6 @@
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
-import { parseContainerfile } from '../parse/parse.ts';
+import { type Containerfile, parseContainerfile } from '../parse/parse.ts';
 import { BUILTIN_ARGUMENTS, platformArguments } from '../plan/arguments.ts';
 import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
@@ -56,7 +56,7 @@ function openSession(
   options: BuildOptions,
   workspace: Workspace,
 ): BuildSession {
-  const files = options.files.map(({ name, text }) => parseContainerfile(text, { file: name }));
+  const files = options.files.map(parseFile);
   const targetStage = options.target;
   const builtins = platformArguments(options.platform, options.buildPlatform, targetStage);
   const all = splitStages(files, {
@@ -71,6 +71,22 @@ function openSession(
   });
   const instructions = files.flatMap((file) => file.instructions);
   return new BuildSession({ surroundings, options, stages, graph, workspace, builtins, instructions });
+}
+
+/** A further file's error says which of the files it is, as Buildah does. */
+function parseFile({ name, text }: BuildOptions['files'][number], index: number): Containerfile {
+  try {
+    return parseContainerfile(text, { file: name });
+  } catch (cause) {
+    if (index === 0 || !(cause instanceof BuildError)) throw cause;
+    const { line } = cause.facts;
+    const why = cause.message.replace(`${name}:${line}: `, '');
+    throw new BuildError(cause.code, `parsing additional Dockerfile ${name}: ${why} (line ${line})`, {
+      cause,
+      facts: cause.facts,
+      ...(cause.hint ? { hint: cause.hint } : {}),
+    });
+  }
 }
 
 /** Runs the needed stages, each when those it needs are done, at most `jobs` at once; the last one's result. */

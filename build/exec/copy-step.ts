@@ -51,7 +51,7 @@ export async function copyStep(
   const where =
     copy.sources.length > 0
       ? await sourceOptions(session, stage, copy)
-      : { contextDirectory: options.contextDirectory };
+      : { contextDirectory: session.contextDirectory };
   const { summary, container: after } = await addToContainer(
     surroundings,
     container,
@@ -86,7 +86,7 @@ async function sourceOptions(
   const own = excludesOf(copy);
   if (copy.from === undefined)
     return {
-      contextDirectory: session.options.contextDirectory,
+      contextDirectory: session.contextDirectory,
       excludes: [...session.ignore.patterns, ...own],
       ignoreFile: session.ignore.path,
       stripSetuid: true,

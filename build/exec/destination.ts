@@ -31,7 +31,7 @@ export function destinationOf(session: BuildSession, name: string): BuildDestina
       storedName: '',
       reference: open,
       tag: async (imageId) => {
-        await copyStored(session.surroundings, imageId, await open(), {});
+        await copyStored(session.surroundings, imageId, await open(), { ...session.options.copy });
       },
     };
   const storedName = storageName(withoutStoreTransport(name));

@@ -63,7 +63,7 @@ export class RemoteCache {
       const reference = await parseImageReference(`docker://${repository}:${key}`, {
         workingDirectory: surroundings.workingDirectory,
       });
-      await copyStored(surroundings, imageId, reference, {});
+      await copyStored(surroundings, imageId, reference, { ...options.copy });
     }
   }
 }

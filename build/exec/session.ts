@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Digest } from '../../image/digest.ts';
 import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
@@ -54,6 +55,7 @@ export class BuildSession {
   readonly results = new Map<number, StageResult>();
   /** The rules of the main context. */
   readonly ignore: IgnoreFile;
+  #writableContext: string | undefined;
   readonly #imageRoots = new Map<string, Promise<{ directory: string; digest?: string }>>();
   readonly #stageRoots = new Map<number, Promise<string>>();
 
@@ -81,6 +83,32 @@ export class BuildSession {
     });
   }
 
+  /** The main context, as writable mounts of it have left it. */
+  get contextDirectory(): string {
+    return this.#writableContext ?? this.options.contextDirectory;
+  }
+
+  /**
+   * A view of the context that RUN may write to: later steps of this build see what it wrote, the context itself and
+   * other builds never (SECURITY B14).
+   */
+  async writableContext(): Promise<string> {
+    if (this.#writableContext !== undefined) return this.#writableContext;
+    const { mount, MNT, unmount } = await import('../../store/kernel/mount.ts');
+    const directory = this.workspace.directory('context');
+    const [upper, work, merged] = ['upper', 'work', 'merged'].map((name) => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    for (const path of [upper, work, merged]) mkdirSync(path, { mode: 0o755 });
+    const lower = this.options.contextDirectory.replaceAll(/[\\:,]/g, '\\$&');
+    mount('overlay', merged, 'overlay', 0, `lowerdir=${lower},upperdir=${upper},workdir=${work}`);
+    this.workspace.unmountFirst(() => unmount(merged, MNT.detach));
+    this.#writableContext = merged;
+    return merged;
+  }
+
   /** The platform a stage is built for: what `FROM --platform` says, else the build's. */
   platformOf(stage: Stage): Platform {
     return stage.platform === undefined
@@ -97,7 +125,7 @@ export class BuildSession {
       `Setting MaxPullPushRetries to ${options.retries ?? 3} and PullPushRetryDelay to ${(options.retryDelayMs ?? 2000) / 1000}s`,
     );
     const record = await pullImage(
-      { ...surroundings, platform, workingDirectory: options.contextDirectory },
+      { ...surroundings, platform, workingDirectory: this.contextDirectory },
       allowed,
       {
         pullPolicy: options.pullPolicy,

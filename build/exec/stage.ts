@@ -31,6 +31,10 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
   });
   const initial = base.view?.config.config ?? (options.compatScratchConfig ? {} : { WorkingDir: '/' });
   const triggers = state.startFrom(initial, { inheritLabels: options.inheritLabels !== false });
+  if (options.timestampSeconds !== undefined || options.sourceDateEpochSeconds !== undefined) {
+    state.config.Hostname = 'sandbox';
+    state.config.Domainname = '';
+  }
   if (base.view?.config.author) state.author = base.view.config.author;
   const instructions = [...parseTriggers(triggers), ...stageInstructions(session, stage)];
   const log = stageLog(session, stage, instructions.length);

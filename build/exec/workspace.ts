@@ -12,6 +12,7 @@ export class Workspace implements AsyncDisposable {
   readonly #mounts: string[] = [];
   readonly #directories: string[] = [];
   readonly #others: AsyncDisposable[] = [];
+  readonly #unmounts: (() => void)[] = [];
   readonly #kept = new Set<string>();
 
   constructor(surroundings: BuildSurroundings) {
@@ -23,6 +24,11 @@ export class Workspace implements AsyncDisposable {
     const path = mkdtempSync(join(this.#surroundings.temporaryDirectory, `slipway-${purpose}-`));
     this.#directories.push(path);
     return path;
+  }
+
+  /** Called before temporary directories are removed. */
+  unmountFirst(action: () => void): void {
+    this.#unmounts.push(action);
   }
 
   /** Disposes something else when the build ends. */
@@ -73,6 +79,7 @@ export class Workspace implements AsyncDisposable {
     for (const id of [...this.#containers.keys()])
       if (!this.#kept.has(id)) await attempt(() => this.removeContainer(id));
     for (const layerId of [...this.#mounts]) await attempt(() => this.#drop(layerId));
+    for (const action of this.#unmounts.splice(0).reverse()) await attempt(action);
     for (const path of this.#directories.splice(0))
       await attempt(() => rmSync(path, { recursive: true, force: true }));
     for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());

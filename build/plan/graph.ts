@@ -82,10 +82,10 @@ function afterStage(stage: Stage, stages: readonly Stage[]): number | undefined 
   if (stage.after === undefined) return undefined;
   const found = findStage(stages.slice(0, stage.index), stage.after);
   if (found) return found.index;
-  const later = findStage(stages.slice(stage.index), stage.after);
+  const itself = stage.name === stage.after;
   throw new BuildError(
     'no-such-stage',
-    later
+    itself
       ? `FROM --after=${stage.from.after}: cannot depend on later stage "${stage.after}"`
       : `FROM --after=${stage.from.after}: stage "${stage.after}" not found`,
   );

@@ -84,6 +84,7 @@ const PRODUCT: readonly FlagSpec[] = [
   { name: 'format', kind: 'string', usage: 'image `FORMAT`: oci or docker' },
   { name: 'iidfile', kind: 'string', usage: 'write the image id to this `FILE`' },
   { name: 'iidfile-raw', kind: 'string', usage: 'write the image id without sha256: to this `FILE`' },
+  { name: 'raw-iidfile', kind: 'string', usage: 'the same as --iidfile-raw', hidden: true },
   { name: 'metadata-file', kind: 'string', usage: 'write facts about the image to this `FILE` as JSON' },
   {
     name: 'output',

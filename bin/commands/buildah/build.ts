@@ -26,7 +26,7 @@ async function runBuild(context: CommandContext): Promise<void> {
   await using job = await openBuild(context);
   const result = await job.run();
   const iidFile = flags.string('iidfile');
-  const rawFile = flags.string('iidfile-raw');
+  const rawFile = flags.string('iidfile-raw') || flags.string('raw-iidfile');
   if (iidFile) writeFileSync(iidFile, result.imageId ? `sha256:${result.imageId}` : '');
   if (rawFile) writeFileSync(rawFile, result.imageId);
   if (!iidFile && !rawFile) job.printId(result.imageId);

@@ -38,7 +38,7 @@ export async function bindMountChecksums(
     const spec = parseMountSpec(text, '/');
     if (spec.type !== 'bind') continue;
     if (spec.from === undefined) {
-      checksums.push(pathChecksum(session.options.contextDirectory, spec.source ?? '.'));
+      checksums.push(pathChecksum(session.contextDirectory, spec.source ?? '.'));
       continue;
     }
     const source = await session.filesFrom(stage.index, spec.from);

@@ -116,7 +116,12 @@ function checkKey(type: MountType, key: string, value: string | undefined): void
   } else if (SWITCHES.has(key)) {
     if (value !== undefined && !/^(true|false|1|0)$/i.test(value))
       throw new BuildError('bad-mount', `invalid value for ${key}: ${value}`);
-  } else if (value === undefined || value === '')
+  } else if (key === 'from' && value === '')
+    throw new BuildError(
+      'bad-mount',
+      'unable to resolve argument for `from=`: from points to an empty value',
+    );
+  else if (value === undefined || value === '')
     throw new BuildError('bad-mount', `${key}: must provide an argument for option`);
 }
 
