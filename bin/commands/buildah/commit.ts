@@ -1,9 +1,12 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import type { Writable } from 'node:stream';
 import { overrideRuntime } from '../../../build/commit/change-config.ts';
 import { type CommitElsewhereOptions, commitContainer } from '../../../build/commit/commit.ts';
 import { setLabel } from '../../../build/container/config.ts';
-import type { WorkingContainer } from '../../../build/container/contract.ts';
+import type { PullPolicy, WorkingContainer } from '../../../build/container/contract.ts';
+import { withMount } from '../../../build/container/mount.ts';
 import { BuildError } from '../../../build/error.ts';
+import type { ScanResult } from '../../../build/sbom/scan.ts';
 import { SlipwayError } from '../../../errors.ts';
 import { formatReference } from '../../../image/reference.ts';
 import { parseImageReference } from '../../../transport/references.ts';
@@ -12,11 +15,12 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
-import { formatOf } from './from.ts';
+import { formatOf, parsePullPolicy } from './from.ts';
 import { namesTransport } from './image-name.ts';
 import { localName } from './local-name.ts';
 import { addToManifestList } from './manifest/add-local.ts';
 import { BUILDAH_LEVEL, REGISTRY_FLAGS } from './registry-flags.ts';
+import { readSbomFlags, SBOM_FLAGS } from './sbom-flags.ts';
 import { openSession, type Session } from './session.ts';
 import { signersOf } from './signing.ts';
 import { TIMESTAMP_FLAGS, timestampOptions } from './timestamp-flags.ts';
@@ -26,6 +30,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...COMPRESSION_FLAGS,
   ...ENCRYPTION_FLAGS,
   ...TIMESTAMP_FLAGS,
+  ...SBOM_FLAGS,
   { name: 'add-file', kind: 'array', usage: 'add a file to the image, `SOURCE:DESTINATION`' },
   { name: 'annotation', kind: 'array', usage: 'set `NAME=VALUE` in the manifest' },
   { name: 'blob-cache', kind: 'string', usage: 'directory of blobs that are there already', hidden: true },
@@ -50,6 +55,13 @@ const FLAGS: readonly FlagSpec[] = [
   { name: 'manifest', kind: 'string', usage: 'add the image to this manifest list, made when missing' },
   { name: 'metadata-file', kind: 'string', usage: 'write facts about the image to this file as JSON' },
   { name: 'omit-history', kind: 'bool', usage: 'write no history' },
+  {
+    name: 'pull',
+    kind: 'string',
+    default: 'true',
+    impliedValue: 'true',
+    usage: 'when to pull scanner images: true (newer ones), false (missing ones), always or never',
+  },
   { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
   { name: 'rm', kind: 'bool', usage: 'remove the working container afterwards' },
   { name: 'sign-by', kind: 'string', usage: 'sign with the GPG key of this `FINGERPRINT`' },
@@ -85,6 +97,7 @@ async function runCommit(context: CommandContext): Promise<void> {
   const destination = image === undefined ? undefined : await destinationOf(session, image);
   const timestamps = timestampOptions(context);
   const container = identified(context, found, timestamps);
+  await using scan = await scanned(context, session, container);
   const options: CommitElsewhereOptions = {
     ...timestamps,
     format,
@@ -96,7 +109,7 @@ async function runCommit(context: CommandContext): Promise<void> {
     unsetEnvironment: flags.list('unsetenv'),
     createdAnnotation: flags.bool('created-annotation'),
     changeConfig: await overrideOf(context),
-    extraFiles: addedFiles(context),
+    extraFiles: { ...scan?.imageFiles, ...addedFiles(context) },
     consumeContainer: flags.bool('rm'),
     signers: await signersOf(context),
     copy: {
@@ -156,6 +169,31 @@ function identified(
   const pinned = timestamps.timestampSeconds !== undefined || timestamps.sourceDateEpochSeconds !== undefined;
   const wanted = flags.optionalBool('identity-label') ?? !pinned;
   return wanted ? setLabel('io.buildah.version', BUILDAH_LEVEL)(container) : container;
+}
+
+const SCANNER_PULL: Readonly<Record<string, PullPolicy>> = {
+  true: 'ifnewer',
+  false: 'missing',
+  always: 'always',
+  never: 'never',
+};
+
+/** What `--sbom` and its companions find in the container's files. */
+async function scanned(
+  context: CommandContext,
+  session: Session,
+  container: WorkingContainer,
+): Promise<ScanResult | undefined> {
+  const options = readSbomFlags(context, []);
+  if (!options) return undefined;
+  const { scanRootfs } = await import('../../../build/sbom/scan.ts');
+  await using mounted = await withMount(session.store, container);
+  return scanRootfs(session.surroundings, mounted.rootfs, options, {
+    isolation: container.isolation,
+    runtime: context.io.environment.BUILDAH_RUNTIME || undefined,
+    pullPolicy: SCANNER_PULL[context.flags.string('pull')] ?? parsePullPolicy(context.flags.string('pull')),
+    stderr: context.io.stderr as Writable,
+  });
 }
 
 function checkCompression({ flags }: CommandContext): void {
