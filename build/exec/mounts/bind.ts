@@ -47,9 +47,6 @@ export function discardingOverlay(
 ): NonNullable<PreparedMount['mount']> {
   const directory = mkdtempSync(join(scratch, 'overlay-'));
   for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 });
-  const { mode, uid, gid } = statSync(lower);
-  chownSync(join(directory, 'upper'), uid, gid);
-  chmodSync(join(directory, 'upper'), mode & 0o7777);
   const given = (name: string) => flags.find((flag) => flag.startsWith(`${name}=`))?.slice(name.length + 1);
   const { uid, gid, mode } = statSync(lower);
   chownSync(join(directory, 'upper'), uid, gid);
