@@ -50,7 +50,7 @@ export async function fetchContext(url: string, surroundings: BuildSurroundings)
   const path = join(content.directory, content.name);
   if (statSync(path).size === 0) throw new BuildError('bad-context', `no contents in "${redact(url)}"`);
   const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
-  return unpack(
+  return await unpack(
     content.directory,
     content.name,
     directory,
