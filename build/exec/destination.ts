@@ -67,7 +67,9 @@ export function storageName(name: string): string {
   } catch (cause) {
     const why =
       cause instanceof Error
-        ? cause.message.replace(/^.*?(invalid reference format)/, '$1')
+        ? cause.message
+            .replace(/^invalid reference ".*": (?:invalid reference format)?/, 'invalid reference format: ')
+            .replace(/: $/, '')
         : 'invalid reference format';
     throw new BuildError('bad-argument', `tag ${name}: ${why}`, { cause });
   }

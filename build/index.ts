@@ -1,0 +1,32 @@
+export { addToContainer } from './add/add.ts';
+export type { AddOptions, AddResult, AddSource } from './add/contract.ts';
+export { commitContainer, commitToStore } from './commit/commit.ts';
+export type {
+  BuildSurroundings,
+  CommitOptions,
+  CommitResult,
+  CreateWorkingContainerOptions,
+  PullPolicy,
+  WorkingContainer,
+} from './container/contract.ts';
+export { createContainer } from './container/create.ts';
+export { withMount } from './container/mount.ts';
+export { pullImage } from './container/pull.ts';
+export { openContainer, saveContainer } from './container/state.ts';
+export { BuildError, type BuildErrorCode } from './error.ts';
+export { buildImage } from './exec/build.ts';
+export type {
+  AdditionalContext,
+  BuildOptions,
+  BuildOutput,
+  BuildResult,
+  ContainerfileText,
+  RunSettings,
+} from './exec/options.ts';
+export { expandWord, expandWords, type Variables } from './parse/expand.ts';
+export type * from './parse/instruction.ts';
+export { type Containerfile, parseContainerfile } from './parse/parse.ts';
+export { type StageGraph, stageGraph } from './plan/graph.ts';
+export { type Stage, splitStages } from './plan/stages.ts';
+export type { RunRequest, RunResult } from './run/contract.ts';
+export { runCommand } from './run/run.ts';
