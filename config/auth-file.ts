@@ -84,7 +84,7 @@ export async function requireAuthFile(options: AuthFileOptions): Promise<void> {
     if (!isSystemError(cause)) throw cause;
     throw new ConfigError(
       'not-found',
-      `credential file is not accessible: ${path}: ${cause.code === 'ENOENT' ? 'no such file or directory' : cause.message}`,
+      `credential file is not accessible: stat ${path}: ${cause.code === 'ENOENT' ? 'no such file or directory' : cause.message}`,
       { cause, facts: { path } },
     );
   }

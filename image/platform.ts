@@ -48,6 +48,19 @@ export function parsePlatform(text: string, host: Platform): Platform {
   return normalizePlatform({ os: first, architecture: second, ...(third ? { variant: third } : {}) });
 }
 
+/**
+ * As {@link parsePlatform}, but the arm64 variant v8 is kept where it is written out: what a built image is to say of
+ * itself.
+ * @throws ImageError `bad-platform`
+ */
+export function parseExplicitPlatform(text: string, host: Platform): Platform {
+  const platform = parsePlatform(text, host);
+  const variant = text.toLowerCase().split('/')[2];
+  return platform.architecture === 'arm64' && variant
+    ? { ...platform, variant: variant.replace(/^8$/, 'v8') }
+    : platform;
+}
+
 const OPERATING_SYSTEMS = new Set([
   'linux',
   'darwin',

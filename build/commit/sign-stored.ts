@@ -1,12 +1,17 @@
 import { parseReference } from '../../image/reference.ts';
 import { formatSignatureBlob } from '../../image/signature.ts';
+import {
+  formatSignatureSizes,
+  SIGNATURES_KEY,
+  signatureKey,
+} from '../../transport/containers-storage/big-data.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
 import type { BuildSurroundings, CommitResult } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 
 /**
  * Signs an image of local storage under its first name and keeps the signatures beside its manifest, as
- * containers/image does (big data `signature-<digest>`, sizes in the metadata).
+ * containers/image does (big data `signatures` and `signature-<digest>`, sizes in the metadata).
  */
 export async function signStored(
   { store }: BuildSurroundings,
@@ -22,11 +27,12 @@ export async function signStored(
     await signer.prepare();
     blobs.push(formatSignatureBlob(await signer.sign(manifest, parseReference(name))));
   }
-  const key = `signature-${digest.slice(digest.indexOf(':') + 1)}`;
-  await store.images.setBigData(imageId, key, Buffer.concat(blobs));
+  const joined = Buffer.concat(blobs);
+  for (const key of [SIGNATURES_KEY, signatureKey(digest)])
+    await store.images.setBigData(imageId, key, joined);
   const sizes = blobs.map((blob) => blob.length);
   await store.images.setMetadata(
     imageId,
-    JSON.stringify({ 'signature-sizes': sizes, 'signatures-sizes': { [digest]: sizes } }),
+    formatSignatureSizes({ own: sizes, byManifest: new Map([[digest, sizes]]) }),
   );
 }

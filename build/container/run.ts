@@ -41,6 +41,8 @@ export interface RunInContainerOptions {
   readonly cdiDirectories?: readonly string[];
   readonly cdiDirectory?: string;
   readonly defaultVolumes?: readonly string[];
+  /** `name=soft[:hard]`. */
+  readonly defaultUlimits?: readonly string[];
   readonly sysctls?: readonly string[];
   readonly baseHostsFile?: string;
   readonly engine: string;
@@ -112,7 +114,7 @@ async function requestOf(
       ...(options.cdiDirectories ?? CDI_DIRECTORIES),
       ...[container.cdiDirectory, options.cdiDirectory].filter((path) => path !== undefined),
     ],
-    limits: limitsOf(settings),
+    limits: limitsOf(settings, options.defaultUlimits),
     idMappings: container.idMappings,
     mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
     noPivot: options.noPivot,
@@ -206,7 +208,7 @@ function securityOf(settings: RunOptions): string[] {
 }
 
 /** Zero and empty text mean: not set. */
-function limitsOf(settings: RunOptions): ResourceLimits {
+function limitsOf(settings: RunOptions, defaultUlimits: readonly string[] = []): ResourceLimits {
   const limits: { -readonly [K in keyof ResourceLimits]: ResourceLimits[K] } = {
     memoryBytes: settings.Memory || undefined,
     memorySwapBytes: settings.MemorySwap || undefined,
@@ -217,7 +219,7 @@ function limitsOf(settings: RunOptions): ResourceLimits {
     cpusetMems: settings.CPUSetMems || undefined,
     cgroupParent: settings.CgroupParent || undefined,
     shmSizeBytes: settings.ShmSize ? sizeBytes(settings.ShmSize) : undefined,
-    ulimits: (settings.Ulimit ?? []).map(parseUlimit),
+    ulimits: [...defaultUlimits, ...(settings.Ulimit ?? [])].map(parseUlimit),
   };
   return limits;
 }

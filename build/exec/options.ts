@@ -59,6 +59,10 @@ export interface RunSettings {
   /** Directories of CDI specifications, weakest first; absent: the system's. */
   readonly cdiDirectories?: readonly string[];
   readonly limits?: ResourceLimits;
+  /** `name=value`. */
+  readonly sysctls?: readonly string[];
+  /** `--default-mounts-file`; absent: the system's. */
+  readonly mountsFiles?: readonly string[];
   readonly hooksDirectories?: readonly string[];
   readonly groupAdd?: readonly string[];
   /** `--volume` of the command line: `host:container[:options]`. */

@@ -1,3 +1,4 @@
+import type { ContainersConfig } from '../../config/containers.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption, RunOptions } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { CDI_DIRECTORIES } from '../run/cdi.ts';
@@ -14,6 +15,7 @@ export interface RunSettingsInputs {
     | 'capabilities'
     | 'devices'
     | 'cdiDirectory'
+    | 'defaultMountsFile'
     | 'groupAdd'
     | 'runOptions'
   >;
@@ -23,13 +25,16 @@ export interface RunSettingsInputs {
   readonly runtime?: string;
   readonly runtimeFlags?: readonly string[];
   readonly mounts?: readonly string[];
-  /** Directories of CDI specifications of containers.conf; absent: the system's. */
-  readonly cdiDirectories?: readonly string[];
+  /** What containers.conf adds to every RUN. */
+  readonly configured?: Pick<ContainersConfig, 'containers' | 'engine'>;
 }
 
 /** Turns the settings that a working container stores into those of a RUN. @throws BuildError `bad-option` */
 export function runSettings(inputs: RunSettingsInputs): RunSettings {
-  const { container } = inputs;
+  const { container, configured } = inputs;
+  const defaults = configured?.containers;
+  const chosen = (own: readonly string[] | null | undefined, other: readonly string[] = []) =>
+    own?.length ? own : other;
   const options = container.runOptions ?? {};
   const namespaces = container.namespaces ?? [];
   const network = namespaces.find((namespace) => namespace.Name === 'network');
@@ -42,9 +47,9 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     networkPath: network?.Path.startsWith('/') ? network.Path : undefined,
     networkOptions: network?.Path && !network.Path.startsWith('/') ? [network.Path] : undefined,
     dns: {
-      servers: options.DNSServers ?? [],
-      search: options.DNSSearch ?? [],
-      options: options.DNSOptions ?? [],
+      servers: chosen(options.DNSServers, defaults?.dns_servers),
+      search: chosen(options.DNSSearch, defaults?.dns_searches),
+      options: chosen(options.DNSOptions, defaults?.dns_options),
     },
     hostEntries: (options.AddHost ?? []).map(hostEntry),
     noHosts: inputs.noHosts,
@@ -53,15 +58,18 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     capabilitiesDrop: [],
     defaultCapabilities: container.capabilities,
     securityOptions: securityOptions(options),
-    devices: container.devices,
+    devices: [...(defaults?.devices ?? []), ...(container.devices ?? [])],
     cdiDirectories: [
-      ...(inputs.cdiDirectories ?? CDI_DIRECTORIES),
+      ...(configured?.engine.cdi_spec_dirs ?? CDI_DIRECTORIES),
       ...(container.cdiDirectory ? [container.cdiDirectory] : []),
     ],
     limits: limits(options),
-    hooksDirectories: options.OCIHooksDir ?? [],
+    hooksDirectories: [...(options.OCIHooksDir ?? []), ...(configured?.engine.hooks_dir ?? [])],
     groupAdd: container.groupAdd,
-    volumes: options.Volumes ?? [],
+    volumes: [...(defaults?.volumes ?? []), ...(options.Volumes ?? [])],
+    sysctls: defaults?.default_sysctls,
+    baseHostsFile: defaults?.base_hosts_file || undefined,
+    mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
     mounts: inputs.mounts,
     httpProxy: options.HTTPProxy,
     hostEnvironment: inputs.hostEnvironment,

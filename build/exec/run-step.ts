@@ -96,7 +96,8 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     cdiDirectories: settings.cdiDirectories,
     limits: settings.limits,
     idMappings: container.idMappings,
-    mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
+    mountsFiles: settings.mountsFiles,
+    sysctls: settings.sysctls,
     hooksDirectories: settings.hooksDirectories,
     additionalGroups: settings.groupAdd,
     containerEnv: {

@@ -1,7 +1,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Digest } from '../../image/digest.ts';
-import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../../image/platform.ts';
+import {
+  formatPlatform,
+  normalizePlatform,
+  type Platform,
+  parseExplicitPlatform,
+} from '../../image/platform.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { pullImage } from '../container/pull.ts';
@@ -113,7 +118,7 @@ export class BuildSession {
   platformOf(stage: Stage): Platform {
     return stage.platform === undefined
       ? this.surroundings.platform
-      : explicitPlatform(stage.platform, this.options.buildPlatform);
+      : parseExplicitPlatform(stage.platform, this.options.buildPlatform);
   }
 
   /** Brings an image into the store as `--pull` says; says so where it is not of the platform asked for. */
@@ -228,13 +233,4 @@ export class BuildSession {
     this.#stageRoots.set(index, root);
     return root;
   }
-}
-
-/** As containerd reads it: the arm64 variant v8 is kept where it is written out. */
-function explicitPlatform(text: string, host: Platform): Platform {
-  const platform = parsePlatform(text, host);
-  const [, architecture, variant] = text.toLowerCase().split('/');
-  return architecture === 'arm64' && variant
-    ? { ...platform, variant: variant.replace(/^8$/, 'v8') }
-    : platform;
 }

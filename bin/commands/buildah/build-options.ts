@@ -5,7 +5,7 @@ import type { AdditionalContext, BuildOptions, BuildResult } from '../../../buil
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
 import { loadSourcePolicy } from '../../../build/exec/source-policy.ts';
-import { type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
+import { type Platform, parseExplicitPlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
@@ -21,7 +21,8 @@ import { containersConfig } from './containers-conf.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import { readSbomFlags } from './sbom-flags.ts';
-import { openSession, type Session } from './session.ts';
+import { debugLine, isDebug, openSession, type Session } from './session.ts';
+import { signersOf } from './signing.ts';
 
 /** A build that was read from a command line. */
 export interface BuildJob extends AsyncDisposable {
@@ -42,7 +43,7 @@ export async function openBuild(context: CommandContext): Promise<BuildJob> {
   const resources = new AsyncDisposableStack();
   try {
     const session = resources.use(
-      await openSession(context, { flags: BUILD_FLAGS, quiet: true, platform: platforms[0] }),
+      await openSession(context, { flags: BUILD_FLAGS, quiet, platform: platforms[0] }),
     );
     const log = openLog(context, resources);
     const source = resources.use(await openContext(context, session.surroundings));
@@ -113,14 +114,17 @@ function platformsOf({ flags }: CommandContext): Platform[] {
     if (single.length > 0) throw usage('invalid --platform may not be used with --os, --arch, or --variant');
     return flags.list('platform').map((text) => {
       const trimmed = text.replace(/^\/+|\/+$/g, '');
-      return trimmed === 'local' || trimmed === '' ? host : parsePlatform(trimmed, host);
+      return trimmed === 'local' || trimmed === '' ? host : parseExplicitPlatform(trimmed, host);
     });
   }
   if (single.length === 0) return [];
   const text = (name: string) => (flags.changed(name) ? flags.string(name) : '');
   const architecture = text('arch') || host.architecture;
   return [
-    parsePlatform([text('os') || host.os, architecture, text('variant')].filter(Boolean).join('/'), host),
+    parseExplicitPlatform(
+      [text('os') || host.os, architecture, text('variant')].filter(Boolean).join('/'),
+      host,
+    ),
   ];
 }
 
@@ -132,7 +136,7 @@ async function commonOptions(
   const { flags, io } = context;
   const { environment } = io;
   const container = await containerOptions(context, session);
-  const { engine } = await containersConfig(context);
+  const { containers, engine } = await containersConfig(context);
   const [output = '', ...additionalTags] = flags.list('tag');
   const contexts = additionalContexts(context);
   const cacheTtl = cacheTtlOf(context);
@@ -188,8 +192,10 @@ async function commonOptions(
     saveStages: flags.bool('save-stages'),
     skipUnusedStages: flags.bool('skip-unused-stages'),
     pullPolicy: pullPolicyOf(context),
-    retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retries: flags.changed('retry') ? flags.number('retry') : engine.retry,
+    retryDelayMs: parseDuration(
+      (!flags.changed('retry-delay') && engine.retry_delay) || flags.string('retry-delay'),
+    ),
     decryptionKeys: flags.list('decryption-key'),
     jobs: flags.number('jobs'),
     removeIntermediate: flags.bool('rm'),
@@ -208,7 +214,7 @@ async function commonOptions(
       noHostname: flags.bool('no-hostname'),
       runtime: flags.string('runtime') || environment.BUILDAH_RUNTIME || undefined,
       runtimeFlags: flags.list('runtime-flag'),
-      cdiDirectories: engine.cdi_spec_dirs,
+      configured: { containers, engine },
       mounts: flags.list('mount'),
     }),
     sbom: readSbomFlags(context, [
@@ -221,14 +227,8 @@ async function commonOptions(
     stdout: (given.log ?? io.stdout) as Writable,
     stderr: (given.log ?? io.stderr) as Writable,
     inheritOutput: given.log === undefined && io.stdout === process.stdout && io.stderr === process.stderr,
-    ...(['debug', 'trace'].includes(context.globals.string('log-level')) || context.globals.bool('debug')
-      ? {
-          debug: (text: string) =>
-            void io.stderr.write(
-              `time="${new Date().toISOString()}" level=debug msg=${JSON.stringify(text)}\n`,
-            ),
-        }
-      : {}),
+    ...(isDebug(context) ? { debug: (text: string) => debugLine(context, text) } : {}),
+    signers: await signersOf(context),
     cacheDirectory: join(environment.TMPDIR || '/var/tmp', `buildah-cache-${process.getuid?.() ?? 0}`),
   };
 }

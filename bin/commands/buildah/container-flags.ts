@@ -193,7 +193,7 @@ async function runOptions(context: CommandContext, { surroundings }: Session): P
     DNSServers: dns,
     DNSOptions: flags.list('dns-option'),
     ...securityOptions(flags.list('security-opt')),
-    ShmSize: flags.string('shm-size'),
+    ShmSize: (!flags.changed('shm-size') && containers.shm_size) || flags.string('shm-size'),
     Ulimit: [...containers.default_ulimits, ...flags.list('ulimit').map(checkedUlimit)],
     Volumes: flags.list('volume').map((volume) => checkedVolume(volume, surroundings.workingDirectory)),
     Secrets: [],

@@ -118,6 +118,7 @@ function configured({ containers, engine }: Awaited<ReturnType<typeof containers
     defaultDevices: containers.devices,
     cdiDirectories: engine.cdi_spec_dirs,
     defaultVolumes: containers.volumes,
+    defaultUlimits: containers.default_ulimits,
     sysctls: containers.default_sysctls,
     baseHostsFile: containers.base_hosts_file || undefined,
   };

@@ -41,6 +41,7 @@ export async function openSession(context: CommandContext, options: SessionOptio
     driver: globals.optionalString('storage-driver'),
     options: globals.changed('storage-opt') ? globals.list('storage-opt') : undefined,
   });
+  debugLine(context, `using storage at ${storage.graphRoot} with state in ${storage.runRoot}`);
   const store = await openStore({
     ...storage,
     imageStore: globals.optionalString('imagestore') || storage.imageStore,
@@ -84,6 +85,18 @@ export async function openSession(context: CommandContext, options: SessionOptio
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'warning', 'error', 'fatal', 'panic'];
+
+/** `--log-level=debug`, or the old `--debug`. */
+export function isDebug({ globals }: CommandContext): boolean {
+  return ['debug', 'trace'].includes(globals.string('log-level').toLowerCase()) || globals.bool('debug');
+}
+
+/** A line of the debug log on stderr, where one is asked for. */
+export function debugLine(context: CommandContext, text: string): void {
+  if (!isDebug(context)) return;
+  const { stderr } = context.io;
+  stderr.write(logrusLine('debug', text, { terminal: stderr.isTTY ?? false, now: new Date() }));
+}
 
 function checkLogLevel(level: string): void {
   if (!LOG_LEVELS.includes(level.toLowerCase()))
