@@ -306,7 +306,10 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
     count: given,
     isSingleFile:
       single &&
-      (first?.kind === 'remote' || first?.kind === 'inline' || match?.kind === 'file') &&
+      (first?.kind === 'remote' ||
+        first?.kind === 'inline' ||
+        match?.kind === 'file' ||
+        (match?.kind === 'other' && options.followSymlinks === false)) &&
       !options.parents,
     isTree:
       options.parents ||

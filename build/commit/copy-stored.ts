@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SlipwayError } from '../../errors.ts';
+import type { NamedReference } from '../../image/reference.ts';
 import type { ImageReference, TransportContext } from '../../transport/contract.ts';
 import type { CopyOptions, CopyResult } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
@@ -15,6 +16,8 @@ export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destina
   readonly retryDelayMs?: number;
   /** Compress layers where the destination leaves it open (`dir:`), or leave them plain where it would compress (`oci:`). */
   readonly layers?: 'compress' | 'plain';
+  /** Names that an archive of Docker's gets beside its own. */
+  readonly additionalTags?: readonly NamedReference[];
   /** For messages; default `push to`. */
   readonly doing?: 'commit to' | 'push to';
 }
@@ -30,8 +33,8 @@ export async function copyStored(
   const { copyImage } = await import('../../transport/copy.ts');
   const source = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, layers, doing: _doing, ...copyOptions } = options;
-  const destinationContext = withLayers(context, layers);
+  const { retries = 3, retryDelayMs = 2000, layers, doing: _doing, additionalTags, ...copyOptions } = options;
+  const destinationContext = { ...withLayers(context, layers), additionalTags };
   for (let attempt = 0; ; attempt += 1) {
     try {
       return await copyImage(ACCEPT_ALL, source, destination, {

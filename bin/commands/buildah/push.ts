@@ -5,6 +5,7 @@ import { findLocalImage } from '../../../build/container/pull.ts';
 import { readStoredImage } from '../../../build/container/stored-image.ts';
 import { BuildError } from '../../../build/error.ts';
 import { SlipwayError } from '../../../errors.ts';
+import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { ImageReference } from '../../../transport/contract.ts';
 import { TRANSPORTS } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
@@ -68,14 +69,22 @@ async function runPush(context: CommandContext): Promise<void> {
           ...options,
           select: flags.bool('all') ? 'all' : 'index-only',
         })
-      : await copyStored(session.surroundings, found.record.id, destination, options).catch(
-          (cause: unknown) => {
-            throw failed(cause, name, text);
-          },
-        );
+      : await copyStored(session.surroundings, found.record.id, destination, {
+          ...options,
+          additionalTags: archiveTags(destination, found.resolvedName),
+        }).catch((cause: unknown) => {
+          throw failed(cause, name, text);
+        });
   if (stored.manifest.kind === 'index' && (flags.bool('rm') || flags.bool('purge')))
     await session.store.deleteImage(found.record.id);
   if (flags.string('digestfile')) writeFileSync(flags.string('digestfile'), digest);
+}
+
+/** An archive of Docker's keeps the name that the image was pushed by. */
+function archiveTags(destination: ImageReference, name: string): NamedReference[] {
+  if (destination.transport !== 'docker-archive' || destination.named || !/[/:]/.test(name)) return [];
+  const reference = parseReference(name);
+  return reference.tag === undefined || reference.digest !== undefined ? [] : [reference];
 }
 
 /** A name without a transport means a registry. */
