@@ -19,7 +19,7 @@ export function allowedSurroundings(
   const denied = (why: string) =>
     new BuildError(
       'policy-denied',
-      `${doing} ${doing === 'pull from' ? 'registry' : 'registry at'} "${domain}" denied by policy: ${why}`,
+      `${doing} ${doing === 'commit to' ? 'registry at' : 'registry'} "${domain}" denied by policy: ${why}`,
     );
   if (blocked.includes(domain)) throw denied('it is in the blocked registries list');
   if (allowed.length && !allowed.includes(domain)) throw denied('not in allowed registries list');
