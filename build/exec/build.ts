@@ -23,6 +23,7 @@ export async function buildImage(
   options: BuildOptions,
 ): Promise<BuildResult> {
   checkNames([options.output, ...options.additionalTags]);
+  if (options.cacheTtlMs === 0) options.debug?.('Setting --no-cache=true since --cache-ttl is 0');
   const controller = new AbortController();
   const signal = surroundings.signal
     ? AbortSignal.any([surroundings.signal, controller.signal])

@@ -164,7 +164,7 @@ async function commonOptions(
       ? flags.bool('layers')
       : /^(true|1)$/i.test(environment.BUILDAH_LAYERS ?? ''),
     useCache: !flags.bool('no-cache') && cacheTtl !== 0,
-    cacheTtlMs: cacheTtl || undefined,
+    cacheTtlMs: cacheTtl,
     cacheFrom: flags.list('cache-from').map(repository),
     cacheTo: flags.list('cache-to').map(repository),
     format: formatOf(context),
