@@ -73,16 +73,30 @@ async function download(
       return await downloadOnce(url, path, options, surroundings);
     } catch (cause) {
       surroundings.signal?.throwIfAborted();
-      const final = cause instanceof BuildError && !cause.retryable;
-      if (final || attempt >= retries)
-        throw cause instanceof BuildError
-          ? cause
-          : new BuildError('missing-file', `reading "${redact(url)}": ${(cause as Error).message}`, {
-              cause,
-            });
+      const error = downloadError(url, cause as NodeJS.ErrnoException);
+      if (!error.retryable || attempt >= retries) throw error;
+      surroundings.onWarning?.(
+        `Failed, retrying in ${delayMs < 1000 ? `${delayMs}ms` : `${delayMs / 1000}s`} ... (${attempt + 1}/${retries}). Error: ${error.message}`,
+      );
       await sleep(delayMs, undefined, { signal: surroundings.signal });
     }
   }
+}
+
+/** Told in the words that scripts look for; with several addresses tried Node's own message is empty. */
+const REASONS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'connection reset by peer',
+  ENOTFOUND: 'no such host',
+  ETIMEDOUT: 'connection timed out',
+  EHOSTUNREACH: 'no route to host',
+  ENETUNREACH: 'network is unreachable',
+};
+
+function downloadError(url: string, cause: NodeJS.ErrnoException): BuildError {
+  if (cause instanceof BuildError) return cause;
+  const reason = REASONS[cause.code ?? ''] ?? cause.message;
+  return new BuildError('missing-file', `reading "${redact(url)}": ${reason}`, { cause, retryable: true });
 }
 
 async function downloadOnce(
