@@ -9,7 +9,6 @@ const DOMAINS = ['image', 'config', 'store', 'sign', 'transport', 'build', 'arti
 /** Packages that few commands need: files of their own, so that the others do not parse them. */
 const VENDOR = [
   'openpgp',
-  'got',
   'yaml',
   'tar',
   'dockerfile-ast',
