@@ -5,7 +5,7 @@ import type { Instruction } from '../parse/instruction.ts';
 export class StageLog {
   readonly #out: Writable | undefined;
   readonly #prefix: string;
-  readonly #total: number;
+  #total: number;
   readonly #showIds: boolean;
   #step = 0;
 
@@ -18,6 +18,11 @@ export class StageLog {
     this.#prefix = given.prefix;
     this.#total = given.total;
     this.#showIds = given.showIds;
+  }
+
+  /** More steps follow than were known: those of the base image's ONBUILD. */
+  expect(more: number): void {
+    this.#total += more;
   }
 
   step(text: string): void {

@@ -6,10 +6,8 @@ import type { Stage } from '../plan/stages.ts';
 import type { ImageView } from './image-view.ts';
 import type { BuildSession } from './session.ts';
 
-/** What a stage starts from. */
-export interface StageBase {
-  /** Undefined: scratch. */
-  readonly view?: ImageView;
+/** What a stage starts from, as it is known before anything is pulled. */
+export interface NamedBase {
   /** The reference, or an earlier stage's image id, as histories tell it. */
   readonly from: string;
   readonly isStage: boolean;
@@ -17,21 +15,30 @@ export interface StageBase {
   readonly shown: string;
 }
 
-/** Finds a stage's base: an earlier stage's image, a context of that name, or an image that is pulled. */
-export async function findBase(session: BuildSession, stage: Stage): Promise<StageBase> {
+/** Names a stage's base: an earlier stage's image, a context of that name, or an image. */
+export function nameBase(session: BuildSession, stage: Stage): NamedBase {
   const index = session.graph.needs[stage.index]?.base;
-  const record =
-    index === undefined ? await pullBase(session, stage) : await stageImage(session, stage, index);
-  const view = record && (await session.views.get(record));
-  if (record && !view) throw new BuildError('pull-failed', `${stage.base} is not an image of one platform`);
-  const from = index === undefined ? baseReference(session, stage) : (record?.id ?? 'scratch');
+  const from = index === undefined ? baseReference(session, stage) : stageImageId(session, stage, index);
   const platform = stage.platform ? `--platform=${stage.platform} ` : '';
   return {
-    ...(view ? { view } : {}),
     from,
     isStage: index !== undefined,
     shown: `${platform}${from}${stage.named ? ` AS ${stage.name}` : ''}`,
   };
+}
+
+/** Brings the base into the store; undefined: scratch. */
+export async function findBase(
+  session: BuildSession,
+  stage: Stage,
+  base: NamedBase,
+): Promise<ImageView | undefined> {
+  const record = base.isStage
+    ? await session.surroundings.store.images.get(base.from)
+    : await pullBase(session, stage);
+  const view = record && (await session.views.get(record));
+  if (record && !view) throw new BuildError('pull-failed', `${stage.base} is not an image of one platform`);
+  return view;
 }
 
 function baseReference(session: BuildSession, stage: Stage): string {
@@ -56,14 +63,10 @@ async function pullBase(session: BuildSession, stage: Stage): Promise<ImageRecor
   }
 }
 
-async function stageImage(
-  session: BuildSession,
-  stage: Stage,
-  index: number,
-): Promise<ImageRecord | undefined> {
+function stageImageId(session: BuildSession, stage: Stage, index: number): string {
   const result = session.results.get(index);
   if (!result?.imageId) throw new BuildError('no-such-stage', `the stage "${stage.base}" has not been built`);
-  return session.surroundings.store.images.get(result.imageId);
+  return result.imageId;
 }
 
 /** The instructions that a base image's ONBUILD brings. @throws BuildError `syntax` */

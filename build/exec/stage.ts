@@ -8,7 +8,7 @@ import { StageLog, stepName, stepText } from './log.ts';
 import type { BuildOptions } from './options.ts';
 import type { BuildSession, StageResult } from './session.ts';
 import { SingleLayerSteps } from './single-layer.ts';
-import { findBase, parseTriggers } from './stage-base.ts';
+import { findBase, nameBase, parseTriggers } from './stage-base.ts';
 import { StageContainer } from './stage-container.ts';
 import { StageRun, type Step } from './stage-run.ts';
 import { formatWarnings } from './step-config.ts';
@@ -23,22 +23,22 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
     options.defaultEnvironment ?? [],
   );
   const container = new StageContainer(session, stage, state);
-  const base = await findBase(session, stage);
-  container.startFrom({
-    ...(base.view ? { view: base.view } : {}),
-    from: base.from,
-    keepBaseAnnotations: base.isStage,
-  });
-  const initial = base.view?.config.config ?? (options.compatScratchConfig ? {} : { WorkingDir: '/' });
+  const written = stageInstructions(session, stage);
+  const log = stageLog(session, stage, written.length);
+  const base = nameBase(session, stage);
+  log.step(`FROM ${base.shown}`);
+  const view = await findBase(session, stage, base);
+  container.startFrom({ ...(view ? { view } : {}), from: base.from, keepBaseAnnotations: base.isStage });
+  const initial = view?.config.config ?? (options.compatScratchConfig ? {} : { WorkingDir: '/' });
   const triggers = state.startFrom(initial, { inheritLabels: options.inheritLabels !== false });
   if (options.timestampSeconds !== undefined || options.sourceDateEpochSeconds !== undefined) {
     state.config.Hostname = 'sandbox';
     state.config.Domainname = '';
   }
-  if (base.view?.config.author) state.author = base.view.config.author;
-  const instructions = [...parseTriggers(triggers), ...stageInstructions(session, stage)];
-  const log = stageLog(session, stage, instructions.length);
-  log.step(`FROM ${base.shown}`);
+  if (view?.config.author) state.author = view.config.author;
+  const triggered = parseTriggers(triggers);
+  log.expect(triggered.length);
+  const instructions = [...triggered, ...written];
   const run = new StageRun({ session, stage, state, container, log });
   if (instructions.length === 0) return buildWithoutSteps(run);
   const steps = options.layers ? new LayeredSteps(run) : new SingleLayerSteps(run);
