@@ -120,6 +120,12 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/buildah/rmi.ts')).rmi,
   },
   {
+    name: 'rpc',
+    summary: 'Run a command with an RPC server beside it',
+    hidden: true,
+    load: async () => (await import('./commands/buildah/rpc.ts')).rpc,
+  },
+  {
     name: 'run',
     summary: 'Run a command inside a working container',
     load: async () => (await import('./commands/buildah/run.ts')).run,
