@@ -81,6 +81,8 @@ export interface CommandSpec {
   readonly usage: string;
   readonly examples?: readonly string[];
   readonly flags?: readonly FlagSpec[];
+  /** Defaults of flags that configuration files change, by the flag's name. */
+  readonly configuredDefaults?: (io: CommandIo) => Promise<Readonly<Record<string, FlagSpec['default']>>>;
   /** Argument count as cobra checks it; a message instead of the default where given. */
   readonly args?: { readonly min?: number; readonly max?: number; readonly message?: string };
   /** False: flags end at the first argument (`buildah run ctr cmd -x`). Default true: interspersed. */

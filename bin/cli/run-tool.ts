@@ -40,7 +40,7 @@ async function dispatch(
   signal: AbortSignal,
 ): Promise<number> {
   const globals = tool.flags ?? [];
-  const found = await findCommand(tool, words, globals);
+  const found = await withConfiguredDefaults(await findCommand(tool, words, globals), io);
   if (found.unknown !== undefined && found.command === tool) throw unknownCommand(tool, found.unknown);
   const declared = mergeFlags(
     found.command === tool ? [...globals, VERSION_FLAG] : [...(found.command.flags ?? []), ...globals],
@@ -55,6 +55,14 @@ async function dispatch(
   checkArgumentCount(found, line.args);
   const context = makeContext(found, line, io, signal);
   return (await found.command.run(context)) ?? 0;
+}
+
+async function withConfiguredDefaults(found: Found, io: CommandIo): Promise<Found> {
+  const { command } = found;
+  if (!command.configuredDefaults) return found;
+  const defaults = await command.configuredDefaults(io);
+  const flags = command.flags?.map((flag) => ({ ...flag, default: defaults[flag.name] ?? flag.default }));
+  return { ...found, command: { ...command, ...(flags ? { flags } : {}) } };
 }
 
 /** Flags of the command win over global ones of the same name. */

@@ -15,6 +15,7 @@ import { BUILD_FLAGS } from './build-flags.ts';
 import { openLog, openResourceLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
+import { cacheDirectory } from './cache-directory.ts';
 import { compressionChoice } from './compression-flags.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
 import { containersConfig } from './containers-conf.ts';
@@ -192,10 +193,8 @@ async function commonOptions(
     saveStages: flags.bool('save-stages'),
     skipUnusedStages: flags.bool('skip-unused-stages'),
     pullPolicy: pullPolicyOf(context),
-    retries: flags.changed('retry') ? flags.number('retry') : engine.retry,
-    retryDelayMs: parseDuration(
-      (!flags.changed('retry-delay') && engine.retry_delay) || flags.string('retry-delay'),
-    ),
+    retries: flags.number('retry'),
+    retryDelayMs: parseDuration(flags.string('retry-delay')),
     decryptionKeys: flags.list('decryption-key'),
     jobs: flags.number('jobs'),
     removeIntermediate: flags.bool('rm'),
@@ -229,7 +228,7 @@ async function commonOptions(
     inheritOutput: given.log === undefined && io.stdout === process.stdout && io.stderr === process.stderr,
     ...(isDebug(context) ? { debug: (text: string) => debugLine(context, text) } : {}),
     signers: await signersOf(context),
-    cacheDirectory: join(environment.TMPDIR || '/var/tmp', `buildah-cache-${process.getuid?.() ?? 0}`),
+    cacheDirectory: cacheDirectory(context),
   };
 }
 

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { openBuild } from './build-options.ts';
+import { retryDefaults } from './containers-conf.ts';
 
 export const build: CommandSpec = {
   name: 'build',
@@ -17,6 +18,7 @@ export const build: CommandSpec = {
     'buildah build --build-arg VERSION=2 --target tests https://example.com/project.git',
   ],
   flags: BUILD_FLAGS,
+  configuredDefaults: retryDefaults,
   args: { max: 1 },
   run: runBuild,
 };

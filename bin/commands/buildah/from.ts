@@ -6,6 +6,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.t
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { CONTAINER_FLAGS, containerOptions } from './container-flags.ts';
+import { retryDefaults } from './containers-conf.ts';
 import { runOnBuild } from './on-build.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
 import { openSession } from './session.ts';
@@ -46,6 +47,7 @@ export const from: CommandSpec = {
     'buildah from docker-archive:image.tar',
   ],
   flags: FLAGS,
+  configuredDefaults: retryDefaults,
   interspersed: false,
   run: runFrom,
 };

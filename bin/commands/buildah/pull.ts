@@ -6,6 +6,7 @@ import { listTags } from '../../../transport/tags.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { oneArgument, usage } from './arguments.ts';
+import { retryDefaults } from './containers-conf.ts';
 import { DECRYPTION_FLAG } from './encryption-flags.ts';
 import { namesTransport } from './image-name.ts';
 import { PLATFORM_FLAGS } from './platform-flags.ts';
@@ -44,6 +45,7 @@ export const pull: CommandSpec = {
     'buildah pull oci:layout:1.0',
   ],
   flags: FLAGS,
+  configuredDefaults: retryDefaults,
   interspersed: false,
   run: runPull,
 };

@@ -14,6 +14,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.t
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
+import { retryDefaults } from './containers-conf.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { pushList } from './manifest/push-list.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
@@ -44,6 +45,7 @@ export const push: CommandSpec = {
   usage: '[flags] IMAGE [DESTINATION]',
   examples: ['buildah push app registry.example.com/app:1.0', 'buildah push app oci:layout:1.0'],
   flags: FLAGS,
+  configuredDefaults: retryDefaults,
   interspersed: false,
   run: runPush,
 };

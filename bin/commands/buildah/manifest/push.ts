@@ -3,6 +3,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contrac
 import { parseDuration } from '../../../cli/duration.ts';
 import { usage } from '../arguments.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from '../compression-flags.ts';
+import { retryDefaults } from '../containers-conf.ts';
 import { manifestFormat, pushDestination } from '../push.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from '../registry-flags.ts';
 import { openSession } from '../session.ts';
@@ -30,6 +31,7 @@ export const push: CommandSpec = {
   summary: 'Push a manifest list and its images',
   usage: '[flags] LIST [DESTINATION]',
   flags: FLAGS,
+  configuredDefaults: retryDefaults,
   run: runPush,
 };
 
