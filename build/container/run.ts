@@ -173,7 +173,8 @@ function networkOf(
   if (network?.Host) return { mode: 'host' };
   if (policy === 'disabled') return { mode: 'none' };
   if (network?.Path.startsWith('/')) return { mode: 'private', path: network.Path };
-  return network?.Path ? { mode: 'private', options: network.Path.split(',') } : { mode: 'private' };
+  const pasta = network?.Path.startsWith('pasta:') ? network.Path.slice('pasta:'.length) : undefined;
+  return pasta ? { mode: 'private', options: pasta.split(',') } : { mode: 'private' };
 }
 
 function dnsOf(settings: RunOptions, defaults: RunRequest['dns']): RunRequest['dns'] {

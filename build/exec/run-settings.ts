@@ -29,6 +29,11 @@ export interface RunSettingsInputs {
   readonly configured?: Pick<ContainersConfig, 'containers' | 'engine'>;
 }
 
+/** Options for pasta: those behind the colon of `pasta:OPTION,...`; other networks have none. */
+export function networkOptions(path: string | undefined): string[] | undefined {
+  return path?.startsWith('pasta:') ? path.slice('pasta:'.length).split(',') : undefined;
+}
+
 /** Turns the settings that a working container stores into those of a RUN. @throws BuildError `bad-option` */
 export function runSettings(inputs: RunSettingsInputs): RunSettings {
   const { container, configured } = inputs;
@@ -45,7 +50,7 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     namespaces: namespaceRecord(namespaces),
     networkMode: container.network === 'disabled' ? 'none' : network?.Host ? 'host' : 'private',
     networkPath: network?.Path.startsWith('/') ? network.Path : undefined,
-    networkOptions: network?.Path && !network.Path.startsWith('/') ? [network.Path] : undefined,
+    networkOptions: networkOptions(network?.Path),
     dns: {
       servers: chosen(options.DNSServers, defaults?.dns_servers),
       search: chosen(options.DNSSearch, defaults?.dns_searches),

@@ -1,3 +1,5 @@
+import { GoDuration } from './go-duration.ts';
+
 /** Values as Go's fmt prints them with %v: `[a b]`, `map[k:v]`, `{a b}`, `<nil>`. A Map is a Go map, an object a struct. */
 export function formatValue(value: unknown, quoteStrings = false): string {
   if (value === null || value === undefined) return '<nil>';
@@ -81,7 +83,7 @@ function formatVerb(verb: string, value: unknown, precision: number | undefined,
     case 'q':
       return formatValue(value, true);
     case 'd':
-      return typeof value === 'number'
+      return typeof value === 'number' || value instanceof GoDuration
         ? `${sign}${Math.trunc(number)}`
         : `%!d(${goType(value)}=${formatValue(value)})`;
     case 'x':
@@ -120,5 +122,6 @@ function goType(value: unknown): string {
   if (typeof value === 'boolean') return 'bool';
   if (value === null || value === undefined) return '<nil>';
   if (Array.isArray(value)) return '[]interface {}';
+  if (value instanceof GoDuration) return 'time.Duration';
   return value instanceof Map ? 'map[string]interface {}' : 'struct';
 }

@@ -1,5 +1,5 @@
 import type { WriteStream } from 'node:fs';
-import { isAbsolute, join, resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';

@@ -89,7 +89,7 @@ export async function containerOptions(context: CommandContext, session: Session
   const { flags } = context;
   const isolation = isolationOf(context);
   const { namespaces, network } = namespaceOptions(flags);
-  const mappings = await mappingOptions(context);
+  const mappings = await mappingOptions(context, session);
   return {
     isolation,
     namespaces: [...namespaces, ...mappings.namespaces],
@@ -162,6 +162,12 @@ function namespaceOption(name: string, how: string): NamespaceOption {
     throw usage(
       `parsing namespace-related options: checking ${name} namespace: stat ${path}: no such file or directory`,
     );
+  if (
+    name === 'network' &&
+    !path.startsWith('/') &&
+    !/^(?:podman|bridge|pasta|slirp4netns)(?:[:,]|$)/.test(path)
+  )
+    throw usage(`unable to find network with name or ID ${path}: network not found`);
   return { Name: name, Host: false, Path: path };
 }
 
@@ -278,7 +284,10 @@ function securityOptions(list: readonly string[]): RunOptions {
 }
 
 /** The user namespace that the flags ask for: its id mappings and its namespace option. */
-async function mappingOptions(context: CommandContext): Promise<{
+async function mappingOptions(
+  context: CommandContext,
+  { surroundings }: Session,
+): Promise<{
   readonly namespaces: readonly NamespaceOption[];
   readonly idMappings?: CreateWorkingContainerOptions['idMappings'];
 }> {
@@ -307,7 +316,19 @@ async function mappingOptions(context: CommandContext): Promise<{
     if (uids.length) throw usage("can not specify ID mappings while using host's user namespace");
     return { namespaces: [{ Name: 'user', Host: true, Path: '' }] };
   }
-  const isPath = !['', 'container', 'private', 'auto'].includes(how) && !how.startsWith('auto:');
+  if (/^auto(:|$)/.test(how)) {
+    const { autoMappings } = await import('./auto-userns.ts');
+    const lent = {
+      uids: await subordinate('/etc/subuid', 'containers'),
+      gids: await subordinate('/etc/subgid', 'containers'),
+    };
+    const others = await surroundings.store.containers.list();
+    return {
+      namespaces: [{ Name: 'user', Host: false, Path: '' }],
+      idMappings: autoMappings(how, lent, others, parseRange),
+    };
+  }
+  const isPath = !['', 'container', 'private'].includes(how);
   const path = isPath ? how.replace(/^ns:/, '') : '';
   if (path && !existsSync(path))
     throw usage(

@@ -2,6 +2,7 @@ import type { WorkingContainer } from '../../../build/container/contract.ts';
 import { dockerDocument, ociDocument } from '../../../build/container/documents.ts';
 import { CONTAINER_TYPE, formatState } from '../../../build/container/state.ts';
 import type { HistoryEntry, ImageConfig, RuntimeConfig } from '../../../image/config.ts';
+import { GoDuration } from '../../cli/template/go-duration.ts';
 
 /**
  * The fields that `buildah inspect` shows, under the names of its Go struct. For templates the image documents have
@@ -51,13 +52,13 @@ function historyOf(container: WorkingContainer, form: 'json' | 'template'): unkn
     ...container.prependedHistory,
     ...container.appendedHistory,
   ];
-  if (all.length === 0) return null;
-  return form === 'json' ? all : all.map(templateHistory);
+  if (form === 'template') return all.map(templateHistory);
+  return all.length === 0 ? null : all;
 }
 
 function templateHistory(entry: HistoryEntry): Record<string, unknown> {
   return {
-    Created: entry.created ?? '',
+    Created: entry.created === undefined ? null : goTime(entry.created),
     CreatedBy: entry.created_by ?? '',
     Author: entry.author ?? '',
     Comment: entry.comment ?? '',
@@ -79,7 +80,7 @@ function templateImage(image: ImageConfig, form: 'oci' | 'docker'): Record<strin
           DockerVersion: image.docker_version ?? '',
         }
       : {}),
-    Created: image.created ?? '',
+    Created: image.created === undefined ? null : goTime(image.created),
     Author: image.author ?? '',
     Architecture: image.architecture,
     Variant: image.variant ?? '',
@@ -123,10 +124,10 @@ function templateRuntime(config: RuntimeConfig, form: 'oci' | 'docker'): Record<
     Healthcheck: check
       ? {
           Test: check.Test ?? [],
-          Interval: goDuration(check.Interval),
-          Timeout: goDuration(check.Timeout),
-          StartPeriod: goDuration(check.StartPeriod),
-          StartInterval: goDuration(check.StartInterval),
+          Interval: new GoDuration(check.Interval ?? 0),
+          Timeout: new GoDuration(check.Timeout ?? 0),
+          StartPeriod: new GoDuration(check.StartPeriod ?? 0),
+          StartInterval: new GoDuration(check.StartInterval ?? 0),
           Retries: check.Retries ?? 0,
         }
       : null,
@@ -135,13 +136,8 @@ function templateRuntime(config: RuntimeConfig, form: 'oci' | 'docker'): Record<
   };
 }
 
-/** Go prints a duration as `1m0s`. */
-function goDuration(nanoseconds: number | undefined): string {
-  const total = Math.round((nanoseconds ?? 0) / 1_000_000);
-  if (total === 0) return '0s';
-  const hours = Math.floor(total / 3_600_000);
-  const minutes = Math.floor((total % 3_600_000) / 60_000);
-  const seconds = (total % 60_000) / 1000;
-  if (total < 1000) return `${total}ms`;
-  return `${hours ? `${hours}h` : ''}${hours || minutes ? `${minutes}m` : ''}${seconds}s`;
+/** A point of time as templates print Go's time.Time; what is no date stays as it is. */
+function goTime(text: string): Date | string {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? text : date;
 }

@@ -1,5 +1,7 @@
+import { rmSync } from 'node:fs';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { refuseLateFlags } from './arguments.ts';
+import { cacheDirectory } from './cache-directory.ts';
 import { removeFiltered } from './rmi.ts';
 import { openSession } from './session.ts';
 
@@ -19,6 +21,7 @@ async function runPrune(context: CommandContext): Promise<void> {
   const { flags, args } = context;
   refuseLateFlags(args);
   await using session = await openSession(context);
+  rmSync(cacheDirectory(context), { recursive: true, force: true });
   const filters = flags.bool('all') ? [] : ['dangling=true', 'intermediate=false'];
   await removeFiltered(context, session, filters, flags.bool('force'));
 }
