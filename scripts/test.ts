@@ -28,7 +28,8 @@ if (patterns.length === 0) {
 const files = globSync('test/**/*.test.ts')
   .filter((file) => patterns.length === 0 || patterns.some((pattern) => file.includes(pattern)))
   .sort();
-const alone = (file: string) => file.includes('/interop/');
+// These look for processes, mounts or memory of the whole machine.
+const alone = (file: string) => /\/(interop|build\/run)\/|big-layer|kill|crash/.test(file);
 await runAll(
   files.filter((file) => !alone(file)),
   Math.max(2, Math.min(8, availableParallelism())),
