@@ -25,8 +25,8 @@ export interface UploadOptions {
   readonly signal?: AbortSignal;
 }
 
-/** More than sockets on both sides usually hold; six uploads at once keep 24 MiB. */
-const WINDOW_BYTES = 4 * 1024 * 1024;
+/** More than sockets on both sides usually hold; six uploads at once keep 48 MiB. */
+const WINDOW_BYTES = 8 * 1024 * 1024;
 const OCTETS = { 'content-type': 'application/octet-stream' };
 
 /** Opens a session (distribution-spec 1.1, "Pushing blobs"). */
@@ -72,7 +72,7 @@ export async function cancelUpload(repository: Repository, location: URL): Promi
 
 /**
  * Sends a blob into a session and publishes it. When the connection breaks, it goes on from the offset that the
- * registry reports as long as the last 4 MiB reach back so far; else it throws a retryable error, and the session stays
+ * registry reports as long as the last 8 MiB reach back so far; else it throws a retryable error, and the session stays
  * for the next try.
  * @throws TransportError `digest-mismatch` when the registry finds another digest
  */
