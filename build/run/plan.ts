@@ -100,7 +100,7 @@ export async function planRun(
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),
       maskedPaths: withoutUnmasked([...MASKED_PATHS, ...security.masked], security.unmasked),
       readonlyPaths: READ_ONLY_PATHS,
-      ...sysctlsOf(request, kinds),
+      ...sysctlsOf(request, kinds, network !== undefined || request.network.path === undefined),
       ...cgroupPathOf(request),
       ...(added.nodes.length > 0 ? { devices: added.nodes.map(plainNode) } : {}),
       resources: resourcesOf(request, host, added),
@@ -158,9 +158,11 @@ function environmentOf(request: RunRequest, user: ResolvedUser, hostname: string
   return given;
 }
 
+/** Each with its namespace, where that is not the host's; those of a network where it was made for this run. */
 function sysctlsOf(
   request: RunRequest,
   kinds: ReadonlySet<SpecNamespaceType>,
+  ownsNetwork: boolean,
 ): { sysctl?: Record<string, string> } {
   const owner = (name: string): SpecNamespaceType | undefined => {
     if (name.startsWith('net.')) return 'network';
@@ -171,7 +173,8 @@ function sysctlsOf(
   const entries = (request.sysctls ?? []).flatMap((entry) => {
     const [, name = '', value = ''] = /^([^=]+)=(.*)$/s.exec(entry) ?? [];
     const kind = owner(name);
-    return kind && kinds.has(kind) ? [[name, value] as const] : [];
+    const isOurs = kind && kinds.has(kind) && (kind !== 'network' || ownsNetwork);
+    return isOurs ? [[name, value] as const] : [];
   });
   return entries.length > 0 ? { sysctl: Object.fromEntries(entries) } : {};
 }
