@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../error.ts';
+import { containerIdOf } from './container-id.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
 import { specJson } from './runtime-spec.ts';
@@ -41,7 +42,7 @@ export async function runWithRuntime(
   plan: RunPlan,
   runtime: RuntimeChoice,
 ): Promise<RunResult> {
-  const id = `buildah-${basename(request.stateDirectory)}`;
+  const id = containerIdOf(request.stateDirectory);
   const bundle = request.stateDirectory;
   const logFile = join(bundle, 'runtime.log');
   const pidFile = join(bundle, 'pid');

@@ -2,6 +2,7 @@ import { join, posix } from 'node:path';
 import { BuildError } from '../error.ts';
 import { chooseDevices, hooksOf, plainNode, resourcesOf } from './additions.ts';
 import { chooseCapabilities } from './capabilities.ts';
+import { containerIdOf } from './container-id.ts';
 import type { RunRequest } from './contract.ts';
 import { generatedFiles, type NetworkOffer } from './generated-files.ts';
 import { type HostFacts, mayRaiseLimits } from './host.ts';
@@ -120,9 +121,10 @@ export async function planRun(
 /** Below the given parent; systemd's form is slice:prefix:name. */
 function cgroupPathOf(request: RunRequest): { cgroupsPath?: string } {
   const parent = request.limits?.cgroupParent;
-  const name = posix.basename(request.stateDirectory);
-  if (request.cgroupManager === 'systemd') return parent ? { cgroupsPath: `${parent}:buildah:${name}` } : {};
-  return parent ? { cgroupsPath: posix.join(parent, `buildah-${name}`) } : {};
+  const id = containerIdOf(request.stateDirectory);
+  if (request.cgroupManager === 'systemd')
+    return parent ? { cgroupsPath: `${parent}:buildah:${id.slice('buildah-'.length)}` } : {};
+  return parent ? { cgroupsPath: posix.join(parent, id) } : {};
 }
 
 /** @throws BuildError `bad-user` for an id that this process's user namespace does not have */
