@@ -7,6 +7,7 @@ import {
   finishDigest,
   startDigest,
 } from '../image/digest.ts';
+import { PassingBytes } from '../store/kernel/passing-bytes.ts';
 import { TransportError } from './error.ts';
 
 /** What a blob must be; what is undefined (or a size of -1) is computed instead of checked. */
@@ -25,6 +26,7 @@ export class VerifyingStream extends Transform {
   readonly #what: string;
   readonly #algorithm: DigestAlgorithm;
   readonly #hash: Hash;
+  readonly #passing = new PassingBytes();
   readonly #onBytes: ((total: number) => void) | undefined;
   #size = 0;
   #head: Buffer = Buffer.alloc(0);
@@ -69,6 +71,7 @@ export class VerifyingStream extends Transform {
     if (this.#head.length < 16) this.#head = Buffer.concat([this.#head, chunk.subarray(0, 16)]);
     this.#hash.update(chunk);
     this.#onBytes?.(this.#size);
+    this.#passing.passed(chunk.length);
     done(null, chunk);
   }
 

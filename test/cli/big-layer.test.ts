@@ -23,7 +23,7 @@ import { measure } from '../../bench/measure.ts';
 import { startRegistry } from '../../registry/index.ts';
 
 const LAYER_BYTES = 2 * 1024 ** 3;
-const LIMIT_BYTES = 150 * 1024 ** 2;
+const LIMIT_BYTES = 150e6;
 const NEEDED_BYTES = 4 * LAYER_BYTES;
 
 const directory = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), 'big-layer-'));

@@ -37,7 +37,7 @@ export class LayoutDirectory implements LayoutFiles {
     const file = await open(path).catch(missing(path));
     const { size } = await file.stat();
     return {
-      stream: createReadStream(path, { fd: file, start: offset, highWaterMark: 1 << 16 }),
+      stream: createReadStream(path, { fd: file, start: offset, highWaterMark: 1 << 20 }),
       sizeBytes: size - offset,
     };
   }
