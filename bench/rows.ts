@@ -188,60 +188,50 @@ const builds: Row[] = [
   },
 ];
 
-/** The same builds against BuildKit in a warm Docker engine. */
+/** The 11 steps by us, or by BuildKit in a warm Docker engine. */
+function elevenSteps(bench: Bench, side: Side, ours: readonly string[], engine: readonly string[]) {
+  const context = bench.buildContext();
+  return side === 'ours'
+    ? build(bench, side, [...ours, context])
+    : bench.docker(
+        'build',
+        '--quiet',
+        '--network',
+        'none',
+        ...engine,
+        '-f',
+        `${context}/Containerfile`,
+        context,
+      );
+}
+
+function baseForBoth(bench: Bench): void {
+  if (bench.engine) bench.baseInEngine();
+  else bench.baseImage();
+}
+
+const cachedSteps = (bench: Bench, side: Side) => elevenSteps(bench, side, ['--layers', '-t', 'warm'], []);
+
 const engineBuilds: Row[] = [
   {
     name: 'build: 11 steps, cold, against BuildKit',
     peer: 'docker',
     goal: 1,
-    prepare: (bench) => (bench.engine ? bench.baseInEngine() : bench.baseImage()),
+    prepare: baseForBoth,
     command: (bench, side, run) =>
-      side === 'ours'
-        ? build(bench, side, ['--no-cache', '-t', `kit${run}`, bench.buildContext()])
-        : bench.docker(
-            'build',
-            '--quiet',
-            '--network',
-            'none',
-            '--no-cache',
-            '-f',
-            `${bench.buildContext()}/Containerfile`,
-            bench.buildContext(),
-          ),
+      elevenSteps(bench, side, ['--no-cache', '-t', `kit${run}`], ['--no-cache']),
   },
   {
     name: 'build: 11 steps, all cached, against BuildKit',
     peer: 'docker',
     goal: 1.5,
-    prepare: (bench) => (bench.engine ? bench.baseInEngine() : bench.baseImage()),
+    prepare: baseForBoth,
     before: (bench, side) =>
       bench.once(`kit warm ${side}`, () => {
-        const { command, args } =
-          side === 'ours'
-            ? build(bench, side, ['--layers', '-t', 'warm', bench.buildContext()])
-            : bench.docker(
-                'build',
-                '--quiet',
-                '--network',
-                'none',
-                '-f',
-                `${bench.buildContext()}/Containerfile`,
-                bench.buildContext(),
-              );
+        const { command, args } = cachedSteps(bench, side);
         bench.run(command, args, { DOCKER_BUILDKIT: '1' });
       }),
-    command: (bench, side) =>
-      side === 'ours'
-        ? build(bench, side, ['--layers', '-t', 'warm', bench.buildContext()])
-        : bench.docker(
-            'build',
-            '--quiet',
-            '--network',
-            'none',
-            '-f',
-            `${bench.buildContext()}/Containerfile`,
-            bench.buildContext(),
-          ),
+    command: cachedSteps,
   },
 ];
 

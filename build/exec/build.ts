@@ -1,3 +1,4 @@
+import { Limit } from '../../transport/limit.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { type Containerfile, parseContainerfile } from '../parse/parse.ts';
@@ -8,7 +9,6 @@ import { warnAboutArguments } from './argument-warnings.ts';
 import { checkNames, destinationOf } from './destination.ts';
 import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
-import { Semaphore } from './semaphore.ts';
 import { BuildSession, type StageResult } from './session.ts';
 import { buildStage } from './stage.ts';
 import { Workspace } from './workspace.ts';
@@ -100,7 +100,7 @@ async function runStages(
   const jobs = options.jobs ?? 1;
   if (jobs < 0)
     throw new BuildError('bad-option', 'building: invalid value for jobs.  It must be a positive integer');
-  const slots = new Semaphore(jobs === 0 ? Math.max(1, stages.length) : jobs);
+  const slots = new Limit(jobs === 0 ? Math.max(1, stages.length) : jobs);
   const wanted = stages.filter(
     (stage) => graph.needed.has(stage.index) || options.skipUnusedStages === false,
   );
@@ -111,8 +111,7 @@ async function runStages(
     const needs = [...(graph.needs[stage.index]?.all ?? [])];
     const promise = (async () => {
       for (const need of needs) await start(stages[need] as Stage);
-      using _slot = await slots.acquire(session.surroundings.signal);
-      const result = await buildStage(session, stage);
+      const result = await slots.run(() => buildStage(session, stage), session.surroundings.signal);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
       if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)

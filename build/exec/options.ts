@@ -116,6 +116,8 @@ export interface BuildOptions {
   readonly additionalTags: readonly string[];
   readonly signers?: readonly ImageSigner[];
   /** Of layers that leave local storage. */
+  /** New layers stand in the manifest gzip-compressed (`--disable-compression=false`). Default false. */
+  readonly compressLayers?: boolean;
   readonly copy?: Pick<CopyOptions, 'compression' | 'forceCompression'>;
   readonly squash?: boolean;
   readonly timestampSeconds?: number;

@@ -137,6 +137,7 @@ export class BuildSession {
         retries: options.retries,
         retryDelayMs: options.retryDelayMs,
         customPlatform,
+        decryptionKeys: options.decryptionKeys,
         onStatus: options.quiet ? undefined : (text) => options.stderr.write(`${text}\n`),
       },
     );

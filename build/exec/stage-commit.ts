@@ -55,6 +55,7 @@ export async function commitStage(
     classicOmissions: options.compatLayerOmissions,
     extraFiles: step.squash ? undefined : scanned?.imageFiles,
     names: destination?.isStore ? [destination.storedName] : [],
+    compressLayers: options.compressLayers,
     copy: options.copy,
     signers: step.isLastStep ? options.signers : undefined,
   });

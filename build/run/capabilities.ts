@@ -1,7 +1,8 @@
+import { CONTAINERS_DEFAULTS } from '../../config/containers-defaults.ts';
 import { BuildError } from '../error.ts';
 
 /** Names in the order of their numbers (linux/capability.h), without `CAP_`. */
-const NAMES = (
+export const CAPABILITY_NAMES: readonly string[] = (
   'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE ' +
   'NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT ' +
   'SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP ' +
@@ -10,23 +11,8 @@ const NAMES = (
   .split(' ')
   .map((name) => `CAP_${name}`);
 
-/** What containers may do unless containers.conf or flags say otherwise (containers.conf(5), default_capabilities). */
-export const DEFAULT_CAPABILITIES: readonly string[] = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FOWNER',
-  'CAP_FSETID',
-  'CAP_KILL',
-  'CAP_NET_BIND_SERVICE',
-  'CAP_SETFCAP',
-  'CAP_SETGID',
-  'CAP_SETPCAP',
-  'CAP_SETUID',
-  'CAP_SYS_CHROOT',
-];
-
 export interface CapabilityChoice {
-  /** Absent: {@link DEFAULT_CAPABILITIES}. */
+  /** Absent: those of containers.conf's built-in defaults. */
   readonly defaults?: readonly string[];
   readonly add: readonly string[];
   readonly drop: readonly string[];
@@ -43,10 +29,14 @@ export function chooseCapabilities(choice: CapabilityChoice): string[] {
   const add = choice.add.map(normalise);
   const drop = choice.drop.map(normalise);
   if (drop.includes('ALL')) return [];
-  const chosen = new Set((choice.defaults ?? DEFAULT_CAPABILITIES).map(normalise));
-  for (const name of add.includes('ALL') ? NAMES : add) chosen.add(name);
+  const chosen = new Set(
+    (choice.defaults ?? CONTAINERS_DEFAULTS.containers.default_capabilities).map(normalise),
+  );
+  for (const name of add.includes('ALL') ? CAPABILITY_NAMES : add) chosen.add(name);
   for (const name of drop) chosen.delete(name);
-  return NAMES.filter((name, number) => chosen.has(name) && (choice.available >> BigInt(number)) & 1n);
+  return CAPABILITY_NAMES.filter(
+    (name, number) => chosen.has(name) && (choice.available >> BigInt(number)) & 1n,
+  );
 }
 
 /** `net_raw`, `NET_RAW` and `CAP_NET_RAW` are the same. */
@@ -54,17 +44,17 @@ function normalise(given: string): string {
   const upper = given.toUpperCase();
   if (upper === 'ALL') return upper;
   const name = upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
-  if (!NAMES.includes(name)) throw new BuildError('bad-option', `unknown capability "${given}"`);
+  if (!CAPABILITY_NAMES.includes(name)) throw new BuildError('bad-option', `unknown capability "${given}"`);
   return name;
 }
 
 /** Names as a bit set for capset(2). */
 export function capabilityBits(names: readonly string[]): bigint {
-  return names.reduce((bits, name) => bits | (1n << BigInt(NAMES.indexOf(name))), 0n);
+  return names.reduce((bits, name) => bits | (1n << BigInt(CAPABILITY_NAMES.indexOf(name))), 0n);
 }
 
 /** How many capabilities this table knows; the kernel may know fewer. */
-export const CAPABILITY_COUNT: number = NAMES.length;
+export const CAPABILITY_COUNT: number = CAPABILITY_NAMES.length;
 
 /** The `Cap…` line of /proc/<pid>/status as a bit set. */
 export function capabilitySet(status: string, line: 'CapBnd' | 'CapEff' | 'CapPrm'): bigint {

@@ -171,6 +171,7 @@ async function commonOptions(
     format: formatOf(context),
     output,
     additionalTags,
+    compressLayers: !flags.bool('disable-compression'),
     copy: await compressionChoice(context),
     squash: flags.bool('squash'),
     ...(flags.changed('timestamp') ? { timestampSeconds: flags.number('timestamp') } : {}),
