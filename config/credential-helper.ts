@@ -92,10 +92,11 @@ function run(
     const child = spawn(`docker-credential-${helper}`, [action], {
       env: { ...environment } as NodeJS.ProcessEnv,
       stdio: ['pipe', 'pipe', 'inherit'],
-      timeout: timeoutMs,
       killSignal: 'SIGKILL',
       ...(signal ? { signal } : {}),
     });
+    // Not spawn's own timeout: its timer stays, and keeps the process waiting, where the helper is not installed.
+    const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     const chunks: Buffer[] = [];
     let size = 0;
     child.stdout.on('data', (chunk: Buffer) => {
@@ -105,9 +106,15 @@ function run(
     });
     // A helper that answers without reading its input closes the pipe early.
     child.stdin.on('error', () => undefined);
-    child.on('error', (cause) =>
-      reject(signal?.aborted ? signal.reason : failed(helper, action, cause.message, cause)),
-    );
+    child.on('error', (cause) => {
+      clearTimeout(timer);
+      reject(signal?.aborted ? signal.reason : failed(helper, action, cause.message, cause));
+    });
+    // What a killed helper had started keeps the pipe open; nothing more is wanted from it.
+    child.on('exit', (status) => {
+      clearTimeout(timer);
+      if (status === null) child.stdout.destroy();
+    });
     child.on('close', (status) => {
       if (status === null)
         reject(failed(helper, action, `it was killed, after ${timeoutMs} ms or too much output`));

@@ -101,7 +101,7 @@ function matches(fault: Fault, request: IncomingMessage): boolean {
 }
 
 async function misbehave(fault: Fault, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
-  if (fault.delayMs !== undefined) await sleep(fault.delayMs);
+  if (fault.delayMs !== undefined) await sleep(fault.delayMs, undefined, { ref: false });
   if (fault.reset) {
     request.socket.destroy();
     return true;
@@ -163,6 +163,7 @@ function spoilBody(fault: Fault, request: IncomingMessage, response: ServerRespo
     if (dripMs === undefined) write(part);
     else
       for (const byte of part) {
+        if (request.socket.destroyed) return;
         write(Buffer.of(byte));
         await sleep(dripMs);
       }
