@@ -12,7 +12,6 @@ interface Counts {
 }
 
 const FILE_TIMEOUT_MS = 5 * 60_000;
-const LINGER_MS = 15_000;
 const patterns = process.argv.slice(2);
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
@@ -63,25 +62,12 @@ async function runFile(file: string): Promise<void> {
     env: { ...process.env, FORCE_COLOR: '0', NO_COLOR: '1' },
   });
   const output: Buffer[] = [];
-  let lastOutput = Date.now();
   for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', (chunk: Buffer) => {
-      lastOutput = Date.now();
-      output.push(chunk);
-    });
+    stream.on('data', (chunk: Buffer) => output.push(chunk));
   }
   const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS);
-  // A file whose suites have all reported but whose process stays is ended: something it opened was not closed.
-  let lingered = false;
-  const watch = setInterval(() => {
-    const silentMs = Date.now() - lastOutput;
-    if (silentMs < LINGER_MS || !/^\s*Duration:/m.test(Buffer.concat(output).toString().slice(-400))) return;
-    lingered = true;
-    child.kill('SIGKILL');
-  }, 1000);
   const status = await new Promise<number | null>((resolve) => child.on('close', resolve));
   clearTimeout(timer);
-  clearInterval(watch);
   const text = Buffer.concat(output).toString();
   const sum = (word: string) =>
     [...text.matchAll(new RegExp(`^\\s*${word}:\\s+(\\d+)`, 'gm'))].reduce(
@@ -91,7 +77,7 @@ async function runFile(file: string): Promise<void> {
   const total = sum('Total');
   const passed = sum('Passed');
   const skipped = sum('Skipped');
-  const failed = Math.max(total - passed, (status !== 0 && !lingered) || total + skipped === 0 ? 1 : 0);
+  const failed = Math.max(total - passed, status !== 0 || total + skipped === 0 ? 1 : 0);
   counts.passed += passed;
   counts.failed += failed;
   counts.skipped += skipped;
@@ -99,7 +85,6 @@ async function runFile(file: string): Promise<void> {
   console.log(
     `${failed ? 'FAIL' : 'ok  '} ${file} (${passed} passed${failed ? `, ${failed} failed` : ''}${skipped ? `, ${skipped} skipped` : ''}, ${seconds} s)`,
   );
-  if (lingered) console.log('     its process did not end by itself');
   for (const line of text.split('\n')) if (line.startsWith('SKIP ')) console.log(`     ${line}`);
   if (failed) console.log(text.trimEnd().replace(/^/gm, '     '));
 }
