@@ -89,6 +89,8 @@ export interface DockerAccess {
   readonly registriesFile?: string;
   /** Directory of registries.conf drop-ins; absent: the default places. */
   readonly registriesDropInDirectory?: string;
+  /** Where chosen short names are remembered (`--short-name-alias-conf`); absent: the user's cache. */
+  readonly shortNameAliasFile?: string;
   /** Directory of registries.d (lookaside signatures); absent: the default places. */
   readonly registriesDirectory?: string;
   readonly certsDirectories?: readonly string[];

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { isShortName } from '../../config/short-names.ts';
 import type { ImageConfig } from '../../image/config.ts';
 import { type Digest, tryParseDigest } from '../../image/digest.ts';
 import { normalizePlatform } from '../../image/platform.ts';
@@ -12,7 +13,6 @@ import type {
   NamespaceOption,
   WorkingContainer,
 } from './contract.ts';
-import { isShortName } from './find-image.ts';
 import { imageDisplayName, imageNamePrefix, unusedContainerName } from './name.ts';
 import { pullImage } from './pull.ts';
 import { saveContainer } from './state.ts';

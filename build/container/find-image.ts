@@ -1,3 +1,4 @@
+import { isShortName } from '../../config/short-names.ts';
 import type { Platform } from '../../image/platform.ts';
 import { choosePlatform } from '../../image/platform.ts';
 import {
@@ -87,13 +88,6 @@ export function localCandidates(name: string, shortNames: ShortNames): NamedRefe
     ...registries.map((registry) => parseReference(`${registry}/${name}`)),
     normalised,
   ].map(withDefaultTag);
-}
-
-/** True for a name without a registry: its first component is neither `localhost` nor holds a dot or a colon. */
-export function isShortName(name: string): boolean {
-  const slash = name.indexOf('/');
-  const first = slash < 0 ? '' : name.slice(0, slash);
-  return !(slash >= 0 && (/[.:]/.test(first) || first === 'localhost'));
 }
 
 async function recordOfName(store: Store, name: NamedReference): Promise<ImageRecord | undefined> {

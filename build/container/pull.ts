@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readRegistries } from '../../config/registries.ts';
 import type { RegistriesConfig } from '../../config/registries-types.ts';
-import { resolveShortName } from '../../config/short-names.ts';
+import { type ResolvedName, resolveShortName } from '../../config/short-names.ts';
 import { SlipwayError } from '../../errors.ts';
 import { type Digest, digestOf } from '../../image/digest.ts';
 import { parseManifest } from '../../image/manifest.ts';
@@ -55,8 +55,22 @@ export async function pullImage(
 
 /** The registries.conf that flags and environment choose. */
 export function registriesOf(surroundings: BuildSurroundings): Promise<RegistriesConfig> {
-  const { docker } = surroundings;
-  return readRegistries({ environment: docker.environment, file: docker.registriesFile });
+  const {
+    environment,
+    registriesFile: file,
+    registriesDropInDirectory: dropInDirectory,
+  } = surroundings.docker;
+  return readRegistries({ environment, file, dropInDirectory });
+}
+
+/** What a name stands for in registries, by the registries.conf and the remembered short names of the surroundings. */
+export async function resolveName(surroundings: BuildSurroundings, name: string): Promise<ResolvedName> {
+  const { environment, shortNameAliasFile: aliasFile } = surroundings.docker;
+  return await resolveShortName(name, {
+    registries: await registriesOf(surroundings),
+    environment,
+    aliasFile,
+  });
 }
 
 /** Short names as {@link findImage} wants them. */
@@ -130,10 +144,8 @@ async function pullFromRegistry(
     return local.record;
   }
   const name = local && !options.customPlatform ? local.resolvedName : given;
-  const { environment, registriesFile: file } = surroundings.docker;
-  const registries = await readRegistries({ environment, file });
   try {
-    const resolved = await resolveShortName(name, { registries, environment });
+    const resolved = await resolveName(surroundings, name);
     return await tryCandidates(surroundings, given, resolved, effective, local?.record, options);
   } catch (error) {
     if (local && effective === 'ifnewer' && error instanceof SlipwayError) return local.record;
@@ -144,7 +156,7 @@ async function pullFromRegistry(
 async function tryCandidates(
   surroundings: BuildSurroundings,
   given: string,
-  { candidates, description }: Awaited<ReturnType<typeof resolveShortName>>,
+  { candidates, description }: ResolvedName,
   policy: PullPolicy,
   local: ImageRecord | undefined,
   options: PullOptions,

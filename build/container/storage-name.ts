@@ -1,9 +1,9 @@
+import { isShortName } from '../../config/short-names.ts';
 import { type Digest, digestOf, encodedOf } from '../../image/digest.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { choosePlatform } from '../../image/platform.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../image/reference.ts';
 import type { ImageReference, TransportContext } from '../../transport/contract.ts';
-import { isShortName } from './find-image.ts';
 
 /**
  * What an image from elsewhere is called in local storage, as libimage has it: its own name; in an archive the one it

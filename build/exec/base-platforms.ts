@@ -1,11 +1,10 @@
-import { resolveShortName } from '../../config/short-names.ts';
 import { SlipwayError } from '../../errors.ts';
 import { parseManifest } from '../../image/manifest.ts';
 import { formatPlatform, normalizePlatform, type Platform, parsePlatform } from '../../image/platform.ts';
 import { formatReference } from '../../image/reference.ts';
 import { parseImageReference } from '../../transport/references.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
-import { contextOf, registriesOf } from '../container/pull.ts';
+import { contextOf, resolveName } from '../container/pull.ts';
 import { BuildError } from '../error.ts';
 import { parseContainerfile } from '../parse/parse.ts';
 import { platformArguments } from '../plan/arguments.ts';
@@ -49,8 +48,7 @@ function baseImages(options: Parameters<typeof commonBasePlatforms>[1]): string[
 }
 
 async function listedPlatforms(surroundings: BuildSurroundings, name: string): Promise<string[]> {
-  const registries = await registriesOf(surroundings);
-  const { candidates } = await resolveShortName(name, { registries, environment: surroundings.environment });
+  const { candidates } = await resolveName(surroundings, name);
   for (const candidate of candidates) {
     const { tag: _tag, ...digested } = candidate;
     const platforms = await indexPlatforms(

@@ -1,7 +1,7 @@
+import { isShortName } from '../../config/short-names.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../image/reference.ts';
 import { type ImageReference, TRANSPORTS } from '../../transport/contract.ts';
 import { copyStored } from '../commit/copy-stored.ts';
-import { isShortName } from '../container/find-image.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSession } from './session.ts';
 

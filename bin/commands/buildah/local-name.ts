@@ -1,4 +1,4 @@
-import { isShortName } from '../../../build/container/find-image.ts';
+import { isShortName } from '../../../config/short-names.ts';
 import { type NamedReference, parseReference, withDefaultTag } from '../../../image/reference.ts';
 import { usage } from './arguments.ts';
 

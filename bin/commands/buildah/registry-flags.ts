@@ -47,6 +47,7 @@ export function dockerAccess(context: CommandContext, declared: ReadonlySet<stri
     tlsVerify: declared.has('tls-verify') ? flags.optionalBool('tls-verify') : undefined,
     registriesFile: globals.optionalString('registries-conf') || undefined,
     registriesDropInDirectory: globals.optionalString('registries-conf-dir') || undefined,
+    shortNameAliasFile: globals.optionalString('short-name-alias-conf') || undefined,
   };
 }
 

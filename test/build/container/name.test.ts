@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { suite } from 'uvu';
-import { isShortName, localCandidates } from '../../../build/container/find-image.ts';
+import { localCandidates } from '../../../build/container/find-image.ts';
 import { imageDisplayName, imageNamePrefix, unusedContainerName } from '../../../build/container/name.ts';
+import { isShortName } from '../../../config/short-names.ts';
 import { formatReference } from '../../../image/reference.ts';
 import type { ContainerRecord } from '../../../store/storage/contract.ts';
 

@@ -1,9 +1,7 @@
-import { contextOf, findLocalImage } from '../../../../build/container/pull.ts';
+import { contextOf, findLocalImage, resolveName } from '../../../../build/container/pull.ts';
 import { readStoredImage } from '../../../../build/container/stored-image.ts';
 import { BuildError } from '../../../../build/error.ts';
 import { loadList } from '../../../../build/list/list.ts';
-import { readRegistries } from '../../../../config/registries.ts';
-import { resolveShortName } from '../../../../config/short-names.ts';
 import { parseManifest } from '../../../../image/manifest.ts';
 import { isIndexMediaType } from '../../../../image/media-type.ts';
 import { formatReference } from '../../../../image/reference.ts';
@@ -78,9 +76,8 @@ async function remoteList({ surroundings }: Session, name: string): Promise<unkn
   throw failure ?? new BuildError('bad-argument', `locating images with names ${name}`);
 }
 
-async function candidates(name: string, { docker }: Session['surroundings']): Promise<string[]> {
+async function candidates(name: string, surroundings: Session['surroundings']): Promise<string[]> {
   if (namesTransport(name)) return [name];
-  const registries = await readRegistries({ environment: docker.environment, file: docker.registriesFile });
-  const { candidates: full } = await resolveShortName(name, { registries, environment: docker.environment });
+  const { candidates: full } = await resolveName(surroundings, name);
   return full.map((reference) => `docker://${formatReference(reference)}`);
 }

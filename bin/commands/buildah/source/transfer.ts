@@ -1,9 +1,9 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ACCEPT_ALL } from '../../../../build/commit/copy-stored.ts';
-import { isShortName } from '../../../../build/container/find-image.ts';
 import { BuildError } from '../../../../build/error.ts';
 import { requireSourceConfig } from '../../../../build/source/source-image.ts';
+import { isShortName } from '../../../../config/short-names.ts';
 import { parseManifest } from '../../../../image/manifest.ts';
 import { platformOf } from '../../../../image/platform.ts';
 import type { ImageReference, TransportContext } from '../../../../transport/contract.ts';
