@@ -33,6 +33,8 @@ export type FlagValue = boolean | string | number | readonly string[] | undefine
 
 /** Parsed flags: typed getters throw a plain Error for a name that the command does not declare. */
 export interface Flags {
+  /** True where the command or its tool knows the flag: for code that serves several commands. */
+  declares(name: string): boolean;
   /** True where the user gave it. */
   changed(name: string): boolean;
   bool(name: string): boolean;

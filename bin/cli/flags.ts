@@ -120,6 +120,10 @@ export class ParsedFlags implements Flags {
       if (this.#specs.has(name) && !this.#values.has(name)) this.#values.set(name, value);
   }
 
+  declares(name: string): boolean {
+    return this.#specs.has(name);
+  }
+
   changed(name: string): boolean {
     this.#spec(name);
     return this.#values.has(name);
@@ -162,6 +166,28 @@ export class ParsedFlags implements Flags {
     const value = this.#value(name);
     return Array.isArray(value) ? (value as readonly string[]) : [];
   }
+}
+
+/** The same flags under other names; those whose name is undefined count as not declared. */
+export function renamedFlags(flags: Flags, rename: (name: string) => string | undefined): Flags {
+  const known = (name: string) => {
+    const own = rename(name);
+    if (own === undefined) throw new Error(`flag ${name} is not declared by this command`);
+    return own;
+  };
+  return {
+    declares: (name) => {
+      const own = rename(name);
+      return own !== undefined && flags.declares(own);
+    },
+    changed: (name) => flags.changed(known(name)),
+    bool: (name) => flags.bool(known(name)),
+    optionalBool: (name) => flags.optionalBool(known(name)),
+    string: (name) => flags.string(known(name)),
+    optionalString: (name) => flags.optionalString(known(name)),
+    number: (name) => flags.number(known(name)),
+    list: (name) => flags.list(known(name)),
+  };
 }
 
 function impliedValue(spec: FlagSpec): string | undefined {

@@ -30,7 +30,8 @@ export function registryFlags(prefix: AccessPrefix = ''): FlagSpec[] {
 }
 
 /**
- * Reads {@link registryFlags} into access options. With a prefix, plain `--authfile` is the fallback.
+ * Reads {@link registryFlags} into access options, those that the command declares. With a prefix, plain `--authfile` is
+ * the fallback.
  * @throws UsageError `usage` where flags exclude each other
  */
 export function registryAccess(
@@ -39,14 +40,16 @@ export function registryAccess(
   io: CommandIo,
   userAgent: string,
 ): DockerAccess {
-  const text = (name: string) =>
-    flags.changed(`${prefix}${name}`) ? flags.string(`${prefix}${name}`) : undefined;
-  const credentials = readCredentials(text, flags.bool(`${prefix}no-creds`), prefix);
-  const authFile =
-    text('authfile') ?? (prefix !== '' && flags.changed('authfile') ? flags.string('authfile') : undefined);
+  const given = (name: string) =>
+    flags.declares(name) && flags.changed(name) ? flags.string(name) : undefined;
+  const text = (name: string) => given(`${prefix}${name}`);
+  const anonymous = `${prefix}no-creds`;
+  const credentials = readCredentials(text, flags.declares(anonymous) && flags.bool(anonymous), prefix);
+  const authFile = text('authfile') ?? given('authfile');
   const bearerToken = text('registry-token');
   const certificateDirectory = text('cert-dir');
-  const tlsVerify = flags.optionalBool(`${prefix}tls-verify`);
+  const verify = `${prefix}tls-verify`;
+  const tlsVerify = flags.declares(verify) ? flags.optionalBool(verify) : undefined;
   return {
     environment: io.environment,
     userAgent,

@@ -1,7 +1,10 @@
+import { join, resolve } from 'node:path';
+import { cacheHomeOf } from '../../config/host.ts';
 import { type Platform, platformOf } from '../../image/platform.ts';
 import type { Store } from '../../store/storage/contract.ts';
 import type { StorageLocation, TransportContext } from '../../transport/contract.ts';
-import type { CommandContext } from './contract.ts';
+import type { CommandContext, CommandIo, FlagSpec } from './contract.ts';
+import { logLine } from './log-line.ts';
 import { type AccessPrefix, registryAccess } from './registry-access.ts';
 import { packageVersion } from './version.ts';
 
@@ -9,44 +12,133 @@ import { packageVersion } from './version.ts';
 export interface ContextOptions {
   /** Whose flags say how to reach registries; default: the ones without prefix. */
   readonly prefix?: AccessPrefix;
-  /** Default: this machine's. */
+  /** Default: `--override-os` and its like, else this machine's. */
   readonly platform?: Platform;
-  /** Default: TMPDIR, else /var/tmp. */
+  /** Default: `--tmpdir`, else TMPDIR, else /var/tmp. */
   readonly temporaryDirectory?: string;
+  /** Default: the user's interrupt. */
+  readonly signal?: AbortSignal;
+  /** Interrupted transfers of big blobs are noted in the cache directory and go on where they stopped. */
+  readonly journal?: boolean;
 }
 
-/** The surroundings of opening references, from a command's flags and environment. */
+/** Flags of one image that is not in a registry: where shared blobs and the daemon are. */
+export function imageFlags(prefix: AccessPrefix = ''): FlagSpec[] {
+  return [
+    {
+      name: `${prefix}shared-blob-dir`,
+      kind: 'string',
+      usage: 'keep the blobs of oci layouts in `DIRECTORY`, shared between them',
+    },
+    {
+      name: `${prefix}daemon-host`,
+      kind: 'string',
+      usage: 'reach the Docker daemon at `HOST` (docker-daemon: only)',
+    },
+  ];
+}
+
+/**
+ * The surroundings of opening references, from a command's flags and environment. Flags that neither the command nor
+ * its tool declares count as not given.
+ * @throws UsageError where flags exclude each other
+ */
 export function transportContext(context: CommandContext, options: ContextOptions = {}): TransportContext {
   const { io } = context;
+  const prefix = options.prefix ?? '';
+  const docker = dockerAccess(context, prefix);
+  const { tlsVerify, certificateDirectory } = docker;
+  const host = given(context, `${prefix}daemon-host`);
+  const sharedBlobs = given(context, `${prefix}shared-blob-dir`);
   return {
-    platform: options.platform ?? platformOf(process.platform, process.arch),
-    temporaryDirectory: options.temporaryDirectory ?? temporaryDirectory(io.environment),
-    signal: context.signal,
-    onWarning: (text) => context.note(`warning: ${text}`),
-    docker: registryAccess(context.flags, options.prefix ?? '', io, `slipway/${packageVersion()}`),
-    openStore: (location) => openDefaultStore(io.environment, location),
+    platform: options.platform ?? platformFlags(context),
+    temporaryDirectory: options.temporaryDirectory ?? temporaryDirectory(io, given(context, 'tmpdir')),
+    signal: options.signal ?? context.signal,
+    onWarning: (text) => logLine(context, 'warning', text),
+    docker: options.journal ? { ...docker, journalDirectory: cachePath(io, 'transfers') } : docker,
+    daemon: {
+      ...(host ? { host } : {}),
+      ...(certificateDirectory ? { certificateDirectory } : {}),
+      ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    },
+    openStore: (location) => openLocalStore(context, location),
+    ...(sharedBlobs ? { ociSharedBlobDirectory: resolve(io.workingDirectory, sharedBlobs) } : {}),
   };
 }
 
-/** Big files go to TMPDIR or, as the originals do, to /var/tmp, which unlike /tmp is on disk. */
-export function temporaryDirectory(environment: Readonly<Record<string, string | undefined>>): string {
-  return environment.TMPDIR || (process.platform === 'win32' ? (environment.TEMP ?? '.') : '/var/tmp');
+/** A file or directory of ours in the user's cache. */
+export function cachePath({ environment }: CommandIo, name: string): string {
+  return join(cacheHomeOf({ environment }), 'slipway', name);
 }
 
-/** The store of storage.conf, or the one that a containers-storage reference names. */
-export async function openDefaultStore(
-  environment: Readonly<Record<string, string | undefined>>,
-  location: StorageLocation = {},
-): Promise<Store> {
+/** Big files go to TMPDIR or, as the originals do, to /var/tmp, which unlike /tmp is on disk. */
+export function temporaryDirectory({ environment, workingDirectory }: CommandIo, chosen?: string): string {
+  const fallback = process.platform === 'win32' ? (environment.TEMP ?? '.') : '/var/tmp';
+  return resolve(workingDirectory, chosen || environment.TMPDIR || fallback);
+}
+
+/** The store of storage.conf, or the one that global flags or a containers-storage reference name. */
+async function openLocalStore(context: CommandContext, location: StorageLocation = {}): Promise<Store> {
   const [{ readStorageConfig, withStorageFlags }, { openStore }] = await Promise.all([
     import('../../config/storage.ts'),
     import('../../store/storage/open.ts'),
   ]);
-  const config = withStorageFlags(await readStorageConfig({ environment }), {
-    root: location.graphRoot,
-    runRoot: location.runRoot,
-    driver: location.driver,
-    options: location.options,
+  const { globals, io } = context;
+  const list = globals.declares('storage-opt') && globals.changed('storage-opt');
+  const config = withStorageFlags(await readStorageConfig({ environment: io.environment }), {
+    root: location.graphRoot ?? given(context, 'root'),
+    runRoot: location.runRoot ?? given(context, 'runroot'),
+    driver: location.driver ?? given(context, 'storage-driver'),
+    options: location.options ?? (list ? globals.list('storage-opt') : undefined),
   });
-  return await openStore(config);
+  const imageStore = given(context, 'imagestore') ?? config.imageStore;
+  return await openStore({ ...config, ...(imageStore === undefined ? {} : { imageStore }) });
+}
+
+function dockerAccess(
+  context: CommandContext,
+  prefix: AccessPrefix,
+): NonNullable<TransportContext['docker']> {
+  const { flags, globals, io } = context;
+  const docker = registryAccess(flags, prefix, io, userAgent(context));
+  const both =
+    prefix === '' || !globals.declares('tls-verify') ? undefined : globals.optionalBool('tls-verify');
+  const tlsVerify = docker.tlsVerify ?? both;
+  const path = (name: string) => {
+    const text = given(context, name);
+    return text === undefined ? undefined : resolve(io.workingDirectory, text);
+  };
+  const registriesFile = path('registries-conf');
+  const registriesDropInDirectory = path('registries-conf-dir');
+  const shortNameAliasFile = path('short-name-alias-conf');
+  const registriesDirectory = path('registries.d');
+  return {
+    ...docker,
+    ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    ...(registriesFile ? { registriesFile } : {}),
+    ...(registriesDropInDirectory ? { registriesDropInDirectory } : {}),
+    ...(shortNameAliasFile ? { shortNameAliasFile } : {}),
+    ...(registriesDirectory ? { registriesDirectory } : {}),
+  };
+}
+
+/** The text of a flag that is declared and not empty. */
+function given({ flags }: CommandContext, name: string): string | undefined {
+  return (flags.declares(name) && flags.string(name)) || undefined;
+}
+
+function userAgent(context: CommandContext): string {
+  const [tool] = context.commandPath;
+  const own = `slipway/${packageVersion()}${tool === 'slipway' || !tool ? '' : ` ${tool}`}`;
+  const prefix = given(context, 'user-agent-prefix');
+  return prefix ? `${prefix} ${own}` : own;
+}
+
+function platformFlags(context: CommandContext): Platform {
+  const host = platformOf(process.platform, process.arch);
+  const architecture = given(context, 'override-arch') ?? host.architecture;
+  const variant =
+    given(context, 'override-variant') ?? (architecture === host.architecture ? host.variant : undefined);
+  const os = given(context, 'override-os') ?? host.os;
+  return { os, architecture, ...(variant ? { variant } : {}) };
 }

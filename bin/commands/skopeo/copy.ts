@@ -9,6 +9,7 @@ import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { cachePath, imageFlags, transportContext } from '../../cli/transport-context.ts';
 import {
   readIdentity,
   readProgress,
@@ -18,18 +19,14 @@ import {
 } from './copy-flags.ts';
 import {
   aliasedFlags,
-  blobCachePath,
   commandSignal,
   debugged,
-  imageFlags,
   openPolicy,
   parseName,
   prefixed,
   RETRY_FLAGS,
   retryOptions,
-  transportContext,
   warn,
-  withJournal,
 } from './surroundings.ts';
 
 const DESTINATION_FLAGS: readonly FlagSpec[] = [
@@ -173,10 +170,11 @@ async function readOptions(context: CommandContext, signal: AbortSignal): Promis
   const { openBlobCache } = await import('../../../transport/blob-cache.ts');
   return {
     ...sharedCopyOptions(context),
-    source: withJournal(
-      context,
-      transportContext(aliasedFlags(context, 'screds', 'src-creds'), 'src-', signal),
-    ),
+    source: transportContext(aliasedFlags(context, 'screds', 'src-creds'), {
+      prefix: 'src-',
+      signal,
+      journal: true,
+    }),
     destination: destinationContext(context, signal),
     select: readSelection(context),
     sparse: readSparse(flags.string('sparse')),
@@ -187,17 +185,18 @@ async function readOptions(context: CommandContext, signal: AbortSignal): Promis
     ...(parallel > 0 ? { parallelBlobs: parallel } : {}),
     ...(await readEncryption(context)),
     ...readReferrers(context),
-    blobCache: await openBlobCache(blobCachePath(context)),
+    blobCache: await openBlobCache(cachePath(context.io, 'blobs.json')),
     signal,
   };
 }
 
 function destinationContext(context: CommandContext, signal: AbortSignal): TransportContext {
   const { flags } = context;
-  const base = withJournal(
-    context,
-    transportContext(aliasedFlags(context, 'dcreds', 'dest-creds'), 'dest-', signal),
-  );
+  const base = transportContext(aliasedFlags(context, 'dcreds', 'dest-creds'), {
+    prefix: 'dest-',
+    signal,
+    journal: true,
+  });
   if (flags.bool('dest-compress') && flags.bool('dest-decompress'))
     throw new UsageError('usage', 'Cannot compress and decompress at the same time');
   const layers = flags.bool('dest-compress')

@@ -1,13 +1,7 @@
 import type { CommandSpec } from '../../cli/contract.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import {
-  commandSignal,
-  imageFlags,
-  parseName,
-  RETRY_FLAGS,
-  retryOptions,
-  transportContext,
-} from './surroundings.ts';
+import { imageFlags, transportContext } from '../../cli/transport-context.ts';
+import { commandSignal, parseName, RETRY_FLAGS, retryOptions } from './surroundings.ts';
 
 /** `skopeo delete`. */
 export const remove: CommandSpec = {
@@ -22,7 +16,7 @@ export const remove: CommandSpec = {
   async run(context) {
     const signal = commandSignal(context);
     const reference = await parseName(context, context.args[0] as string, 'Invalid source name');
-    const surroundings = transportContext(context, '', signal);
+    const surroundings = transportContext(context, { signal });
     const { deleteImage } = await import('../../../transport/delete.ts');
     const { withRetries } = await import('../../../transport/retry.ts');
     await withRetries('delete', () => deleteImage(reference, surroundings), retryOptions(context, signal));

@@ -4,17 +4,9 @@ import type { ImageInspection } from '../../../transport/inspect.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { imageFlags, transportContext } from '../../cli/transport-context.ts';
 import { GoTime } from './go-time.ts';
-import {
-  commandSignal,
-  imageFlags,
-  parseName,
-  prefixed,
-  RETRY_FLAGS,
-  retryOptions,
-  transportContext,
-  warn,
-} from './surroundings.ts';
+import { commandSignal, parseName, prefixed, RETRY_FLAGS, retryOptions, warn } from './surroundings.ts';
 
 /** `skopeo inspect`. */
 export const inspect: CommandSpec = {
@@ -50,7 +42,7 @@ async function runInspect(context: CommandContext): Promise<void> {
     throw new UsageError('usage', 'raw output does not support format option');
   const algorithm = readAlgorithm(flags.string('manifest-digest'));
   const signal = commandSignal(context);
-  const surroundings = transportContext(context, '', signal);
+  const surroundings = transportContext(context, { signal });
   const name = context.args[0] as string;
   const { withRetries } = await import('../../../transport/retry.ts');
   await withRetries(

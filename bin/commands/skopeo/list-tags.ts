@@ -2,7 +2,8 @@ import { parseReference, repositoryOf } from '../../../image/reference.ts';
 import type { CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import { commandSignal, parseName, RETRY_FLAGS, retryOptions, transportContext } from './surroundings.ts';
+import { transportContext } from '../../cli/transport-context.ts';
+import { commandSignal, parseName, RETRY_FLAGS, retryOptions } from './surroundings.ts';
 
 const SUPPORTED = ['docker', 'docker-archive', 'oci', 'oci-archive'];
 
@@ -23,7 +24,7 @@ export const listTagsCommand: CommandSpec = {
     const repository = checkName(name);
     const signal = commandSignal(context);
     const reference = await parseName(context, name, 'Invalid source name');
-    const surroundings = transportContext(context, '', signal, 'registry');
+    const surroundings = transportContext(context, { signal });
     const { listTags } = await import('../../../transport/tags.ts');
     const { withRetries } = await import('../../../transport/retry.ts');
     const tags = await withRetries(

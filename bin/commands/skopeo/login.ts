@@ -2,7 +2,9 @@ import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
-import { commandSignal, transportContext, warn } from './surroundings.ts';
+import { renamedFlags } from '../../cli/flags.ts';
+import { transportContext } from '../../cli/transport-context.ts';
+import { commandSignal, warn } from './surroundings.ts';
 
 const FILE_FLAGS: readonly FlagSpec[] = [
   { name: 'authfile', kind: 'string', usage: 'keep credentials in `FILE`' },
@@ -63,42 +65,30 @@ export const logoutCommand: CommandSpec = {
 };
 
 function loginContext(context: CommandContext) {
-  const { flags, io } = context;
+  const { io } = context;
+  const { docker } = transportContext(withoutCredentials(context), { signal: commandSignal(context) });
+  const { authFile, ...access } = docker ?? { environment: io.environment };
   const path = (name: string) =>
-    flags.changed(name) ? resolve(io.workingDirectory, flags.string(name)) : undefined;
-  const authFile = path('authfile');
+    context.flags.changed(name) ? resolve(io.workingDirectory, context.flags.string(name)) : undefined;
   const dockerConfigFile = path('compat-auth-file');
-  const certificates = context.commandPath.at(-1) === 'login' ? path('cert-dir') : undefined;
-  const tlsVerify = flags.optionalBool('tls-verify');
-  const signal = commandSignal(context);
-  const { docker } = transportContext(onlyGlobals(context), '', signal);
   return {
-    signal,
+    signal: commandSignal(context),
     onWarning: (message: string) => warn(context, message),
     print: (line: string) => context.print(line),
     docker: {
-      ...docker,
-      environment: io.environment,
-      ...(authFile ? { authFile } : {}),
+      ...access,
+      ...(authFile ? { authFile: resolve(io.workingDirectory, authFile) } : {}),
       ...(dockerConfigFile ? { dockerConfigFile } : {}),
-      ...(certificates ? { certificateDirectory: certificates } : {}),
-      ...(tlsVerify === undefined ? {} : { tlsVerify }),
     },
   };
 }
 
-/** These commands have few of the flags that say how to reach a registry. */
-function onlyGlobals(context: CommandContext): CommandContext {
-  const none = {
-    changed: () => false,
-    bool: () => false,
-    optionalBool: () => undefined,
-    string: () => '',
-    optionalString: () => undefined,
-    number: () => 0,
-    list: () => [],
-  };
-  return { ...context, flags: none };
+/** User name and password are what is tried, not what registries are reached with. */
+function withoutCredentials(context: CommandContext): CommandContext {
+  const flags = renamedFlags(context.flags, (name) =>
+    name === 'username' || name === 'password' ? undefined : name,
+  );
+  return { ...context, flags };
 }
 
 async function ask(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {

@@ -1,33 +1,9 @@
-import { join, resolve } from 'node:path';
-import { cacheHomeOf } from '../../../config/host.ts';
-import { platformOf } from '../../../image/platform.ts';
-import type {
-  AdmissionPolicy,
-  ImageReference,
-  OnProgress,
-  TransportContext,
-} from '../../../transport/contract.ts';
+import { resolve } from 'node:path';
+import type { AdmissionPolicy, ImageReference, OnProgress } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
-import { logrusLine } from '../../cli/log-line.ts';
-import { type AccessPrefix, registryAccess } from '../../cli/registry-access.ts';
-import { packageVersion } from '../../cli/version.ts';
-
-/** Flags of one image that is not in a registry: where shared blobs and the daemon are. */
-export function imageFlags(prefix: AccessPrefix = ''): FlagSpec[] {
-  return [
-    {
-      name: `${prefix}shared-blob-dir`,
-      kind: 'string',
-      usage: 'keep the blobs of oci layouts in `DIRECTORY`, shared between them',
-    },
-    {
-      name: `${prefix}daemon-host`,
-      kind: 'string',
-      usage: 'reach the Docker daemon at `HOST` (docker-daemon: only)',
-    },
-  ];
-}
+import { renamedFlags } from '../../cli/flags.ts';
+import { logLine } from '../../cli/log-line.ts';
 
 export const RETRY_FLAGS: readonly FlagSpec[] = [
   { name: 'retry-times', kind: 'int', default: 0, usage: 'try again this often' },
@@ -38,7 +14,7 @@ export const RETRY_FLAGS: readonly FlagSpec[] = [
   },
 ];
 
-/** Writes a warning as logrus does. */
+/** Writes a warning in the tool's own form. */
 export function warn(context: CommandContext, text: string): void {
   logLine(context, 'warning', text);
 }
@@ -61,29 +37,6 @@ export function debugged(context: CommandContext, onProgress: OnProgress): OnPro
   };
 }
 
-/** Writes a logrus line with fields behind its message. */
-export function logLine(
-  { io }: CommandContext,
-  level: 'error' | 'warning' | 'info' | 'debug',
-  text: string,
-  fields: Readonly<Record<string, string>> = {},
-): void {
-  const line = logrusLine(level, text, { terminal: io.stderr.isTTY === true, now: new Date() });
-  const extra = Object.entries(fields).map(([key, value]) => ` ${key}=${JSON.stringify(value)}`);
-  io.stderr.write(`${line.trimEnd()}${extra.join('')}\n`);
-}
-
-/** Where facts about blobs are kept between runs. */
-export function blobCachePath({ io }: CommandContext): string {
-  return join(cacheHomeOf({ environment: io.environment }), 'slipway', 'blobs.json');
-}
-
-/** Interrupted transfers of big blobs are noted in the cache directory and go on where they stopped. */
-export function withJournal({ io }: CommandContext, context: TransportContext): TransportContext {
-  const journalDirectory = join(cacheHomeOf({ environment: io.environment }), 'slipway', 'transfers');
-  return context.docker ? { ...context, docker: { ...context.docker, journalDirectory } } : context;
-}
-
 /** The user's interrupt, and `--command-timeout`. */
 export function commandSignal(context: CommandContext): AbortSignal {
   const limitMs = context.globals.number('command-timeout');
@@ -95,70 +48,6 @@ export function commandSignal(context: CommandContext): AbortSignal {
   );
   timer.unref();
   return AbortSignal.any([context.signal, timeout.signal]);
-}
-
-/**
- * What opening a reference needs, from the flags with `prefix` and the global ones.
- * @param declares `registry` for commands without {@link imageFlags}
- * @throws UsageError where flags exclude each other
- */
-export function transportContext(
-  context: CommandContext,
-  prefix: AccessPrefix,
-  signal: AbortSignal,
-  declares: 'registry' | 'image' = 'image',
-): TransportContext {
-  const { flags, globals, io } = context;
-  const optional = (name: string) =>
-    declares === 'image' && flags.changed(name) ? flags.string(name) : undefined;
-  const docker = registryAccess(flags, prefix, io, userAgent(context));
-  const legacyVerify = prefix === '' ? undefined : flags.optionalBool('tls-verify');
-  const globalVerify = prefix === '' ? undefined : globals.optionalBool('tls-verify');
-  const tlsVerify = docker.tlsVerify ?? legacyVerify ?? globalVerify;
-  const registriesFile = globals.string('registries-conf');
-  const registriesDirectory = globals.string('registries.d');
-  const sharedBlobs = optional(`${prefix}shared-blob-dir`);
-  const daemonHost = optional(`${prefix}daemon-host`);
-  return {
-    platform: platform(context),
-    temporaryDirectory: resolve(
-      io.workingDirectory,
-      globals.string('tmpdir') || io.environment.TMPDIR || '/var/tmp',
-    ),
-    signal,
-    onWarning: (text) => warn(context, text),
-    docker: {
-      ...docker,
-      ...(tlsVerify === undefined ? {} : { tlsVerify }),
-      ...(registriesFile ? { registriesFile } : {}),
-      ...(registriesDirectory ? { registriesDirectory } : {}),
-    },
-    daemon: {
-      ...(daemonHost ? { host: daemonHost } : {}),
-      ...(docker.certificateDirectory ? { certificateDirectory: docker.certificateDirectory } : {}),
-      ...(tlsVerify === undefined ? {} : { tlsVerify }),
-    },
-    openStore: async (location) => {
-      const { openDefaultStore } = await import('../../cli/transport-context.ts');
-      return openDefaultStore(io.environment, location);
-    },
-    ...(sharedBlobs ? { ociSharedBlobDirectory: resolve(io.workingDirectory, sharedBlobs) } : {}),
-  };
-}
-
-function userAgent({ globals }: CommandContext): string {
-  const own = `slipway/${packageVersion()} skopeo`;
-  const prefix = globals.string('user-agent-prefix');
-  return prefix ? `${prefix} ${own}` : own;
-}
-
-function platform({ globals }: CommandContext): TransportContext['platform'] {
-  const host = platformOf(process.platform, process.arch);
-  const architecture = globals.string('override-arch') || host.architecture;
-  const variant =
-    globals.string('override-variant') || (architecture === host.architecture ? host.variant : undefined);
-  const os = globals.string('override-os') || host.os;
-  return { os, architecture, ...(variant ? { variant } : {}) };
 }
 
 /** The trust policy that the global flags choose. @throws ConfigError; TransportError `bad-option` */
@@ -208,16 +97,5 @@ export function retryOptions({ flags }: CommandContext, signal: AbortSignal) {
 export function aliasedFlags(context: CommandContext, old: string, name: string): CommandContext {
   const { flags } = context;
   if (!flags.changed(old) || flags.changed(name)) return context;
-  return {
-    ...context,
-    flags: {
-      changed: (asked) => flags.changed(asked === name ? old : asked),
-      string: (asked) => flags.string(asked === name ? old : asked),
-      bool: (asked) => flags.bool(asked),
-      optionalBool: (asked) => flags.optionalBool(asked),
-      optionalString: (asked) => flags.optionalString(asked === name ? old : asked),
-      number: (asked) => flags.number(asked),
-      list: (asked) => flags.list(asked),
-    },
-  };
+  return { ...context, flags: renamedFlags(flags, (asked) => (asked === name ? old : asked)) };
 }

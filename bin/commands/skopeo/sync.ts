@@ -7,18 +7,17 @@ import type { SyncGroup, SyncItem, SyncOutcome, SyncPlan, SyncTarget } from '../
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
+import { logLine } from '../../cli/log-line.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { cachePath, transportContext } from '../../cli/transport-context.ts';
 import { readProgress, readReferrers, SHARED_COPY_FLAGS, sharedCopyOptions } from './copy-flags.ts';
 import {
   aliasedFlags,
   commandSignal,
-  logLine,
   openPolicy,
   prefixed,
   RETRY_FLAGS,
   retryOptions,
-  transportContext,
-  withJournal,
 } from './surroundings.ts';
 import { openBuffer } from './sync-output.ts';
 
@@ -65,14 +64,16 @@ async function runSync(context: CommandContext): Promise<void> {
   const { flags } = context;
   const signal = commandSignal(context);
   const policy = await openPolicy(context);
-  const source = withJournal(
-    context,
-    transportContext(aliasedFlags(context, 'screds', 'src-creds'), 'src-', signal, 'registry'),
-  );
-  const destination = withJournal(
-    context,
-    transportContext(aliasedFlags(context, 'dcreds', 'dest-creds'), 'dest-', signal, 'registry'),
-  );
+  const source = transportContext(aliasedFlags(context, 'screds', 'src-creds'), {
+    prefix: 'src-',
+    signal,
+    journal: true,
+  });
+  const destination = transportContext(aliasedFlags(context, 'dcreds', 'dest-creds'), {
+    prefix: 'dest-',
+    signal,
+    journal: true,
+  });
   const plan = await shard(context, await makePlan(context, source, destination, signal));
   if (flags.changed('plan')) return writePlan(context, plan);
   if (flags.bool('dry-run')) return describe(context, plan);
@@ -238,13 +239,12 @@ async function copyOptions(
   signers: CopyOptions['signers'],
 ): Promise<Omit<CopyOptions, 'source' | 'destination'>> {
   const { openBlobCache } = await import('../../../transport/blob-cache.ts');
-  const { blobCachePath } = await import('./surroundings.ts');
   return {
     ...sharedCopyOptions(context),
     ...readReferrers(context),
     select: context.flags.bool('all') ? 'all' : 'system',
     ...(signers?.length ? { signers } : {}),
-    blobCache: await openBlobCache(blobCachePath(context)),
+    blobCache: await openBlobCache(cachePath(context.io, 'blobs.json')),
   };
 }
 

@@ -36,7 +36,7 @@ export const imageScp: CommandSpec = {
       });
     await using session = await openSession(context, { quiet: context.flags.bool('quiet') });
     const record = await findImageRecord(session, image);
-    const directory = await mkdtemp(join(temporaryDirectory(context.io.environment), 'slipway-scp-'));
+    const directory = await mkdtemp(join(temporaryDirectory(context.io), 'slipway-scp-'));
     try {
       const path = join(directory, 'image.tar');
       await saveImages(session.surroundings, [{ id: record.id, names: record.names }], {

@@ -38,7 +38,7 @@ export async function withInput<T>(
   use: (path: string) => Promise<T>,
 ): Promise<T> {
   if (input !== '' && input !== '-') return await use(resolve(context.io.workingDirectory, input));
-  const directory = await mkdtemp(join(temporaryDirectory(context.io.environment), 'slipway-load-'));
+  const directory = await mkdtemp(join(temporaryDirectory(context.io), 'slipway-load-'));
   try {
     const path = join(directory, 'input');
     await pipeline(context.io.stdin, createWriteStream(path), { signal: context.signal });

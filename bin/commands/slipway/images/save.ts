@@ -78,7 +78,7 @@ async function saveToStdout(
   images: Parameters<typeof saveImages>[1],
   options: { readonly format: SaveFormat },
 ): Promise<void> {
-  const directory = await mkdtemp(join(temporaryDirectory(context.io.environment), 'slipway-save-'));
+  const directory = await mkdtemp(join(temporaryDirectory(context.io), 'slipway-save-'));
   try {
     const path = join(directory, 'archive.tar');
     await saveImages(session.surroundings, images, { ...options, path });
