@@ -8,7 +8,14 @@ import type { Descriptor } from '../image/descriptor.ts';
 import { algorithmOf } from '../image/digest.ts';
 import { type ImageManifest, parseManifest } from '../image/manifest.ts';
 import { choosePlatform } from '../image/platform.ts';
-import type { ImageReference, ImageSource, OnProgress, TransportContext } from '../transport/contract.ts';
+import type {
+  AdmissionPolicy,
+  ImageReference,
+  ImageSource,
+  OnProgress,
+  TransportContext,
+} from '../transport/contract.ts';
+import { readManifest } from '../transport/read-manifest.ts';
 import { ArtifactError } from './error.ts';
 import { TITLE, UNPACK } from './pack.ts';
 
@@ -33,15 +40,17 @@ export interface PulledFile {
 /**
  * Writes the titled blobs of an artifact to files, as `oras pull`: each is verified before it gets its name, directories
  * are unpacked. Blobs without a title stay away.
+ * @param policy decides what may be read, before anything is written; sign/policy makes one from policy.json
  * @throws ArtifactError `unsafe-path`, `exists`, `digest-mismatch`
  */
 export async function pullArtifact(
+  policy: AdmissionPolicy,
   reference: ImageReference,
   context: TransportContext,
   options: PullArtifactOptions,
 ): Promise<readonly PulledFile[]> {
   await using source = await reference.openSource(context);
-  const manifest = await artifactOf(source, context);
+  const manifest = await artifactOf(policy, source, context);
   const titled = manifest.layers.filter((layer) => layer.annotations?.[TITLE]);
   const planned = titled.map((descriptor) => ({
     descriptor,
@@ -61,21 +70,26 @@ export async function pullArtifact(
   return pulled;
 }
 
-/** The manifest of an artifact; of an index, that of the context's platform. */
-export async function artifactOf(source: ImageSource, context: TransportContext): Promise<ImageManifest> {
+/** The admitted manifest of an artifact; of an index, that of the context's platform. */
+async function artifactOf(
+  policy: AdmissionPolicy,
+  source: ImageSource,
+  context: TransportContext,
+): Promise<ImageManifest> {
   const top = await source.getManifest();
   const manifest = parseManifest(top.bytes, top.mediaType);
-  if (manifest.kind === 'image') return manifest;
   const child = manifest.kind === 'index' ? choosePlatform(manifest.manifests, context.platform) : undefined;
-  if (!child)
+  const document = child ? await readManifest(source, child.digest) : top;
+  const parsed = child ? parseManifest(document.bytes, document.mediaType) : manifest;
+  if (parsed.kind !== 'image')
     throw new ArtifactError(
       'not-an-artifact',
-      `${source.reference.transport}:${source.reference.within} is not an artifact of this platform`,
+      child
+        ? `${child.digest} is not an artifact manifest`
+        : `${source.reference.transport}:${source.reference.within} is not an artifact of this platform`,
     );
-  const document = await source.getManifest(child.digest);
-  const parsed = parseManifest(document.bytes, document.mediaType);
-  if (parsed.kind !== 'image')
-    throw new ArtifactError('not-an-artifact', `${child.digest} is not an artifact manifest`);
+  const signatures = () => source.getSignatures(child?.digest);
+  await policy.admit({ reference: source.reference, manifest: document, signatures });
   return parsed;
 }
 

@@ -2,7 +2,7 @@ import { ConfigError } from '../../config/error.ts';
 import type { Policy } from '../../config/policy-types.ts';
 import type { AdmissionPolicy } from '../../transport/contract.ts';
 import { TransportError } from '../../transport/error.ts';
-import type { CommandContext, FlagSpec } from './contract.ts';
+import type { CommandContext, FlagSpec, Flags } from './contract.ts';
 
 /** What a tool's flags say about policy.json; the names differ between the tools. */
 export interface PolicyFlags {
@@ -20,6 +20,15 @@ export const POLICY_FLAGS: readonly FlagSpec[] = [
   { name: 'insecure-policy', kind: 'bool', usage: 'accept every image' },
   { name: 'require-signed', kind: 'bool', usage: 'refuse images that no signature was checked of' },
 ];
+
+/** What a command that declares {@link POLICY_FLAGS} was told. */
+export function policyFlags(flags: Flags): PolicyFlags {
+  return {
+    path: flags.string('policy'),
+    insecure: flags.bool('insecure-policy'),
+    requireSigned: flags.bool('require-signed'),
+  };
+}
 
 /**
  * The policy a command's images must pass.

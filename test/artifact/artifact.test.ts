@@ -9,6 +9,8 @@ import { parseManifest } from '../../image/manifest.ts';
 import type { TransportContext } from '../../transport/contract.ts';
 import { parseImageReference } from '../../transport/references.ts';
 
+const ACCEPT = { admit: async () => undefined };
+
 const test = suite<{ directory: string }>('artifacts');
 test.before.each((state) => {
   state.directory = mkdtempSync(join(tmpdir(), 'artifact-'));
@@ -37,7 +39,9 @@ test('files and directories go out and come back the same', async ({ directory }
     { artifactType: 'application/vnd.example' },
   );
   const out = join(directory, 'out');
-  const pulled = await pullArtifact(await layout(directory), contextIn(directory), { directory: out });
+  const pulled = await pullArtifact(ACCEPT, await layout(directory), contextIn(directory), {
+    directory: out,
+  });
   deepEqual(
     pulled.map((file) => file.path),
     [join(out, 'sbom.json'), join(out, 'docs')],
@@ -87,7 +91,9 @@ for (const title of ['../outside', '/etc/outside', 'a/../../outside', '..', 'x\0
       contextIn(directory),
     );
     await rejects(
-      pullArtifact(await layout(directory), contextIn(directory), { directory: join(directory, 'out') }),
+      pullArtifact(ACCEPT, await layout(directory), contextIn(directory), {
+        directory: join(directory, 'out'),
+      }),
       { code: 'unsafe-path' },
     );
   });
@@ -104,7 +110,9 @@ test('a link among the directories is not followed', async ({ directory }) => {
   mkdirSync(join(directory, 'elsewhere'));
   symlinkSync(join(directory, 'elsewhere'), join(directory, 'out/sub'));
   await rejects(
-    pullArtifact(await layout(directory), contextIn(directory), { directory: join(directory, 'out') }),
+    pullArtifact(ACCEPT, await layout(directory), contextIn(directory), {
+      directory: join(directory, 'out'),
+    }),
     { code: 'unsafe-path' },
   );
 });
@@ -117,7 +125,7 @@ test('an existing file stays with keepOldFiles', async ({ directory }) => {
     contextIn(directory),
   );
   await rejects(
-    pullArtifact(await layout(directory), contextIn(directory), { directory, keepOldFiles: true }),
+    pullArtifact(ACCEPT, await layout(directory), contextIn(directory), { directory, keepOldFiles: true }),
     { code: 'exists' },
   );
 });
@@ -131,7 +139,9 @@ test('a blob with other bytes is refused and leaves nothing', async ({ directory
   );
   writeFileSync(join(directory, 'layout/blobs/sha256', digestOf('aaaa').slice(7)), 'bbbb');
   await rejects(
-    pullArtifact(await layout(directory), contextIn(directory), { directory: join(directory, 'out') }),
+    pullArtifact(ACCEPT, await layout(directory), contextIn(directory), {
+      directory: join(directory, 'out'),
+    }),
   );
 });
 

@@ -1,9 +1,9 @@
 import { type ImageConfig, parseImageConfig } from '../../image/config.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
-import { digestOf } from '../../image/digest.ts';
+import { type Digest, digestOf } from '../../image/digest.ts';
 import { type ImageManifest, matchesManifestDigest, parseManifest } from '../../image/manifest.ts';
 import { choosePlatform, formatPlatform } from '../../image/platform.ts';
-import type { ImageSource, TransportContext } from '../contract.ts';
+import type { AdmissionPolicy, ImageSource, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 
 /** One image of a reference: the manifest of the context's platform, its config and layers. */
@@ -19,22 +19,35 @@ const LIMIT_INDEX_DEPTH = 4;
 
 /**
  * Reads manifest and config of an open source, choosing from indexes by platform. Bytes of children are checked against
- * the digests that name them.
+ * the digests that name them, and nothing of the chosen image is read before the policy has spoken about its manifest.
  * @throws TransportError `not-found`, `unsupported`, `digest-mismatch`; ImageError
  */
-export async function lookAtImage(source: ImageSource, context: TransportContext): Promise<LookedAtImage> {
-  const manifest = await chooseManifest(source, context);
+export async function lookAtImage(
+  policy: AdmissionPolicy,
+  source: ImageSource,
+  context: TransportContext,
+): Promise<LookedAtImage> {
+  const manifest = await chooseManifest(policy, source, context);
   const config = parseImageConfig(
     await readSmallBlob(source, manifest.config, LIMIT_CONFIG_BYTES, context.signal),
   );
   return { source, manifest, config, layers: (await source.layersForCopy?.()) ?? manifest.layers };
 }
 
-async function chooseManifest(source: ImageSource, context: TransportContext): Promise<ImageManifest> {
+async function chooseManifest(
+  policy: AdmissionPolicy,
+  source: ImageSource,
+  context: TransportContext,
+): Promise<ImageManifest> {
   let document = await source.getManifest();
+  let instance: Digest | undefined;
   for (let depth = 0; depth < LIMIT_INDEX_DEPTH; depth += 1) {
     const manifest = parseManifest(document.bytes, document.mediaType);
-    if (manifest.kind === 'image') return manifest;
+    if (manifest.kind === 'image') {
+      const signatures = () => source.getSignatures(instance);
+      await policy.admit({ reference: source.reference, manifest: document, signatures });
+      return manifest;
+    }
     if (manifest.kind === 'schema1')
       throw new TransportError(
         'unsupported',
@@ -43,7 +56,8 @@ async function chooseManifest(source: ImageSource, context: TransportContext): P
     const child = choosePlatform(manifest.manifests, context.platform);
     if (!child)
       throw new TransportError('not-found', `the index has no image for ${formatPlatform(context.platform)}`);
-    document = await source.getManifest(child.digest);
+    instance = child.digest;
+    document = await source.getManifest(instance);
     if (!matchesManifestDigest(document.bytes, child.digest))
       throw new TransportError('digest-mismatch', `the manifest named ${child.digest} has other bytes`);
   }

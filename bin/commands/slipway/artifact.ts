@@ -4,9 +4,11 @@ import type { PushArtifactOptions } from '../../../artifact/push.ts';
 import { formatImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
+import { imagePolicy, POLICY_FLAGS, policyFlags } from '../../cli/image-policy.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { REGISTRIES_D_FLAG } from '../../cli/signature-places.ts';
 import { transportContext } from '../../cli/transport-context.ts';
 
 const QUIET: FlagSpec = { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' };
@@ -98,6 +100,8 @@ const pull: CommandSpec = {
   args: { min: 1, max: 1 },
   flags: [
     ...registryFlags(),
+    REGISTRIES_D_FLAG,
+    ...POLICY_FLAGS,
     { name: 'output', short: 'o', kind: 'string', default: '.', usage: 'write files below `DIRECTORY`' },
     { name: 'keep-old-files', short: 'k', kind: 'bool', usage: 'do not replace files that exist' },
     {
@@ -113,8 +117,9 @@ const pull: CommandSpec = {
     const { resolve } = await import('node:path');
     const reference = await parseAnyReference(context.args[0] as string, context.io.workingDirectory);
     const { flags } = context;
+    const policy = await imagePolicy(context, policyFlags(flags));
     const files = await withProgress(context, (options) =>
-      pullArtifact(reference, transportContext(context), {
+      pullArtifact(policy, reference, transportContext(context), {
         directory: resolve(context.io.workingDirectory, flags.string('output')),
         keepOldFiles: flags.bool('keep-old-files'),
         allowPathTraversal: flags.bool('allow-path-traversal'),

@@ -9,8 +9,10 @@ import {
 import { type LookedAtImage, lookAtImage } from '../../../transport/look/image.ts';
 import { normalizePath } from '../../../transport/look/layer.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
+import { imagePolicy, POLICY_FLAGS, policyFlags } from '../../cli/image-policy.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { REGISTRIES_D_FLAG } from '../../cli/signature-places.ts';
 import { renderTable } from '../../cli/table.ts';
 import { transportContext } from '../../cli/transport-context.ts';
 
@@ -19,6 +21,7 @@ const PLATFORM: FlagSpec = {
   kind: 'string',
   usage: 'look at the image for `OS/ARCH[/VARIANT]`; default: this machine’s',
 };
+const LOOK_FLAGS: readonly FlagSpec[] = [...registryFlags(), REGISTRIES_D_FLAG, ...POLICY_FLAGS, PLATFORM];
 
 /** `slipway ls`. */
 export const ls: CommandSpec = {
@@ -27,8 +30,7 @@ export const ls: CommandSpec = {
   usage: '[flags] REFERENCE [PATH]',
   args: { min: 1, max: 2 },
   flags: [
-    ...registryFlags(),
-    PLATFORM,
+    ...LOOK_FLAGS,
     { name: 'long', short: 'l', kind: 'bool', usage: 'show mode, owner, size, time and layer' },
   ],
   run: async (context) =>
@@ -51,7 +53,7 @@ export const cat: CommandSpec = {
   summary: 'Print one file of an image, reading only the layers needed',
   usage: '[flags] REFERENCE PATH',
   args: { min: 2, max: 2 },
-  flags: [...registryFlags(), PLATFORM],
+  flags: LOOK_FLAGS,
   run: async (context) =>
     await withImage(context, context.args[0] as string, async (image) => {
       await readImageFile(
@@ -71,7 +73,7 @@ export const diff: CommandSpec = {
     'Prints A, C and D lines, as podman does, for the files that the second image adds, changes and deletes.',
   usage: '[flags] REFERENCE REFERENCE',
   args: { min: 2, max: 2 },
-  flags: [...registryFlags(), PLATFORM, { name: 'json', kind: 'bool', usage: 'print the changes as JSON' }],
+  flags: [...LOOK_FLAGS, { name: 'json', kind: 'bool', usage: 'print the changes as JSON' }],
   run: async (context) => {
     const trees: ReadonlyMap<string, ImageFile>[] = [];
     for (const text of context.args)
@@ -99,9 +101,10 @@ async function withImage(
     ? parsePlatform(context.flags.string('platform'), host)
     : host;
   const surroundings = transportContext(context, { platform });
+  const policy = await imagePolicy(context, policyFlags(context.flags));
   const reference = await parseAnyReference(text, context.io.workingDirectory);
   await using source = await reference.openSource(surroundings);
-  await use(await lookAtImage(source, surroundings));
+  await use(await lookAtImage(policy, source, surroundings));
 }
 
 const LETTERS: Readonly<Record<ImageFile['kind'], string>> = {

@@ -11,7 +11,8 @@ import { UsageError } from '../../cli/error.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { imageSigners, signingChoice, signingFlags } from '../../cli/image-signers.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import { REGISTRIES_D_FLAG, signatureContext } from '../../cli/signature-places.ts';
+import { REGISTRIES_D_FLAG } from '../../cli/signature-places.ts';
+import { transportContext } from '../../cli/transport-context.ts';
 
 /** `slipway sign`. */
 export const sign: CommandSpec = {
@@ -52,7 +53,7 @@ export const sign: CommandSpec = {
       : named;
     const bundleKey = context.flags.bool('bundle') ? await bundleIdentity(context) : undefined;
     for (const signer of signers) await signer.prepare();
-    const surroundings = signatureContext(context);
+    const surroundings = transportContext(context);
     await using source = await reference.openSource(surroundings);
     for (const subject of await subjectsOf(source, context.flags.bool('all')))
       await signOne({ context, surroundings, named, identity, signers, bundleKey }, subject);

@@ -5,11 +5,12 @@ import type { KnownKeys, SignatureVerdict } from '../../../sign/found.ts';
 import type { SignatureCandidate, SignatureSearch } from '../../../transport/find-signatures.ts';
 import { formatImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { imagePolicy, POLICY_FLAGS } from '../../cli/image-policy.ts';
+import { imagePolicy, POLICY_FLAGS, policyFlags } from '../../cli/image-policy.ts';
 import { parseAnyReference } from '../../cli/image-reference.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
-import { REGISTRIES_D_FLAG, signatureContext } from '../../cli/signature-places.ts';
+import { REGISTRIES_D_FLAG } from '../../cli/signature-places.ts';
 import { renderTable } from '../../cli/table.ts';
+import { transportContext } from '../../cli/transport-context.ts';
 import { knownKeys } from './known-keys.ts';
 
 /** `slipway verify`. */
@@ -43,7 +44,7 @@ export const verify: CommandSpec = {
   run: async (context) => {
     const { findSignatures } = await import('../../../transport/find-signatures.ts');
     const { judgeSignature } = await import('../../../sign/found.ts');
-    const surroundings = signatureContext(context);
+    const surroundings = transportContext(context);
     const reference = await parseAnyReference(context.args[0] as string, context.io.workingDirectory);
     const trust = await trustOf(context, reference);
     await using source = await reference.openSource(surroundings);
@@ -92,12 +93,7 @@ async function askPolicy(
   source: OpenSource,
   { subjects }: SignatureSearch,
 ): Promise<string | undefined> {
-  const { flags } = context;
-  const policy = await imagePolicy(context, {
-    path: flags.string('policy'),
-    insecure: flags.bool('insecure-policy'),
-    requireSigned: flags.bool('require-signed'),
-  });
+  const policy = await imagePolicy(context, policyFlags(context.flags));
   // Of an index a copy takes the image for this machine.
   const instance = subjects[1]?.digest;
   const manifest = await source.getManifest(instance);

@@ -119,7 +119,7 @@ test.before.each(async (state) => {
   const reference = await parseImageReference(`oci:${state.directory}:v1`, { workingDirectory: '/' });
   const source = await reference.openSource(state.context);
   state.close = async () => await source[Symbol.asyncDispose]();
-  state.image = await lookAtImage(source, state.context);
+  state.image = await lookAtImage({ admit: async () => undefined }, source, state.context);
 });
 test.after.each(async ({ directory, close }) => {
   await close();

@@ -1,6 +1,5 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ACCEPT_ALL } from '../../../../build/commit/copy-stored.ts';
 import { BuildError } from '../../../../build/error.ts';
 import { requireSourceConfig } from '../../../../build/source/source-image.ts';
 import { isShortName } from '../../../../config/short-names.ts';
@@ -10,6 +9,7 @@ import type { ImageReference, TransportContext } from '../../../../transport/con
 import { copyImage } from '../../../../transport/copy.ts';
 import { parseImageReference } from '../../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contract.ts';
+import { imagePolicy } from '../../../cli/image-policy.ts';
 import { createProgress } from '../../../cli/progress.ts';
 import { usage } from '../arguments.ts';
 import { dockerAccess } from '../registry-flags.ts';
@@ -89,6 +89,7 @@ function transportContext(context: CommandContext): TransportContext {
 
 async function transfer(context: CommandContext, source: ImageReference, destination: ImageReference) {
   const { io, flags, signal } = context;
+  const policy = await imagePolicy(context, {});
   const progress = await createProgress({
     mode: flags.bool('quiet') ? 'none' : 'plain',
     stream: io.stderr,
@@ -96,7 +97,7 @@ async function transfer(context: CommandContext, source: ImageReference, destina
   });
   const transport = transportContext(context);
   try {
-    return await copyImage(ACCEPT_ALL, source, destination, {
+    return await copyImage(policy, source, destination, {
       source: transport,
       destination: transport,
       onProgress: progress.onProgress,
