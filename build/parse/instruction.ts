@@ -11,7 +11,8 @@ export interface InstructionBase {
   readonly flags: readonly string[];
   readonly heredocs: readonly Heredoc[];
   readonly comments: readonly string[];
-  readonly emptyContinuation: boolean;
+  /** The first empty line inside a continuation. */
+  readonly emptyLine?: number;
 }
 
 /** A command line in shell form (one string) or exec form (JSON). */

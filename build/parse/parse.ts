@@ -74,10 +74,18 @@ const READERS: Record<InstructionKind, Reader> = {
 /** Converts one logical line. @throws BuildError `syntax` */
 export function parseInstruction(line: ScannedLine, escapeChar = '\\'): Instruction {
   const kind = line.keyword.toLowerCase();
-  const { position, keyword, original, flags, heredocs, comments, emptyContinuation } = line;
+  const { position, keyword, original, flags, heredocs, comments, emptyLine } = line;
   try {
     if (!Object.hasOwn(READERS, kind)) throw unknownInstruction(keyword);
-    const base = { position, keyword, original, flags, heredocs, comments, emptyContinuation };
+    const base = {
+      position,
+      keyword,
+      original,
+      flags,
+      heredocs,
+      comments,
+      ...(emptyLine === undefined ? {} : { emptyLine }),
+    };
     return READERS[kind as InstructionKind](line, base, { escape: escapeChar, name: kind.toUpperCase() });
   } catch (error) {
     if (!(error instanceof FlagProblem)) throw error;

@@ -21,10 +21,10 @@ export interface ScannedLine {
   /** The logical line with its continuations joined, as image histories quote it. */
   readonly original: string;
   readonly heredocs: readonly Heredoc[];
-  /** The comment lines directly above, without `#`. */
+  /** The comment lines above since the last instruction or lone `#`, without `#`; empty lines may stand between. */
   readonly comments: readonly string[];
-  /** An empty line stood inside a continuation. */
-  readonly emptyContinuation: boolean;
+  /** The first empty line inside a continuation. */
+  readonly emptyLine?: number;
 }
 
 export interface ScannedFile {
@@ -102,6 +102,7 @@ class FileScanner {
       const match = DIRECTIVE.exec((this.#rows[row] as string).trimStart());
       const name = match?.[1]?.toLowerCase();
       if (!match || name === undefined || !DIRECTIVES.includes(name)) return;
+      this.#row = row + 1;
       if (this.#directives.has(name)) this.#fail(row + 1, `only one ${name} parser directive can be used`);
       this.#directives.set(name, match[2] as string);
       if (name === 'escape') this.#setEscape(match[2] as string, row + 1);
@@ -123,22 +124,21 @@ class FileScanner {
     const start = this.#row + 1;
     const first = (this.#rows[this.#row] as string).trimStart();
     this.#row += 1;
-    if (first === '') {
-      this.#comments = [];
-      return;
-    }
+    if (first === '') return;
     if (first.startsWith('#')) {
-      this.#comments.push(first.slice(1).trim());
+      const comment = first.slice(1).trim();
+      if (comment === '') this.#comments = [];
+      else this.#comments.push(comment);
       return;
     }
-    const { original, emptyContinuation } = this.#join(first, start);
+    const { original, emptyLine } = this.#join(first, start);
     if (original.trim() === '') return;
-    this.#push(original, start, emptyContinuation);
+    this.#push(original, start, emptyLine);
   }
 
-  #join(first: string, start: number): { original: string; emptyContinuation: boolean } {
+  #join(first: string, start: number): { original: string; emptyLine: number | undefined } {
     const parts: string[] = [];
-    let emptyContinuation = false;
+    let emptyLine: number | undefined;
     let length = 0;
     let row: string | undefined = first;
     for (;;) {
@@ -148,28 +148,28 @@ class FileScanner {
       if (length > LIMIT_LINE) this.#fail(start, `line is longer than ${LIMIT_LINE} characters`);
       if (joined.length === row.length) break;
       const next = this.#nextContinued();
-      emptyContinuation ||= next.sawEmpty;
+      emptyLine ??= next.emptyLine;
       if (next.row === undefined) break;
       row = next.row;
     }
-    return { original: parts.join(''), emptyContinuation };
+    return { original: parts.join(''), emptyLine };
   }
 
   /** Comments and empty lines inside a continuation do not end it. */
-  #nextContinued(): { row: string | undefined; sawEmpty: boolean } {
-    let sawEmpty = false;
+  #nextContinued(): { row: string | undefined; emptyLine: number | undefined } {
+    let emptyLine: number | undefined;
     for (; this.#row < this.#rows.length; this.#row += 1) {
       const trimmed = (this.#rows[this.#row] as string).trimStart();
       if (trimmed !== '' && !trimmed.startsWith('#')) {
         this.#row += 1;
-        return { row: this.#rows[this.#row - 1], sawEmpty };
+        return { row: this.#rows[this.#row - 1], emptyLine };
       }
-      sawEmpty ||= trimmed === '';
+      if (trimmed === '') emptyLine ??= this.#row + 1;
     }
-    return { row: undefined, sawEmpty };
+    return { row: undefined, emptyLine };
   }
 
-  #push(original: string, start: number, emptyContinuation: boolean): void {
+  #push(original: string, start: number, emptyLine: number | undefined): void {
     const keyword = /^\S+/.exec(original)?.[0] ?? '';
     const { flags, rest } = splitFlags(original.slice(keyword.length));
     const heredocs = this.#takesHeredocs(keyword, rest) ? this.#readHeredocs(original, start) : [];
@@ -181,7 +181,7 @@ class FileScanner {
       original,
       heredocs,
       comments: this.#comments,
-      emptyContinuation,
+      ...(emptyLine === undefined ? {} : { emptyLine }),
     });
     this.#comments = [];
   }

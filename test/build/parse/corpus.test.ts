@@ -7,8 +7,8 @@ import { applyInstruction } from '../../../build/plan/apply.ts';
 import { stageGraph } from '../../../build/plan/graph.ts';
 import { newStageState, splitStages } from '../../../build/plan/stages.ts';
 
-const VALID = 'fixtures/build/valid';
-const INVALID = 'fixtures/build/invalid';
+const VALID = 'fixtures/containerfiles/valid';
+const INVALID = 'fixtures/containerfiles/invalid';
 const test = suite('Containerfile corpus');
 
 /** Instructions without what only repeats the input. */

@@ -8,7 +8,7 @@ import { scanContainerfile } from '../../../build/parse/scan.ts';
 const KNOWN_DIFFERENCES = ['heredoc-run', 'bom-and-crlf', 'heredoc-lookalike'];
 
 const test = suite('our scanner beside dockerfile-ast');
-const files = globSync('fixtures/build/valid/*/Containerfile').sort();
+const files = globSync('fixtures/containerfiles/valid/*/Containerfile').sort();
 test('there is a corpus', () => ok(files.length > 10));
 for (const file of files) {
   if (KNOWN_DIFFERENCES.some((name) => file.includes(`/${name}/`))) continue;
