@@ -2,6 +2,10 @@ import type { ToolSpec } from './cli/contract.ts';
 import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
 import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
+import { type Adoption, adopt } from './commands/slipway/adopt.ts';
+
+/** Their arguments are registries, not images. */
+const NAMES: Adoption = { takesImages: false };
 
 /** What the originals lack: the registry, artifacts, graph copies, and looks into images. Commands load when called. */
 export const slipway: ToolSpec = {
@@ -22,6 +26,46 @@ export const slipway: ToolSpec = {
       name: 'artifact',
       summary: 'Push, pull, attach and discover OCI artifacts',
       load: async () => (await import('./commands/slipway/artifact.ts')).artifact,
+    },
+    {
+      name: 'copy',
+      summary: 'Copy an image, all its platforms and what refers to it',
+      load: async () => (await import('./commands/slipway/copy.ts')).copy,
+    },
+    {
+      name: 'sync',
+      summary: 'Mirror repositories, with all platforms and what refers to the images',
+      load: async () => (await import('./commands/slipway/sync.ts')).sync,
+    },
+    {
+      name: 'inspect',
+      summary: 'Show what an image says about itself',
+      load: async () => adopt((await import('./commands/skopeo/inspect.ts')).inspect),
+    },
+    {
+      name: 'list-tags',
+      summary: 'List the tags of a repository or an archive',
+      load: async () => adopt((await import('./commands/skopeo/list-tags.ts')).listTagsCommand),
+    },
+    {
+      name: 'rm-tag',
+      summary: 'Remove tags alone: the image and its other tags stay',
+      load: async () => (await import('./commands/slipway/rm-tag.ts')).removeTags,
+    },
+    {
+      name: 'delete',
+      summary: 'Delete an image with all its tags',
+      load: async () => adopt((await import('./commands/skopeo/delete.ts')).remove),
+    },
+    {
+      name: 'login',
+      summary: 'Log in to a registry',
+      load: async () => adopt((await import('./commands/skopeo/login.ts')).loginCommand, NAMES),
+    },
+    {
+      name: 'logout',
+      summary: 'Log out of a registry',
+      load: async () => adopt((await import('./commands/skopeo/login.ts')).logoutCommand, NAMES),
     },
     {
       name: 'cat',

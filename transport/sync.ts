@@ -124,7 +124,7 @@ async function syncOne(
 
 async function prune({ prunes }: SyncPlan, options: SyncOptions): Promise<number> {
   if (prunes.length === 0) return 0;
-  const { deleteRegistryTag } = await import('./docker/delete.ts');
+  const { deleteRegistryTag } = await import('./docker/delete-tag.ts');
   const { DockerReference } = await import('./docker/reference.ts');
   for (const name of prunes) {
     try {

@@ -19,6 +19,7 @@ import { repositoryOf } from '../../image/reference.ts';
 import type { DockerAccess, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { RegistryClient } from './client.ts';
+import type { RetryPolicy } from './retry.ts';
 import type { TlsSettings } from './tls.ts';
 
 /**
@@ -96,7 +97,7 @@ export class DockerSession {
       tls: await tls(domain),
       environment: access.environment,
       stallTimeoutMs: access.stallTimeoutMs ?? 60_000,
-      retry: { retries: access.requestRetries ?? 3, delayMs: access.retryDelayMs ?? 500 },
+      retry: retryPolicy(access),
       userAgent: access.userAgent ?? 'slipway',
       ...(access.bearerToken ? { bearerToken: access.bearerToken } : {}),
       ...(onWarning ? { onWarning } : {}),
@@ -147,6 +148,11 @@ export class DockerSession {
       attachments: usesSigstoreAttachments(storage, scopes),
     };
   }
+}
+
+/** How often and how soon single requests are repeated. */
+export function retryPolicy(access: DockerAccess | undefined): RetryPolicy {
+  return { retries: access?.requestRetries ?? 3, delayMs: access?.retryDelayMs ?? 500 };
 }
 
 const sessions = new WeakMap<DockerAccess, DockerSession>();

@@ -26,23 +26,6 @@ export async function deleteRegistryImage(
   await deleteSignatures(reference, digest, context);
 }
 
-/** Deletes a tag alone; the manifest stays. @throws TransportError `unsupported` where the registry cannot */
-export async function deleteRegistryTag(
-  reference: DockerReference,
-  context: TransportContext,
-): Promise<void> {
-  const { tag } = reference.named;
-  if (tag === undefined)
-    throw new TransportError('bad-reference', `${reference.within} has no tag to remove`);
-  const repository = await openRepository(reference.named, context, '*');
-  const response = await repository.send({ method: 'DELETE', target: `manifests/${tag}` });
-  if (response.status === 202 || response.status === 200) return discardBody(response);
-  const error = await registryError(response, `deleting tag ${tag} of ${repository.title}`);
-  throw [400, 405, 501].includes(response.status)
-    ? new TransportError('unsupported', error.message, { cause: error, facts: error.facts })
-    : error;
-}
-
 async function readForDelete(repository: Repository, reference: DockerReference, wanted: Digest | undefined) {
   try {
     return await repository.manifest(reference.selector, wanted);

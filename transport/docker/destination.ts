@@ -18,7 +18,7 @@ import type {
   TransportContext,
 } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { sessionOf } from './access.ts';
+import { retryPolicy, sessionOf } from './access.ts';
 import { discardBody } from './read-body.ts';
 import type { DockerReference } from './reference.ts';
 import { openRepository, type Repository } from './repository.ts';
@@ -146,10 +146,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     try {
       const sent = await uploadBlob(this.#repository, session, blob.stream, {
         offset: options.offset ?? 0,
-        retry: {
-          retries: this.#context.docker?.requestRetries ?? 3,
-          delayMs: this.#context.docker?.retryDelayMs ?? 500,
-        },
+        retry: retryPolicy(this.#context.docker),
         ...(digest ? { digest } : {}),
         ...(size === undefined ? {} : { size }),
         ...(signal ? { signal } : {}),

@@ -1,7 +1,7 @@
 import { parseReference } from '../../../image/reference.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
 import type { ManifestRequest } from '../../../transport/plan.ts';
-import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import type { CommandContext, CommandIo, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { signingFlags } from '../../cli/image-signers.ts';
 import type { ProgressMode } from '../../cli/progress.ts';
@@ -76,6 +76,11 @@ export function readProgress({ flags }: CommandContext): ProgressMode {
     'usage',
     `unknown progress ${JSON.stringify(mode)}: choose one of ${MODES.join(', ')}`,
   );
+}
+
+/** Events are what `json` is asked for; else slipway leaves stdout to results, while Skopeo's lines go there. */
+export function progressStream({ io, commandPath }: CommandContext, mode: ProgressMode): CommandIo['stdout'] {
+  return mode !== 'json' && commandPath[0] === 'slipway' ? io.stderr : io.stdout;
 }
 
 /** A whole name with tag or digest for a signature. @throws ImageError, UsageError */

@@ -3,7 +3,12 @@ import { resolve } from 'node:path';
 import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { CompressionChoice } from '../../../transport/compress.ts';
 import type { ImageReference, OnProgress, TransportContext } from '../../../transport/contract.ts';
-import type { CopyOptions, CopyResult, IndexSelection } from '../../../transport/copy-options.ts';
+import type {
+  CopyOptions,
+  CopyResult,
+  IndexSelection,
+  ReferrerCounts,
+} from '../../../transport/copy-options.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
@@ -11,6 +16,7 @@ import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { cachePath, imageFlags, transportContext } from '../../cli/transport-context.ts';
 import {
+  progressStream,
   readIdentity,
   readProgress,
   readReferrers,
@@ -115,16 +121,34 @@ export const copy: CommandSpec = {
       usage: 'copy at most this many layers at once; 0: the default of 6',
     },
   ],
-  run: runCopy,
+  run: async (context) => {
+    const { referrers } = await runCopy(context);
+    if (!referrers || context.flags.bool('quiet') || context.flags.string('progress') === 'json') return;
+    context.print(referrerLine(referrers));
+  },
 };
 
-async function runCopy(context: CommandContext): Promise<void> {
+/** What became of referrers, for people. */
+export function referrerLine({ copied, present, unsupported }: ReferrerCounts): string {
+  return `Copied ${copied} referrers, ${present} were there, ${unsupported} cannot be held`;
+}
+
+/**
+ * Copies as the flags say.
+ * @param selection of the images of an index where no flag says
+ */
+export async function runCopy(
+  context: CommandContext,
+  selection: (destination: ImageReference) => IndexSelection = () => 'system',
+): Promise<CopyResult> {
   const { args } = context;
   const signal = commandSignal(context);
-  const options = await readOptions(context, signal);
+  const chosen = readSelection(context);
+  const shared = await readOptions(context, signal);
   const policy = await openPolicy(context);
   const source = await parseName(context, args[0] as string, 'Invalid source name');
   const destination = await parseName(context, args[1] as string, 'Invalid destination name');
+  const options = { ...shared, select: chosen ?? selection(destination) };
   refuseIneffective(context, destination);
   const { copyImage } = await import('../../../transport/copy.ts');
   const { withRetries } = await import('../../../transport/retry.ts');
@@ -142,10 +166,7 @@ async function runCopy(context: CommandContext): Promise<void> {
     progress.close();
   }
   await writeDigest(context, result);
-  if (result.referrers && !context.flags.bool('quiet')) {
-    const { copied, present, unsupported } = result.referrers;
-    context.print(`Copied ${copied} referrers, ${present} were there, ${unsupported} cannot be held`);
-  }
+  return result;
 }
 
 async function writeDigest({ flags, io }: CommandContext, { digest }: CopyResult): Promise<void> {
@@ -159,7 +180,7 @@ async function writeDigest({ flags, io }: CommandContext, { digest }: CopyResult
 async function openProgress(context: CommandContext): Promise<{ onProgress: OnProgress; close(): void }> {
   const { io, flags } = context;
   const mode = flags.bool('quiet') ? 'none' : readProgress(context);
-  return createProgress({ mode, stream: io.stdout, warnings: io.stderr });
+  return createProgress({ mode, stream: progressStream(context, mode), warnings: io.stderr });
 }
 
 async function readOptions(context: CommandContext, signal: AbortSignal): Promise<CopyOptions> {
@@ -176,7 +197,6 @@ async function readOptions(context: CommandContext, signal: AbortSignal): Promis
       journal: true,
     }),
     destination: destinationContext(context, signal),
-    select: readSelection(context),
     sparse: readSparse(flags.string('sparse')),
     ...(identity ? { signIdentity: readIdentity(identity) } : {}),
     ...(compression ? { compression } : {}),
@@ -228,9 +248,10 @@ function readTag(text: string): NamedReference {
   return named;
 }
 
-function readSelection({ flags }: CommandContext): IndexSelection {
+/** Undefined where no flag says. */
+function readSelection({ flags }: CommandContext): IndexSelection | undefined {
   const all = flags.bool('all');
-  if (!flags.changed('multi-arch')) return all ? 'all' : 'system';
+  if (!flags.changed('multi-arch')) return all ? 'all' : undefined;
   if (all) throw new UsageError('usage', 'Cannot use --all and --multi-arch flags together');
   const text = flags.string('multi-arch');
   if (text === 'system' || text === 'all' || text === 'index-only') return text;
