@@ -92,8 +92,7 @@ function chainIntermediates(chain: string | undefined): readonly Certificate[] {
 }
 
 function checkEmail(certificate: Certificate, email: string): void {
-  if (!certificate.emails.includes(email))
-    throw invalid(
-      `Required email ${printable(email)} not found (got ${printable(certificate.emails.join(', '))})`,
-    );
+  const emails = certificate.names.filter(({ kind }) => kind === 'email').map(({ text }) => text);
+  if (!emails.includes(email))
+    throw invalid(`Required email ${printable(email)} not found (got ${printable(emails.join(', '))})`);
 }

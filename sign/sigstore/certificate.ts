@@ -1,6 +1,13 @@
 import { type KeyObject, X509Certificate } from 'node:crypto';
 import { DER, type DerElement, derOne, derRead, oidText } from '../der.ts';
 import { invalid, printable, SignError } from '../error.ts';
+import {
+  type AltName,
+  constraintViolation,
+  type NameConstraints,
+  readAltNames,
+  readNameConstraints,
+} from './name-constraints.ts';
 import { type PemBlock, readPem, readPemAmongText } from './pem.ts';
 
 /** An X.509 certificate with the fields that node:crypto does not give. Unverified. */
@@ -10,7 +17,9 @@ export interface Certificate {
   readonly extensions: ReadonlyMap<string, { readonly critical: boolean; readonly value: Uint8Array }>;
   /** OIDs; empty: any purpose. */
   readonly purposes: readonly string[];
-  readonly emails: readonly string[];
+  /** Of the subject alternative name. */
+  readonly names: readonly AltName[];
+  readonly nameConstraints?: NameConstraints;
   readonly isAuthority: boolean;
   /** How many authorities may stand below this one. */
   readonly pathLength?: number;
@@ -32,7 +41,11 @@ const HANDLED: readonly string[] = [
   EXTENSION.policies,
   EXTENSION.extendedKeyUsage,
 ];
-const PURPOSE = { codeSigning: '1.3.6.1.5.5.7.3.3', any: '2.5.29.37.0' } as const;
+export const PURPOSE = {
+  codeSigning: '1.3.6.1.5.5.7.3.3',
+  timeStamping: '1.3.6.1.5.5.7.3.8',
+  any: '2.5.29.37.0',
+} as const;
 /** ECDSA and RSA with SHA-2, RSA-PSS, Ed25519: SHA-1 and MD5 signatures prove nothing. */
 const SOUND_ALGORITHMS: readonly string[] = [
   ...['1.2.840.10045.4.3.2', '1.2.840.10045.4.3.3', '1.2.840.10045.4.3.4'],
@@ -69,22 +82,23 @@ export function parseCertificate(der: Uint8Array): Certificate {
   const extensions = readExtensions(tbs);
   const constraints = readBasicConstraints(extensions.get(EXTENSION.basicConstraints)?.value);
   const purposes = extensions.get(EXTENSION.extendedKeyUsage)?.value;
+  const limits = extensions.get(EXTENSION.nameConstraints);
   return {
     x509,
     extensions,
     purposes: purposes
       ? derRead(derOne(purposes, DER.sequence).content).map(({ content }) => oidText(content))
       : [],
-    emails: readEmails(extensions.get(EXTENSION.subjectAltName)?.value),
+    names: readAltNames(extensions.get(EXTENSION.subjectAltName)?.value),
+    ...(limits && { nameConstraints: readNameConstraints(limits.value) }),
     ...constraints,
     signatureAlgorithm: oidText((derRead(algorithm.content)[0] as DerElement).content),
   };
 }
 
 /**
- * Checks that a certificate leads to one of `roots` for code signing at a time: signatures, validity of every member,
- * authority and key usage bits, path lengths, purposes, unknown critical extensions. Name constraints are not
- * evaluated: a chain that has some is refused.
+ * Checks that a certificate leads to one of `roots` for a purpose at a time: signatures, validity of every member,
+ * authority and key usage bits, path lengths, name constraints, purposes, unknown critical extensions.
  * @param atMs milliseconds since the epoch
  * @throws SignError `invalid-signature`
  */
@@ -94,48 +108,62 @@ export function verifyChain(
     readonly roots: readonly Certificate[];
     readonly intermediates: readonly Certificate[];
     readonly atMs: number;
+    /** OID; default code signing. */
+    readonly purpose?: string;
   },
 ): void {
+  const { purpose = PURPOSE.codeSigning } = options;
   let reason = 'certificate signed by unknown authority';
-  const fits = (certificate: Certificate, depth: number) => {
-    const why = whyNot(certificate, depth, options.atMs);
+  const fits = (certificate: Certificate, below: readonly Certificate[]) => {
+    const why = whyNot(certificate, below, { atMs: options.atMs, purpose });
     if (why !== undefined) reason = why;
     return why === undefined;
   };
-  const climb = (child: Certificate, depth: number): boolean => {
+  const climb = (chain: readonly Certificate[]): boolean => {
+    const child = chain.at(-1) as Certificate;
     if (options.roots.some((root) => sameCertificate(root, child))) return true;
-    if (depth > LIMIT_CHAIN) return false;
-    const above = (candidate: Certificate) => isIssuedBy(child, candidate) && fits(candidate, depth);
+    if (chain.length > LIMIT_CHAIN) return false;
+    const above = (candidate: Certificate) => isIssuedBy(child, candidate) && fits(candidate, chain);
     return (
       options.roots.some(above) ||
       options.intermediates.some(
-        (candidate) => !sameCertificate(candidate, child) && above(candidate) && climb(candidate, depth + 1),
+        (candidate) => !sameCertificate(candidate, child) && above(candidate) && climb([...chain, candidate]),
       )
     );
   };
-  if (!fits(leaf, -1) || !climb(leaf, 0)) throw invalid(`verifying leaf certificate failed: ${reason}`);
+  if (!fits(leaf, []) || !climb([leaf])) throw invalid(`verifying leaf certificate failed: ${reason}`);
 }
 
-/** @param depth authorities below; -1 for the leaf */
-function whyNot(certificate: Certificate, depth: number, atMs: number): string | undefined {
-  const { x509, extensions, purposes } = certificate;
+/** @param below from the leaf up; empty for the leaf itself */
+function whyNot(
+  certificate: Certificate,
+  below: readonly Certificate[],
+  { atMs, purpose }: { readonly atMs: number; readonly purpose: string },
+): string | undefined {
+  const { x509, extensions, purposes, nameConstraints } = certificate;
   const name = printable((x509.subject ?? x509.subjectAltName ?? '(none)').replaceAll('\n', ', '));
   if (atMs < x509.validFromDate.getTime()) return `certificate ${name} is not yet valid`;
   if (atMs > x509.validToDate.getTime()) return `certificate ${name} has expired`;
   if (!SOUND_ALGORITHMS.includes(certificate.signatureAlgorithm))
     return `certificate ${name} is signed with an insecure algorithm`;
-  if (extensions.has(EXTENSION.nameConstraints)) return `certificate ${name} has name constraints`;
   for (const [oid, { critical }] of extensions)
-    if (critical && !HANDLED.includes(oid))
+    if (critical && !isHandled(certificate, oid))
       return `certificate ${name} has the unhandled critical extension ${oid}`;
-  if (purposes.length > 0 && !purposes.includes(PURPOSE.codeSigning) && !purposes.includes(PURPOSE.any))
-    return `certificate ${name} is not for code signing`;
-  if (depth < 0) return undefined;
+  if (purposes.length > 0 && !purposes.includes(purpose) && !purposes.includes(PURPOSE.any))
+    return `certificate ${name} is not for ${purpose === PURPOSE.codeSigning ? 'code signing' : 'timestamping'}`;
+  if (below.length === 0) return undefined;
   if (!certificate.isAuthority || !maySignCertificates(extensions.get(EXTENSION.keyUsage)?.value))
     return `certificate ${name} is not an authority`;
-  if (certificate.pathLength !== undefined && certificate.pathLength < depth)
+  if (certificate.pathLength !== undefined && certificate.pathLength < below.length - 1)
     return `too many intermediates below certificate ${name}`;
-  return undefined;
+  const names = below.flatMap((one) => one.names);
+  const violation = nameConstraints && constraintViolation(nameConstraints, names);
+  return violation && `certificate ${name} has name constraints: ${violation}`;
+}
+
+function isHandled({ nameConstraints }: Certificate, oid: string): boolean {
+  if (oid === EXTENSION.nameConstraints) return nameConstraints?.complete ?? false;
+  return HANDLED.includes(oid);
 }
 
 function isIssuedBy(child: Certificate, parent: Certificate): boolean {
@@ -186,12 +214,4 @@ function readBasicConstraints(value: Uint8Array | undefined): { isAuthority: boo
   return limit?.tag === DER.integer
     ? { isAuthority, pathLength: limit.content.reduce((sum, byte) => sum * 256 + byte, 0) }
     : { isAuthority };
-}
-
-/** rfc822Name entries of a subject alternative name. */
-function readEmails(value: Uint8Array | undefined): string[] {
-  if (!value) return [];
-  return derRead(derOne(value, DER.sequence).content)
-    .filter(({ tag }) => tag === 0x81)
-    .map(({ content }) => Buffer.from(content).toString('latin1'));
 }

@@ -302,7 +302,15 @@ for (const [name, options, atMs, why, chain] of [
         name: 'nc',
         issuer: ROOT,
         authority: true,
-        extra: [['2.5.29.30', false, Buffer.from([0x30, 0])]],
+        // Mail of only.test alone.
+        extra: [['2.5.29.30', true, Buffer.from('300fa00d300b8109', 'hex')]].map(
+          ([oid, critical, head]) =>
+            [oid, critical, Buffer.concat([head as Buffer, Buffer.from('only.test')])] as [
+              string,
+              boolean,
+              Buffer,
+            ],
+        ),
       }),
     },
     NOW,
