@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import type { BuildSurroundings } from './build/container/contract.ts';
+import type { OnBuildEvent } from './build/exec/events.ts';
 import type { BuildOptions, BuildResult } from './build/exec/options.ts';
 import type { IsolationKind } from './build/run/contract.ts';
 import { cacheHomeOf, homeOf } from './config/host.ts';
@@ -50,6 +51,10 @@ export interface BuildRequest {
   /** Step lines and the output of commands; default: dropped. */
   readonly stdout?: Writable;
   readonly stderr?: Writable;
+  /** Stages at once, 0 for all. Default 1. */
+  readonly jobs?: number;
+  /** Told what happens as it happens. */
+  readonly onEvent?: OnBuildEvent;
 }
 
 /** The library with its configuration read: one of these for a program, disposed at its end. */
@@ -177,6 +182,8 @@ async function buildOptions(surroundings: BuildSurroundings, request: BuildReque
     run: runSettings({ container: isolation ? { isolation } : {}, hostEnvironment: environment }),
     stdout: request.stdout ?? discard(),
     stderr: request.stderr ?? discard(),
+    jobs: request.jobs,
+    onEvent: request.onEvent,
     cacheDirectory: join(cacheHomeOf({ environment }), 'slipway'),
   };
 }

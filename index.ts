@@ -5,6 +5,7 @@
  * `slipway/registry`.
  */
 export { buildImage } from './build/exec/build.ts';
+export type { BuildEvent, OnBuildEvent } from './build/exec/events.ts';
 export type { BuildOptions, BuildResult } from './build/exec/options.ts';
 export { type ErrorDetails, isSystemError, SlipwayError } from './errors.ts';
 export { type BuildRequest, openSlipway, type Slipway, type SlipwayOptions } from './facade.ts';

@@ -16,6 +16,14 @@ export { openContainer, saveContainer } from './container/state.ts';
 export { BuildError, type BuildErrorCode } from './error.ts';
 export { buildImage } from './exec/build.ts';
 export type {
+  BuildEvent,
+  BuildEventBody,
+  EventLayer,
+  OnBuildEvent,
+  PlannedStage,
+  StepPlace,
+} from './exec/events.ts';
+export type {
   AdditionalContext,
   BuildOptions,
   BuildOutput,

@@ -7,6 +7,7 @@ import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
 import { warnAboutArguments } from './argument-warnings.ts';
 import { checkNames, destinationOf } from './destination.ts';
+import { BuildLog } from './log.ts';
 import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
 import { BuildSession, type StageResult } from './session.ts';
@@ -28,9 +29,47 @@ export async function buildImage(
   const signal = surroundings.signal
     ? AbortSignal.any([surroundings.signal, controller.signal])
     : controller.signal;
-  const inner = { ...surroundings, signal };
-  await using workspace = new Workspace(inner);
-  const session = openSession(inner, options, workspace);
+  const log = new BuildLog(options);
+  const inner = { ...reporting(surroundings, log), signal };
+  try {
+    const result = await buildInside(inner, options, log, controller);
+    const { imageId, digest, names } = result;
+    const durationMs = log.elapsedMs();
+    log.event({ type: 'build-done', imageId, ...(digest ? { digest } : {}), names, durationMs });
+    return result;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    log.event({ type: 'build-failed', message, durationMs: log.elapsedMs() });
+    throw error;
+  }
+}
+
+/** What is told about transfers and warnings becomes events too, where somebody listens. */
+function reporting(surroundings: BuildSurroundings, log: BuildLog): BuildSurroundings {
+  if (!log.listens) return surroundings;
+  const { onProgress, onWarning } = surroundings;
+  return {
+    ...surroundings,
+    onProgress: (transfer) => {
+      log.event({ type: 'transfer', transfer });
+      onProgress?.(transfer);
+    },
+    onWarning: (text) => {
+      log.event({ type: 'warning', text });
+      onWarning?.(text);
+    },
+  };
+}
+
+async function buildInside(
+  surroundings: BuildSurroundings,
+  options: BuildOptions,
+  log: BuildLog,
+  controller: AbortController,
+): Promise<BuildResult> {
+  await using workspace = new Workspace(surroundings);
+  const session = openSession(surroundings, options, workspace, log);
+  announce(session);
   warnAboutArguments(session);
   const temporary: string[] = [];
   try {
@@ -56,6 +95,7 @@ function openSession(
   surroundings: BuildSurroundings,
   options: BuildOptions,
   workspace: Workspace,
+  log: BuildLog,
 ): BuildSession {
   const files = options.files.map(parseFile);
   const targetStage = options.target;
@@ -71,7 +111,45 @@ function openSession(
     builtins,
   });
   const instructions = files.flatMap((file) => file.instructions);
-  return new BuildSession({ surroundings, options, stages, graph, workspace, builtins, instructions });
+  return new BuildSession({ surroundings, options, stages, graph, workspace, log, builtins, instructions });
+}
+
+function isWanted({ graph, options }: BuildSession, stage: Stage): boolean {
+  return graph.needed.has(stage.index) || options.skipUnusedStages === false;
+}
+
+function announce(session: BuildSession): void {
+  const { log, stages, graph, surroundings, options } = session;
+  log.event({
+    type: 'build-started',
+    platform: options.platform,
+    startedAt: surroundings.now().toISOString(),
+    stages: stages.map((stage) => ({
+      stage: stage.index,
+      name: stage.name,
+      base: stage.base,
+      needs: [...(graph.needs[stage.index]?.all ?? [])],
+      skipped: !isWanted(session, stage),
+    })),
+  });
+  for (const stage of stages)
+    if (!isWanted(session, stage)) log.event({ type: 'stage-skipped', stage: stage.index, name: stage.name });
+}
+
+async function reportedStage(session: BuildSession, stage: Stage): Promise<StageResult> {
+  const { log } = session;
+  const started = log.elapsedMs();
+  log.event({ type: 'stage-started', stage: stage.index, name: stage.name });
+  const result = await buildStage(session, stage);
+  const durationMs = log.elapsedMs() - started;
+  log.event({
+    type: 'stage-done',
+    stage: stage.index,
+    name: stage.name,
+    imageId: result.imageId,
+    durationMs,
+  });
+  return result;
 }
 
 /** A further file's error says which of the files it is, as Buildah does. */
@@ -101,9 +179,7 @@ async function runStages(
   if (jobs < 0)
     throw new BuildError('bad-option', 'building: invalid value for jobs.  It must be a positive integer');
   const slots = new Limit(jobs === 0 ? Math.max(1, stages.length) : jobs);
-  const wanted = stages.filter(
-    (stage) => graph.needed.has(stage.index) || options.skipUnusedStages === false,
-  );
+  const wanted = stages.filter((stage) => isWanted(session, stage));
   const running = new Map<number, Promise<StageResult>>();
   const start = (stage: Stage): Promise<StageResult> => {
     const known = running.get(stage.index);
@@ -111,7 +187,7 @@ async function runStages(
     const needs = [...(graph.needs[stage.index]?.all ?? [])];
     const promise = (async () => {
       for (const need of needs) await start(stages[need] as Stage);
-      const result = await slots.run(() => buildStage(session, stage), session.surroundings.signal);
+      const result = await slots.run(() => reportedStage(session, stage), session.surroundings.signal);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
       if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)
@@ -138,10 +214,8 @@ function reportUnusedArguments(session: BuildSession): void {
   const unused = [...options.arguments.keys()].filter(
     (name) => !declared.has(name) && !BUILTIN_ARGUMENTS.has(name),
   );
-  if (unused.length > 0 && !options.quiet)
-    options.stdout.write(
-      `[Warning] one or more build args were not consumed: [${unused.sort().join(' ')}]\n`,
-    );
+  if (unused.length > 0)
+    session.log.line(`[Warning] one or more build args were not consumed: [${unused.sort().join(' ')}]`);
 }
 
 /** Adds the further tags and says which names the image has now. */
@@ -159,7 +233,7 @@ async function nameImage(session: BuildSession, result: StageResult): Promise<re
   const more = options.additionalTags.map((tag) => destinationOf(session, tag).storedName);
   if (more.length > 0) await surroundings.store.images.addNames(result.imageId, more);
   const names = (await surroundings.store.images.get(result.imageId))?.names ?? [];
-  if (!options.quiet) for (const name of names) options.stdout.write(`Successfully tagged ${name}\n`);
+  for (const name of names) session.log.line(`Successfully tagged ${name}`);
   return names;
 }
 

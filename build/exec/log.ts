@@ -1,23 +1,74 @@
 import type { Writable } from 'node:stream';
 import type { Instruction } from '../parse/instruction.ts';
+import type { BuildEventBody, EventLayer, OnBuildEvent } from './events.ts';
+import { OutputTee } from './output-tee.ts';
 
-/** The plain step lines of one stage, as Buildah prints them. */
+/** Where a build tells what it does. */
+export interface BuildLogOptions {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+  /** No lines, and no stdout of commands; events go on. */
+  readonly quiet?: boolean;
+  readonly inheritOutput?: boolean;
+  readonly logPrefix?: string;
+  readonly hideImageIds?: boolean;
+  readonly prefixOutput?: boolean;
+  readonly onEvent?: OnBuildEvent;
+}
+
+/** The one place that Buildah's plain lines and the typed events of a build come out of. */
+export class BuildLog {
+  readonly options: BuildLogOptions;
+  readonly #startedMs = performance.now();
+
+  constructor(options: BuildLogOptions) {
+    this.options = options;
+  }
+
+  get listens(): boolean {
+    return this.options.onEvent !== undefined;
+  }
+
+  /** Milliseconds since the build began. */
+  elapsedMs(): number {
+    return Math.round((performance.now() - this.#startedMs) * 10) / 10;
+  }
+
+  event(body: BuildEventBody): void {
+    this.options.onEvent?.({ ...body, atMs: this.elapsedMs() });
+  }
+
+  /** A line on stdout. */
+  line(text: string): void {
+    if (!this.options.quiet) this.options.stdout.write(`${text}\n`);
+  }
+
+  /** A line about the way: what is pulled from where. */
+  status(text: string): void {
+    this.event({ type: 'status', text });
+    if (!this.options.quiet) this.options.stderr.write(`${text}\n`);
+  }
+}
+
+/** The plain step lines of one stage, as Buildah prints them, with the events that go with them. */
 export class StageLog {
-  readonly #out: Writable | undefined;
+  readonly #log: BuildLog;
+  readonly #stage: number;
   readonly #prefix: string;
+  readonly #tees: OutputTee[] = [];
   #total: number;
-  readonly #showIds: boolean;
   #step = 0;
+  #stepStartedMs = 0;
+  #cachedImage: string | undefined;
 
-  /** @param out undefined: quiet */
   constructor(
-    out: Writable | undefined,
-    given: { readonly prefix: string; readonly total: number; readonly showIds: boolean },
+    log: BuildLog,
+    given: { readonly stage: number; readonly position: string; readonly total: number },
   ) {
-    this.#out = out;
-    this.#prefix = given.prefix;
+    this.#log = log;
+    this.#stage = given.stage;
+    this.#prefix = (log.options.logPrefix ?? '') + given.position;
     this.#total = given.total;
-    this.#showIds = given.showIds;
   }
 
   /** More steps follow than were known: those of the base image's ONBUILD. */
@@ -25,26 +76,89 @@ export class StageLog {
     this.#total += more;
   }
 
-  step(text: string): void {
+  step(text: string, position?: Instruction['position']): void {
     this.#step += 1;
+    this.#stepStartedMs = this.#log.elapsedMs();
+    this.#cachedImage = undefined;
     const count = this.#step <= this.#total ? `/${this.#total}` : '';
-    this.#out?.write(`${this.#prefix}STEP ${this.#step}${count}: ${text}\n`);
+    this.#log.line(`${this.#prefix}STEP ${this.#step}${count}: ${text}`);
+    this.#log.event({
+      type: 'step-started',
+      ...this.place,
+      total: this.#total,
+      text,
+      ...(position ? { file: position.file, line: position.line } : {}),
+    });
+  }
+
+  get place(): { readonly stage: number; readonly step: number } {
+    return { stage: this.#stage, step: this.#step };
   }
 
   commit(name: string): void {
-    this.#out?.write(`${this.#prefix}COMMIT${name ? ` ${name}` : ''}\n`);
+    this.#log.line(`${this.#prefix}COMMIT${name ? ` ${name}` : ''}`);
   }
 
   usingCache(imageId: string): void {
-    this.#out?.write(`--> Using cache ${imageId}\n`);
+    this.#cachedImage = imageId;
+    this.line(`--> Using cache ${imageId}`);
   }
 
   image(imageId: string): void {
-    if (this.#showIds) this.#out?.write(`--> ${imageId.slice(0, 12)}\n`);
+    if (!this.#log.options.hideImageIds) this.line(`--> ${imageId.slice(0, 12)}`);
+  }
+
+  committed(imageId: string, name: string, layer: EventLayer | undefined): void {
+    this.#log.event({ type: 'image-committed', ...this.place, imageId, name, ...(layer ? { layer } : {}) });
   }
 
   line(text: string): void {
-    this.#out?.write(`${text}\n`);
+    this.#log.line(this.#log.options.prefixOutput ? this.#prefix + text : text);
+  }
+
+  /** The step went well. @param imageId absent where it made no image */
+  done(imageId: string | undefined): void {
+    const durationMs = this.#stepDurationMs();
+    if (this.#cachedImage !== undefined)
+      this.#log.event({ type: 'step-cached', ...this.place, imageId: this.#cachedImage, durationMs });
+    else this.#log.event({ type: 'step-done', ...this.place, ...(imageId ? { imageId } : {}), durationMs });
+  }
+
+  failed(message: string, exitCode: number | undefined): void {
+    this.#log.event({
+      type: 'step-failed',
+      ...this.place,
+      message,
+      ...(exitCode === undefined ? {} : { exitCode }),
+      durationMs: this.#stepDurationMs(),
+    });
+  }
+
+  /** Where a command of the step writes to. */
+  output(stream: 'stdout' | 'stderr'): Writable | 'inherit' {
+    const { options } = this.#log;
+    const silent = stream === 'stdout' && options.quiet === true;
+    if (!silent && !options.prefixOutput && !this.#log.listens)
+      return options.inheritOutput ? 'inherit' : options[stream];
+    const { place } = this;
+    const tee = new OutputTee({
+      target: silent ? undefined : options[stream],
+      prefix: options.prefixOutput ? this.#prefix : '',
+      ...(this.#log.listens
+        ? { onText: (text: string) => this.#log.event({ type: 'output', ...place, stream, text }) }
+        : {}),
+    });
+    this.#tees.push(tee);
+    return tee;
+  }
+
+  /** The command has ended: what it wrote without an end of line is written out. */
+  async flushOutput(): Promise<void> {
+    for (const tee of this.#tees.splice(0)) await tee.flush();
+  }
+
+  #stepDurationMs(): number {
+    return Math.max(0, Math.round((this.#log.elapsedMs() - this.#stepStartedMs) * 10) / 10);
   }
 }
 

@@ -6,6 +6,7 @@ import type { CopyOptions } from '../../transport/copy-options.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
+import type { OnBuildEvent } from './events.ts';
 import type { ResourceLog } from './resource-log.ts';
 import type { SourceRule } from './source-policy.ts';
 
@@ -147,8 +148,10 @@ export interface BuildOptions {
   readonly retryDelayMs?: number;
   readonly decryptionKeys?: readonly string[];
 
-  /** Stages at once. Default 1, as Buildah. */
+  /** Stages at once, 0 for all. Default 1, as Buildah. */
   readonly jobs?: number;
+  /** Every line of output stands behind its stage's mark, `[1/3] `: for stages that run at once. Default false. */
+  readonly prefixOutput?: boolean;
   /** Remove working containers of steps that succeeded; default true. */
   readonly removeIntermediate?: boolean;
   readonly forceRemove?: boolean;
@@ -180,6 +183,8 @@ export interface BuildOptions {
   /** Commands write to this process's own stdout and stderr; true only where those are {@link stdout} and {@link stderr}. */
   readonly inheritOutput?: boolean;
   readonly debug?: (text: string) => void;
+  /** Told what happens, beside the plain lines. */
+  readonly onEvent?: OnBuildEvent;
   /** Told after each step. */
   readonly resources?: ResourceLog;
   /** Where things that outlive a build are kept (cache mounts). */

@@ -1,6 +1,5 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { parseHeredocWord } from '../parse/heredoc.ts';
@@ -11,6 +10,7 @@ import type { Stage } from '../plan/stages.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
 import type { RunMount, RunRequest } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
+import type { StageLog } from './log.ts';
 import { discardingOverlay } from './mounts/bind.ts';
 import { prepareMounts } from './mounts/prepare.ts';
 import { prepareVolumes } from './mounts/volume.ts';
@@ -31,6 +31,7 @@ export async function runStep(
   state: StageState,
   run: ResolvedRun,
   mounted: Mounted,
+  log: StageLog,
 ): Promise<void> {
   const { options } = session;
   const scratch = session.workspace.directory('run');
@@ -43,6 +44,8 @@ export async function runStep(
   const volumes = await prepareVolumes(options.run.volumes ?? [], scratch);
   const request: RunRequest = {
     ...settingsOf(session, run, mounted),
+    stdout: log.output('stdout'),
+    stderr: log.output('stderr'),
     rootfs: mounted.rootfs,
     stateDirectory: join(scratch, 'state'),
     args: words,
@@ -60,7 +63,7 @@ export async function runStep(
     namespaces: { ...options.run.namespaces, ...(network.mode === 'host' ? { network: 'host' } : {}) },
     volumes: Object.keys(state.config.Volumes),
   };
-  const result = await runCommand(request);
+  const result = await runCommand(request).finally(() => log.flushOutput());
   if (result.exitCode === 0) return;
   throw new BuildError(
     'run-failed',
@@ -109,14 +112,8 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     },
     onWarning: surroundings.onWarning,
     stdin: options.stdin ?? ('ignore' as const),
-    stdout: options.quiet ? discard() : options.inheritOutput ? ('inherit' as const) : options.stdout,
-    stderr: options.inheritOutput ? ('inherit' as const) : options.stderr,
     signal: surroundings.signal,
   };
-}
-
-function discard(): Writable {
-  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }
 
 /** `RUN --security=insecure` needs the entitlement, unknown values are refused (SECURITY B06). */

@@ -17,6 +17,7 @@ import type { Stage } from '../plan/stages.ts';
 import { ContextSet } from './contexts.ts';
 import { type IgnoreFile, readIgnoreFile } from './ignore-file.ts';
 import { type ImageView, ImageViews } from './image-view.ts';
+import { BuildLog } from './log.ts';
 import type { BuildOptions } from './options.ts';
 import { applySourcePolicy } from './source-policy.ts';
 import type { Workspace } from './workspace.ts';
@@ -52,6 +53,7 @@ export class BuildSession {
   readonly stages: readonly Stage[];
   readonly graph: StageGraph;
   readonly workspace: Workspace;
+  readonly log: BuildLog;
   readonly views: ImageViews;
   readonly contexts: ContextSet;
   readonly builtins: ReadonlyMap<string, string>;
@@ -70,6 +72,8 @@ export class BuildSession {
     readonly stages: readonly Stage[];
     readonly graph: StageGraph;
     readonly workspace: Workspace;
+    /** Absent: one of its own. */
+    readonly log?: BuildLog;
     readonly builtins: ReadonlyMap<string, string>;
     readonly instructions: readonly Instruction[];
   }) {
@@ -78,6 +82,7 @@ export class BuildSession {
     this.stages = given.stages;
     this.graph = given.graph;
     this.workspace = given.workspace;
+    this.log = given.log ?? new BuildLog(given.options);
     this.builtins = given.builtins;
     this.instructions = given.instructions;
     this.views = new ImageViews(given.surroundings.store);
@@ -138,7 +143,7 @@ export class BuildSession {
         retryDelayMs: options.retryDelayMs,
         customPlatform,
         decryptionKeys: options.decryptionKeys,
-        onStatus: options.quiet ? undefined : (text) => options.stderr.write(`${text}\n`),
+        onStatus: (text) => this.log.status(text),
       },
     );
     if (customPlatform) await this.#comparePlatform(record, platform);

@@ -38,6 +38,13 @@ export async function commitStage(
   if (step.squash) await storeFiles(session, stage, scanned?.imageFiles ?? {});
   const container = configuredContainer(await stage.ensure(), state, options, step);
   const destination = step.name ? destinationOf(session, step.name) : undefined;
+  const consumeContainer =
+    options.layers &&
+    options.removeIntermediate !== false &&
+    !step.squash &&
+    !step.emptyLayer &&
+    destination?.isStore !== false;
+  if (consumeContainer) await stage.unmount();
   const committed = await commitContainer(surroundings, container, await destination?.reference(), {
     format: options.format,
     squash: step.squash,
@@ -47,7 +54,7 @@ export async function commitStage(
     timestampSeconds: options.timestampSeconds,
     sourceDateEpochSeconds: options.sourceDateEpochSeconds,
     rewriteTimestamp: options.rewriteTimestamp,
-    consumeContainer: options.layers && !step.squash && !step.emptyLayer && destination?.isStore !== false,
+    consumeContainer,
     unsetAnnotations: options.unsetAnnotations,
     annotations: step.isLastStep ? options.annotations : [],
     createdAnnotation: options.createdAnnotation,

@@ -92,6 +92,13 @@ export class StageContainer {
     return mounted;
   }
 
+  /** Until files are touched again: the layer of a mounted container can only be copied, not moved into an image. */
+  async unmount(): Promise<void> {
+    if (!this.#container || this.#rootfs === '') return;
+    this.#rootfs = '';
+    await this.#session.workspace.unmountLayer(this.#container.layerId);
+  }
+
   /** The image becomes what the next step builds on. */
   async moveTo(imageId: string, isLastInstruction: boolean): Promise<void> {
     const before = this.view?.record.topLayer;

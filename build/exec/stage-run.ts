@@ -8,6 +8,7 @@ import { copyStep } from './copy-step.ts';
 import { buildMetadata, createdBy } from './created-by.ts';
 import { destinationOf } from './destination.ts';
 import { ensureDirectory } from './directories.ts';
+import type { EventLayer } from './events.ts';
 import type { StageLog } from './log.ts';
 import { bindMountChecksums } from './mounts/checksums.ts';
 import { runStep } from './run-step.ts';
@@ -60,7 +61,8 @@ export class StageRun {
   async execute(step: Step): Promise<string> {
     const { instruction, effects } = step;
     if (effects.run) {
-      await runStep(this.session, this.stage, this.state, effects.run, await this.container.mounted());
+      const mounted = await this.container.mounted();
+      await runStep(this.session, this.stage, this.state, effects.run, mounted, this.log);
       return '';
     }
     if (effects.copy) return this.copy(effects.copy, step.isLastStep, false);
@@ -106,7 +108,16 @@ export class StageRun {
       ...step,
       link: this.link,
     });
-    return this.#committed.imageId;
+    const { imageId, topLayer } = this.#committed;
+    if (this.session.log.listens) this.log.committed(imageId, step.name, await this.#eventLayer(topLayer));
+    return imageId;
+  }
+
+  async #eventLayer(id: string | undefined): Promise<EventLayer | undefined> {
+    const record = id === undefined ? undefined : await this.session.surroundings.store.layers.get(id);
+    if (!record) return undefined;
+    const { diffId, diffSize = -1 } = record;
+    return { id: record.id, ...(diffId ? { diffId } : {}), sizeBytes: diffSize };
   }
 
   /** Notes the line of a step in the history of the image that a later step makes. */

@@ -3,12 +3,13 @@ import type { Instruction } from '../parse/instruction.ts';
 import { applyInstruction } from '../plan/apply.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import { newStageState, type Stage } from '../plan/stages.ts';
+import type { ImageView } from './image-view.ts';
 import { LayeredSteps } from './layered.ts';
 import { StageLog, stepName, stepText } from './log.ts';
 import type { BuildOptions } from './options.ts';
 import type { BuildSession, StageResult } from './session.ts';
 import { SingleLayerSteps } from './single-layer.ts';
-import { findBase, nameBase, parseTriggers } from './stage-base.ts';
+import { findBase, type NamedBase, nameBase, parseTriggers } from './stage-base.ts';
 import { StageContainer } from './stage-container.ts';
 import { StageRun, type Step } from './stage-run.ts';
 import { formatWarnings } from './step-config.ts';
@@ -26,8 +27,8 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
   const written = stageInstructions(session, stage);
   const log = stageLog(session, stage, written.length);
   const base = nameBase(session, stage);
-  log.step(`FROM ${base.shown}`);
-  const view = await findBase(session, stage, base);
+  log.step(`FROM ${base.shown}`, stage.from.position);
+  const view = await baseOf(session, stage, base, log);
   container.startFrom({ ...(view ? { view } : {}), from: base.from, keepBaseAnnotations: base.isStage });
   const initial = view?.config.config ?? (options.compatScratchConfig ? {} : { WorkingDir: '/' });
   const triggers = state.startFrom(initial, { inheritLabels: options.inheritLabels !== false });
@@ -51,13 +52,25 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
   return result as StageResult;
 }
 
-function stageLog({ options, stages }: BuildSession, stage: Stage, steps: number): StageLog {
+async function baseOf(
+  session: BuildSession,
+  stage: Stage,
+  base: NamedBase,
+  log: StageLog,
+): Promise<ImageView | undefined> {
+  try {
+    const view = await findBase(session, stage, base);
+    log.done(view?.record.id);
+    return view;
+  } catch (error) {
+    log.failed(error instanceof Error ? error.message : String(error), undefined);
+    throw error;
+  }
+}
+
+function stageLog({ log, stages }: BuildSession, stage: Stage, steps: number): StageLog {
   const position = stages.length > 1 ? `[${stage.index + 1}/${stages.length}] ` : '';
-  return new StageLog(options.quiet ? undefined : options.stdout, {
-    prefix: (options.logPrefix ?? '') + position,
-    total: steps + 1,
-    showIds: !options.hideImageIds,
-  });
+  return new StageLog(log, { stage: stage.index, position, total: steps + 1 });
 }
 
 async function oneStep(
@@ -66,18 +79,23 @@ async function oneStep(
   instruction: Instruction,
   later: readonly Instruction[],
 ): Promise<StageResult> {
-  run.log.step(stepText(instruction));
+  run.log.step(stepText(instruction), instruction.position);
   try {
     const effects = applyInstruction(run.state, instruction, run.stage.escape);
     warnOfFormat(run.session, run.state, instruction);
-    return await steps.step({
+    const result = await steps.step({
       instruction,
       effects,
       isLastInstruction: later.length === 0,
       isLastStep: later.length === 0 && run.isLast,
       preservesVolumes: later.length === 0 || later.some((next) => next.kind === 'run'),
     });
+    run.log.done(result.imageId || undefined);
+    return result;
   } catch (error) {
+    const { message, exitCode } =
+      error instanceof BuildError ? error : { message: String(error), exitCode: undefined };
+    run.log.failed(message, exitCode);
     throw atStep(error, instruction);
   }
 }

@@ -55,12 +55,12 @@ export class Workspace implements AsyncDisposable {
   async removeContainer(id: string): Promise<void> {
     const container = this.#containers.get(id);
     this.#containers.delete(id);
-    if (container) await this.#drop(container.layerId);
+    if (container) await this.unmountLayer(container.layerId);
     await this.#surroundings.store.deleteContainer(id);
   }
 
   /** Drops this build's mounts of a layer. */
-  async #drop(layerId: string): Promise<void> {
+  async unmountLayer(layerId: string): Promise<void> {
     for (let at = this.#mounts.indexOf(layerId); at >= 0; at = this.#mounts.indexOf(layerId)) {
       this.#mounts.splice(at, 1);
       await this.#surroundings.store.layers.unmount(layerId);
@@ -78,7 +78,7 @@ export class Workspace implements AsyncDisposable {
     };
     for (const id of [...this.#containers.keys()])
       if (!this.#kept.has(id)) await attempt(() => this.removeContainer(id));
-    for (const layerId of [...this.#mounts]) await attempt(() => this.#drop(layerId));
+    for (const layerId of [...this.#mounts]) await attempt(() => this.unmountLayer(layerId));
     for (const action of this.#unmounts.splice(0).reverse()) await attempt(action);
     for (const path of this.#directories.splice(0))
       await attempt(() => rmSync(path, { recursive: true, force: true }));
