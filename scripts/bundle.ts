@@ -13,7 +13,6 @@ const VENDOR = [
   'tar',
   'dockerfile-ast',
   'jose',
-  'cli-progress',
   'smol-toml',
   'semver',
   '@noble/ciphers/salsa.js',

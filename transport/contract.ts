@@ -260,6 +260,24 @@ export interface ImageSigner {
   sign(manifest: Uint8Array, identity: NamedReference): Promise<StoredSignature>;
 }
 
+/** What became of the blobs of a copy. */
+export interface CopyCounts {
+  readonly moved: number;
+  readonly present: number;
+  readonly mounted: number;
+  readonly reused: number;
+  /** Bytes written to the destination. */
+  readonly bytes: number;
+}
+
+/** What became of referrers. */
+export interface ReferrerCounts {
+  readonly copied: number;
+  readonly present: number;
+  /** The destination cannot hold them. */
+  readonly unsupported: number;
+}
+
 /** Typed progress of long operations. */
 export type TransferEvent =
   | {
@@ -282,6 +300,16 @@ export type TransferEvent =
     }
   | { readonly type: 'skipped'; readonly descriptor: Descriptor; readonly reason: string }
   | { readonly type: 'mounted'; readonly descriptor: Descriptor; readonly from?: string }
+  | {
+      /** The end of a copy: what the destination has now, and how it came there. */
+      readonly type: 'copied';
+      readonly source: string;
+      readonly destination: string;
+      readonly digest: Digest;
+      readonly images: number;
+      readonly counts: CopyCounts;
+      readonly referrers?: ReferrerCounts;
+    }
   | { readonly type: 'retried'; readonly what: string; readonly attempt: number; readonly reason: string }
   | { readonly type: 'warned'; readonly text: string };
 

@@ -6,7 +6,7 @@ import type { NamedReference } from '../image/reference.ts';
 import type { BlobStream } from '../store/blob/contract.ts';
 import type { BlobCache } from './blob-cache.ts';
 import type { CompressionChoice } from './compress.ts';
-import type { ImageSigner, OnProgress, TransportContext } from './contract.ts';
+import type { CopyCounts, ImageSigner, OnProgress, ReferrerCounts, TransportContext } from './contract.ts';
 import type { ManifestRequest } from './plan.ts';
 
 /** Which images of an index are copied: `system`: the one for the context's platform, alone. */
@@ -72,24 +72,6 @@ export interface LayerEncryptor {
 export interface LayerDecryptor {
   /** @throws when no key fits */
   decrypt(encrypted: BlobStream, layer: Descriptor): Promise<BlobStream>;
-}
-
-/** What became of the blobs of a copy. */
-export interface CopyCounts {
-  readonly moved: number;
-  readonly present: number;
-  readonly mounted: number;
-  readonly reused: number;
-  /** Bytes written to the destination. */
-  readonly bytes: number;
-}
-
-/** What became of referrers. */
-export interface ReferrerCounts {
-  readonly copied: number;
-  readonly present: number;
-  /** The destination cannot hold them. */
-  readonly unsupported: number;
 }
 
 export interface CopyResult {

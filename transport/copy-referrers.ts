@@ -1,14 +1,15 @@
 import type { Digest } from '../image/digest.ts';
-import { parseManifest } from '../image/manifest.ts';
+import { manifestDigest, parseManifest } from '../image/manifest.ts';
 import { isIndexMediaType } from '../image/media-type.ts';
 import {
   type AdmissionPolicy,
   type ImageReference,
   type ImageSource,
   listsReferrers,
+  type ReferrerCounts,
   type TransportContext,
 } from './contract.ts';
-import type { CopyOptions, CopyResult, ReferrerCounts } from './copy-options.ts';
+import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { TransportError } from './error.ts';
 
 const DEPTH_LIMIT = 8;
@@ -45,7 +46,7 @@ interface Walk {
 export async function copyReferrers(
   source: ImageSource,
   destination: ImageReference,
-  result: CopyResult,
+  result: Pick<CopyResult, 'manifest' | 'digest'>,
   origin: Digest,
   options: CopyOptions,
   copy: CopyFunction,
@@ -64,7 +65,10 @@ export async function copyReferrers(
   return walk.counts;
 }
 
-async function subjectsOf({ manifest, digest }: CopyResult): Promise<readonly Digest[]> {
+async function subjectsOf({
+  manifest,
+  digest,
+}: Pick<CopyResult, 'manifest' | 'digest'>): Promise<readonly Digest[]> {
   if (!isIndexMediaType(manifest.mediaType)) return [digest];
   const index = parseManifest(manifest.bytes, manifest.mediaType);
   return index.kind === 'index' ? [digest, ...index.manifests.map((entry) => entry.digest)] : [digest];
@@ -105,7 +109,7 @@ type Selector = { readonly digest: Digest } | { readonly tag: string };
 
 async function hasTag({ source, options }: Walk, tag: string): Promise<boolean> {
   const reference = await select(source.reference, { tag });
-  return reference !== undefined && (await exists(reference, options.source));
+  return reference !== undefined && (await digestAt(reference, options.source)) !== undefined;
 }
 
 async function carry(walk: Walk, selector: Selector): Promise<void> {
@@ -118,7 +122,8 @@ async function carry(walk: Walk, selector: Selector): Promise<void> {
     counts.unsupported += 1;
     return;
   }
-  if ('digest' in selector && (await exists(to, options.destination))) {
+  const there = await digestAt(to, options.destination);
+  if (there !== undefined && ('digest' in selector || there === (await digestAt(from, options.source)))) {
     counts.present += 1;
     return;
   }
@@ -153,18 +158,19 @@ async function select(reference: ImageReference, selector: Selector): Promise<Im
   return undefined;
 }
 
-async function exists(reference: ImageReference, context: TransportContext): Promise<boolean> {
+/** Undefined where no such image is there. */
+async function digestAt(reference: ImageReference, context: TransportContext): Promise<Digest | undefined> {
   try {
     if (reference.transport === 'docker' && reference.named) {
       const { openRepository } = await import('./docker/repository.ts');
       const { digest, tag } = reference.named;
       const repository = await openRepository(reference.named, context, 'pull');
-      return (await repository.manifestDigest(digest ?? (tag as string))) !== undefined;
+      return await repository.manifestDigest(digest ?? (tag as string));
     }
-    await using _source = await reference.openSource(context);
-    return true;
+    await using source = await reference.openSource(context);
+    return manifestDigest((await source.getManifest()).bytes);
   } catch (error) {
-    if (error instanceof TransportError && error.code === 'not-found') return false;
+    if (error instanceof TransportError && error.code === 'not-found') return undefined;
     throw error;
   }
 }

@@ -1,6 +1,12 @@
 import type { Descriptor } from '../image/descriptor.ts';
-import type { AdmissionPolicy, ImageDestination, ImageSource, TransferEvent } from './contract.ts';
-import type { CopyCounts, CopyOptions } from './copy-options.ts';
+import type {
+  AdmissionPolicy,
+  CopyCounts,
+  ImageDestination,
+  ImageSource,
+  TransferEvent,
+} from './contract.ts';
+import type { CopyOptions } from './copy-options.ts';
 import { Limit } from './limit.ts';
 
 const DEFAULT_PARALLEL = 6;

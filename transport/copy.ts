@@ -2,20 +2,18 @@ import type { Digest } from '../image/digest.ts';
 import { type ManifestDocument, manifestDigest, parseManifest } from '../image/manifest.ts';
 import { isIndexMediaType } from '../image/media-type.ts';
 import { choosePlatform } from '../image/platform.ts';
-import type { AdmissionPolicy, ImageReference } from './contract.ts';
+import type { AdmissionPolicy, ImageReference, ImageSource, ReferrerCounts } from './contract.ts';
 import { type CopiedImage, checkSignatureKinds, copyOneImage } from './copy-image.ts';
-import type { CopyOptions, CopyResult, ReferrerCounts } from './copy-options.ts';
+import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import { readManifest } from './read-manifest.ts';
 import { formatImageReference } from './references.ts';
 
 export type {
-  CopyCounts,
   CopyOptions,
   CopyResult,
   IndexSelection,
-  ReferrerCounts,
   ReferrerSelection,
 } from './copy-options.ts';
 
@@ -45,11 +43,22 @@ export async function copyImage(
   const topLevel = await readManifest(opened.source);
   const { image, images, origin } = await copySelected(session, topLevel);
   await opened.destination.commit(options.signal ? { signal: options.signal } : {});
-  const result = { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
+  const copied = { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
   const referrers =
-    options.referrers && (await copyWithReferrers(session, result, manifestDigest(origin.bytes)));
+    options.referrers && (await copyWithReferrers(session, copied, manifestDigest(origin.bytes)));
   await options.blobCache?.save();
-  return referrers ? { ...result, referrers } : result;
+  const result = referrers ? { ...copied, referrers } : copied;
+  reportEnd(session, result);
+  return result;
+}
+
+function reportEnd(session: CopySession, { manifest: _manifest, ...facts }: CopyResult): void {
+  session.report({
+    type: 'copied',
+    source: formatImageReference(session.source.reference),
+    destination: formatImageReference(session.destination.reference),
+    ...facts,
+  });
 }
 
 async function copyWithReferrers(
@@ -66,6 +75,22 @@ async function copyWithReferrers(
       text: `${formatImageReference(destination.reference)} cannot take ${counts.unsupported} referrers of the image${result.digest === origin ? '' : ', since its digest changed'}`,
     });
   return counts;
+}
+
+/** Brings what refers to an image that the destination has already; the image itself is not touched. */
+export async function copyReferrersOnly(
+  source: ImageReference,
+  destination: ImageReference,
+  options: CopyOptions,
+): Promise<ReferrerCounts> {
+  const { copyReferrers } = await import('./copy-referrers.ts');
+  await using opened = await source.openSource(options.source);
+  const topLevel = await readManifest(opened);
+  const { select = 'system' } = options;
+  const manifest =
+    select === 'system' && isIndex(topLevel) ? await systemImage(opened, topLevel, options) : topLevel;
+  const digest = manifestDigest(manifest.bytes);
+  return copyReferrers(opened, destination, { manifest, digest }, digest, options, copyImage);
 }
 
 /** The destination is opened first, as in containers/image: its complaints are the cheaper ones. */
@@ -109,18 +134,30 @@ async function copySelected(
     const { copyIndex } = await import('./copy-index.ts');
     return { ...(await copyIndex(session, topLevel, manifest)), origin: topLevel };
   }
-  const { platform } = session.options.source;
-  const chosen = choosePlatform(manifest.manifests, platform);
-  if (!chosen) {
-    const { noPlatform } = await import('./inspect.ts');
-    throw noPlatform(session.source, session.options.source, manifest.format);
-  }
-  const document = await readManifest(session.source, chosen.digest);
-  if (isIndex(document))
-    throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);
-  const image = await copyOneImage(session, document, topLevel, { instance: chosen.digest });
+  const document = await systemImage(session.source, topLevel, session.options);
+  const instance = manifestDigest(document.bytes);
+  const image = await copyOneImage(session, document, topLevel, { instance });
   await session.destination.keepIndex?.(topLevel);
   return { image, images: 1, origin: document };
+}
+
+/** The image of an index that the source's platform chooses. */
+async function systemImage(
+  source: ImageSource,
+  { bytes, mediaType }: ManifestDocument,
+  options: CopyOptions,
+): Promise<ManifestDocument> {
+  const index = parseManifest(bytes, mediaType);
+  if (index.kind !== 'index') throw new Error('the manifest is no index');
+  const chosen = choosePlatform(index.manifests, options.source.platform);
+  if (!chosen) {
+    const { noPlatform } = await import('./inspect.ts');
+    throw noPlatform(source, options.source, index.format);
+  }
+  const document = await readManifest(source, chosen.digest);
+  if (isIndex(document))
+    throw new TransportError('unsupported', `${chosen.digest} is an index inside an index`);
+  return document;
 }
 
 function isIndex({ bytes, mediaType }: ManifestDocument): boolean {

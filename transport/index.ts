@@ -4,12 +4,10 @@ export type { CompressionChoice } from './compress.ts';
 export type * from './contract.ts';
 export { isDeletable, listsReferrers, listsTags, TRANSPORTS } from './contract.ts';
 export {
-  type CopyCounts,
   type CopyOptions,
   type CopyResult,
   copyImage,
   type IndexSelection,
-  type ReferrerCounts,
   type ReferrerSelection,
 } from './copy.ts';
 export type { LayerDecryptor, LayerEncryptor } from './copy-options.ts';

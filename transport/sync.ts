@@ -1,6 +1,6 @@
 import { formatReference } from '../image/reference.ts';
-import type { AdmissionPolicy, OnProgress } from './contract.ts';
-import { copyImage } from './copy.ts';
+import type { AdmissionPolicy, OnProgress, ReferrerCounts } from './contract.ts';
+import { copyImage, copyReferrersOnly } from './copy.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { TransportError } from './error.ts';
 import { Limit } from './limit.ts';
@@ -46,13 +46,15 @@ export interface SyncOptions {
 
 export type SyncOutcome =
   | { readonly kind: 'copied'; readonly result: CopyResult }
-  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'unchanged'; readonly referrers?: ReferrerCounts }
   | { readonly kind: 'failed'; readonly error: unknown };
 
 export interface SyncResult {
   readonly copied: number;
   readonly unchanged: number;
   readonly pruned: number;
+  /** Of all images, those that were there too; set where referrers were asked for. */
+  readonly referrers?: ReferrerCounts;
   readonly failures: readonly { readonly title: string; readonly error: unknown }[];
 }
 
@@ -71,6 +73,7 @@ export async function syncImages(
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const limit = new Limit(options.parallelImages ?? DEFAULT_IMAGES);
   const counts = { copied: 0, unchanged: 0 };
+  const referrers = { copied: 0, present: 0, unsupported: 0 };
   let first: { readonly error: unknown } | undefined;
   const run = async (item: SyncItem) => {
     const outcome = await syncOne(policy, item, options, signal);
@@ -79,7 +82,10 @@ export async function syncImages(
       failures.push({ title: formatImageReference(item.source.reference), error: outcome.error });
       first ??= { error: outcome.error };
       if (!options.keepGoing) stop.abort(outcome.error);
-    } else counts[outcome.kind] += 1;
+    } else {
+      counts[outcome.kind] += 1;
+      addReferrers(referrers, outcome);
+    }
     options.onDone?.(item, outcome);
   };
   await Promise.allSettled(plan.items.map((item) => limit.run(() => run(item), signal)));
@@ -88,7 +94,15 @@ export async function syncImages(
   // Nothing is removed as long as something is missing.
   const pruned = failures.length === 0 ? await prune(plan, options) : 0;
   await options.copy.blobCache?.save();
-  return { ...counts, pruned, failures };
+  return { ...counts, pruned, failures, ...(options.copy.referrers ? { referrers } : {}) };
+}
+
+function addReferrers(
+  sum: { -readonly [Key in keyof ReferrerCounts]: ReferrerCounts[Key] },
+  outcome: Exclude<SyncOutcome, { kind: 'failed' }>,
+): void {
+  const more = outcome.kind === 'copied' ? outcome.result.referrers : outcome.referrers;
+  for (const key of ['copied', 'present', 'unsupported'] as const) sum[key] += more?.[key] ?? 0;
 }
 
 async function syncOne(
@@ -97,26 +111,27 @@ async function syncOne(
   options: SyncOptions,
   signal: AbortSignal,
 ): Promise<SyncOutcome> {
-  if (item.action === 'unchanged') return { kind: 'unchanged' };
+  const unchanged = item.action === 'unchanged';
+  if (unchanged && !options.copy.referrers) return { kind: 'unchanged' };
   const { source, destination } = item;
-  const onProgress = options.onImage?.(item);
+  const onProgress = unchanged ? undefined : options.onImage?.(item);
   const progress = onProgress ? { onProgress } : {};
   const { platforms } = source;
+  const copy: CopyOptions = {
+    ...options.copy,
+    ...(platforms ? { select: { platforms }, sparse: 'strip' as const } : {}),
+    source: { ...source.context, signal },
+    destination: { ...options.destination, signal },
+    ...progress,
+    signal,
+  };
+  const work = async (): Promise<SyncOutcome> =>
+    unchanged
+      ? { kind: 'unchanged', referrers: await copyReferrersOnly(source.reference, destination, copy) }
+      : { kind: 'copied', result: await copyImage(policy, source.reference, destination, copy) };
   try {
-    const result = await withRetries(
-      formatImageReference(source.reference),
-      () =>
-        copyImage(policy, source.reference, destination, {
-          ...options.copy,
-          ...(platforms ? { select: { platforms }, sparse: 'strip' as const } : {}),
-          source: { ...source.context, signal },
-          destination: { ...options.destination, signal },
-          ...progress,
-          signal,
-        }),
-      { ...options.retry, ...progress, signal },
-    );
-    return { kind: 'copied', result };
+    const retry = { ...options.retry, ...progress, signal };
+    return await withRetries(formatImageReference(source.reference), work, retry);
   } catch (error) {
     return { kind: 'failed', error };
   }

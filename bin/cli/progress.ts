@@ -1,47 +1,85 @@
-import type { MultiBar, SingleBar } from 'cli-progress';
-import type { Descriptor } from '../../image/descriptor.ts';
 import type { OnProgress, TransferEvent } from '../../transport/contract.ts';
-import { formatByteSize } from './duration.ts';
+import type { Terminal } from './bars.ts';
 
 /** `auto` is bars on a terminal and plain lines otherwise; `none` drops everything but warnings. */
 export type ProgressMode = 'auto' | 'bars' | 'plain' | 'json' | 'none';
 
+/** A stream that may be a terminal. */
+export type TextStream = NodeJS.WritableStream & { readonly isTTY?: boolean };
+
 /** Renders the events of transfers. Close it before printing results. */
 export interface ProgressRenderer {
   readonly onProgress: OnProgress;
+  /** For one of several images at once. */
+  image(title: string): ImageProgress;
+  /** What to write other lines for people to meanwhile, so that bars are not torn. */
+  above(stream: TextStream): TextStream;
   close(): void;
+}
+
+/** The part of one image. */
+export interface ImageProgress {
+  readonly onProgress: OnProgress;
+  end(): void;
 }
 
 /** Options of {@link createProgress}. */
 export interface ProgressOptions {
   readonly mode: ProgressMode;
   /** Where lines and bars go: the originals' stdout for skopeo's drop-in, stderr elsewhere. */
-  readonly stream: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  readonly stream: TextStream;
   /** Where warnings go. */
-  readonly warnings: NodeJS.WritableStream;
+  readonly warnings: TextStream;
 }
 
 export async function createProgress(options: ProgressOptions): Promise<ProgressRenderer> {
-  const mode = options.mode === 'auto' ? (options.stream.isTTY ? 'bars' : 'plain') : options.mode;
-  if (mode === 'json')
-    return {
-      onProgress: (event) => void options.stream.write(`${JSON.stringify(event)}\n`),
-      close: () => {},
-    };
-  const warn = (event: TransferEvent) => {
-    if (event.type === 'warned') options.warnings.write(`warning: ${event.text}\n`);
+  const { stream, warnings } = options;
+  const mode = options.mode === 'auto' ? (stream.isTTY ? 'bars' : 'plain') : options.mode;
+  if (mode === 'json') return jsonLines(stream);
+  const warn = warner(warnings);
+  if (mode === 'none') return withoutBars(() => ({ onProgress: warn, end: () => {} }));
+  if (mode === 'plain') return withoutBars((title) => plainLines(stream, warn, title));
+  const { Bars } = await import('./bars.ts');
+  let bars: ProgressRenderer | undefined;
+  bars = new Bars(stream as Terminal, (event) => warner(bars?.above(warnings) ?? warnings)(event));
+  return bars;
+}
+
+function warner(stream: NodeJS.WritableStream): OnProgress {
+  return (event) => {
+    if (event.type === 'warned') stream.write(`warning: ${event.text}\n`);
     if (event.type === 'retried')
-      options.warnings.write(`retrying ${event.what} (attempt ${event.attempt}): ${event.reason}\n`);
+      stream.write(`retrying ${event.what} (attempt ${event.attempt}): ${event.reason}\n`);
   };
-  if (mode === 'none') return { onProgress: warn, close: () => {} };
-  if (mode === 'bars') return new BarRenderer(options.stream, warn, await import('cli-progress'));
+}
+
+function withoutBars(image: (title: string) => ImageProgress): ProgressRenderer {
+  return { onProgress: image('').onProgress, image, above: (stream) => stream, close: () => {} };
+}
+
+/** One event a line; those of one image among several say which. */
+function jsonLines(stream: NodeJS.WritableStream): ProgressRenderer {
+  const write = (event: object) => void stream.write(`${JSON.stringify(event)}\n`);
+  return withoutBars((image) => ({
+    onProgress: (event) => write(image === '' ? event : { image, ...event }),
+    end: () => {},
+  }));
+}
+
+/** The lines of one image among several stand together: they are written when it is done. */
+function plainLines(stream: NodeJS.WritableStream, warn: OnProgress, title: string): ImageProgress {
+  const own: string[] = [];
   return {
     onProgress: (event) => {
       warn(event);
       const line = plainLine(event);
-      if (line !== undefined) options.stream.write(`${line}\n`);
+      if (line === undefined) return;
+      if (title === '') stream.write(`${line}\n`);
+      else own.push(`${line}\n`);
     },
-    close: () => {},
+    end: () => {
+      if (own.length > 0) stream.write(own.splice(0).join(''));
+    },
   };
 }
 
@@ -62,83 +100,4 @@ export function plainLine(event: TransferEvent): string | undefined {
     case 'image':
       return event.text;
   }
-}
-
-type CliProgress = typeof import('cli-progress');
-
-class BarRenderer implements ProgressRenderer {
-  readonly #bars: MultiBar;
-  readonly #byDigest = new Map<string, SingleBar>();
-  readonly #warn: (event: TransferEvent) => void;
-  #total: SingleBar | undefined;
-
-  constructor(
-    stream: NodeJS.WritableStream,
-    warn: (event: TransferEvent) => void,
-    { MultiBar }: CliProgress,
-  ) {
-    this.#warn = warn;
-    this.#bars = new MultiBar({
-      stream,
-      hideCursor: true,
-      fps: 10,
-      clearOnComplete: false,
-      stopOnComplete: false,
-      barsize: 24,
-      etaBuffer: 50,
-      format: '{name} [{bar}] {percentage}% {done}/{size} {rate}/s eta {eta_formatted} {note}',
-    });
-  }
-
-  readonly onProgress = (event: TransferEvent): void => {
-    this.#warn(event);
-    if (event.type === 'started' && event.what === 'blob' && event.descriptor) this.#start(event.descriptor);
-    else if (event.type === 'advanced') this.#advance(event.descriptor, event.bytes);
-    else if (event.type === 'done' && event.descriptor) this.#finish(event.descriptor, 'done');
-    else if (event.type === 'skipped') this.#finish(event.descriptor, event.reason);
-    else if (event.type === 'mounted')
-      this.#finish(event.descriptor, event.from ? `mounted from ${event.from}` : 'mounted');
-  };
-
-  #start(descriptor: Descriptor): SingleBar {
-    const size = Math.max(descriptor.size, 1);
-    const bar = this.#bars.create(size, 0, payload(descriptor.digest, descriptor.size, 0, 0));
-    this.#byDigest.set(descriptor.digest, bar);
-    this.#total ??= this.#bars.create(1, 0, payload('total'.padEnd(19), 0, 0, 0));
-    this.#total.setTotal((this.#byDigest.size === 1 ? 0 : this.#total.getTotal()) + size);
-    return bar;
-  }
-
-  readonly #reached = new Map<string, number>();
-  readonly #startedAt = performance.now();
-
-  #advance(descriptor: Descriptor, bytes: number): void {
-    const bar = this.#byDigest.get(descriptor.digest) ?? this.#start(descriptor);
-    this.#reached.set(descriptor.digest, bytes);
-    const seconds = Math.max((performance.now() - this.#startedAt) / 1000, 0.001);
-    bar.update(bytes, payload(descriptor.digest, descriptor.size, bytes, bytes / seconds));
-    const sum = [...this.#reached.values()].reduce((total, value) => total + value, 0);
-    this.#total?.update(sum, payload('total'.padEnd(19), this.#total.getTotal(), sum, sum / seconds));
-  }
-
-  #finish(descriptor: Descriptor, note: string): void {
-    const bar = this.#byDigest.get(descriptor.digest) ?? this.#start(descriptor);
-    this.#advance(descriptor, Math.max(descriptor.size, 0));
-    bar.update(Math.max(descriptor.size, 1), { note });
-    bar.stop();
-  }
-
-  close(): void {
-    this.#bars.stop();
-  }
-}
-
-function payload(name: string, size: number, done: number, rate: number): Record<string, string> {
-  return {
-    name: name.slice(0, 19),
-    size: formatByteSize(Math.max(size, 0)),
-    done: formatByteSize(done),
-    rate: formatByteSize(rate),
-    note: '',
-  };
 }

@@ -2,13 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { CompressionChoice } from '../../../transport/compress.ts';
-import type { ImageReference, OnProgress, TransportContext } from '../../../transport/contract.ts';
 import type {
-  CopyOptions,
-  CopyResult,
-  IndexSelection,
+  ImageReference,
+  OnProgress,
   ReferrerCounts,
-} from '../../../transport/copy-options.ts';
+  TransportContext,
+} from '../../../transport/contract.ts';
+import type { CopyOptions, CopyResult, IndexSelection } from '../../../transport/copy-options.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';

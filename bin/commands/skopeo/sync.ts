@@ -3,14 +3,29 @@ import { resolve } from 'node:path';
 import { parseReference } from '../../../image/reference.ts';
 import type { TransportContext } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
-import type { SyncGroup, SyncItem, SyncOutcome, SyncPlan, SyncTarget } from '../../../transport/sync.ts';
+import { formatImageReference } from '../../../transport/references.ts';
+import type {
+  SyncGroup,
+  SyncItem,
+  SyncOutcome,
+  SyncPlan,
+  SyncResult,
+  SyncTarget,
+} from '../../../transport/sync.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { logLine } from '../../cli/log-line.ts';
+import { createProgress, type ImageProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { cachePath, transportContext } from '../../cli/transport-context.ts';
-import { readProgress, readReferrers, SHARED_COPY_FLAGS, sharedCopyOptions } from './copy-flags.ts';
+import {
+  progressStream,
+  readProgress,
+  readReferrers,
+  SHARED_COPY_FLAGS,
+  sharedCopyOptions,
+} from './copy-flags.ts';
 import {
   aliasedFlags,
   commandSignal,
@@ -19,7 +34,6 @@ import {
   RETRY_FLAGS,
   retryOptions,
 } from './surroundings.ts';
-import { openBuffer } from './sync-output.ts';
 
 /** `skopeo sync`. */
 export const sync: CommandSpec = {
@@ -203,7 +217,14 @@ async function execute(
       : await open(resolve(io.workingDirectory, file), 'w', 0o644).catch(
           prefixed('Error creating digest file'),
         );
-  const output = openBuffer(io, readProgress(context));
+  const mode = readProgress(context);
+  const progress = await createProgress({
+    mode,
+    stream: progressStream(context, mode),
+    warnings: io.stderr,
+  });
+  const told = { ...context, io: { ...io, stderr: progress.above(io.stderr) } };
+  const images = new Map<SyncItem, ImageProgress>();
   const work = plan.items.filter(({ action }) => action !== 'unchanged').length;
   let started = 0;
   const result = await syncImages(policy, plan, {
@@ -215,23 +236,42 @@ async function execute(
     signal,
     onImage: (item) => {
       started += 1;
-      logLine(context, 'info', `Copying image ref ${started}/${work}`, names(item));
-      return output.open(item);
+      logLine(told, 'info', `Copying image ref ${started}/${work}`, names(item));
+      const image = progress.image(formatImageReference(item.destination));
+      images.set(item, image);
+      return image.onProgress;
     },
     onDone: (item, outcome) => {
-      output.close(item);
-      report(context, item, outcome);
+      images.get(item)?.end();
+      report(told, item, outcome);
       if (outcome.kind === 'copied' && digests)
         void digests.write(`${outcome.result.digest} ${names(item).to}\n`);
     },
-  }).catch(prefixed('Error copying images'));
+  })
+    .catch(prefixed('Error copying images'))
+    .finally(() => progress.close());
   logLine(
     context,
     'info',
     `Synced ${result.copied + result.unchanged} images from ${new Set(plan.items.map(({ source }) => source.reference.named?.path ?? '')).size} sources`,
-    { copied: String(result.copied), unchanged: String(result.unchanged), pruned: String(result.pruned) },
+    counts(result),
   );
   failIfAny(context, result.failures);
+}
+
+function counts({ copied, unchanged, pruned, referrers }: SyncResult): Record<string, string> {
+  const { copied: went, present, unsupported } = referrers ?? {};
+  const all = {
+    copied,
+    unchanged,
+    pruned,
+    referrers: went,
+    'referrers-there': present,
+    'referrers-unsupported': unsupported,
+  };
+  return Object.fromEntries(
+    Object.entries(all).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]])),
+  );
 }
 
 async function copyOptions(

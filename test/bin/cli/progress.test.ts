@@ -1,4 +1,4 @@
-import { equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { suite } from 'uvu';
 import { createProgress } from '../../../bin/cli/progress.ts';
@@ -38,6 +38,24 @@ test('json is one event a line', async () => {
   const lines = (await render('json')).out.trim().split('\n');
   equal(lines.length, EVENTS.length);
   equal(JSON.parse(lines[2] as string).bytes, 5);
+});
+test('of several images, json names each and plain lines stand together', async () => {
+  for (const mode of ['json', 'plain'] as const) {
+    const stream = new PassThrough();
+    const renderer = await createProgress({ mode, stream, warnings: new PassThrough() });
+    const [one, two] = [renderer.image('docker://a:1'), renderer.image('docker://a:2')];
+    one.onProgress({ type: 'started', what: 'blob', descriptor });
+    two.onProgress({ type: 'started', what: 'manifest' });
+    one.onProgress({ type: 'started', what: 'manifest' });
+    for (const image of [one, two]) image.end();
+    const lines = String(stream.read()).trim().split('\n');
+    if (mode === 'json')
+      deepEqual(
+        lines.map((line) => JSON.parse(line).image),
+        ['docker://a:1', 'docker://a:2', 'docker://a:1'],
+      );
+    else match(lines.join('\n'), /^Copying blob .*\nWriting.*\nWriting/);
+  }
 });
 test('none keeps warnings', async () => {
   const { out, warnings } = await render('none');
