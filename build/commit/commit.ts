@@ -1,5 +1,6 @@
 import { formatReference, parseReference, repositoryOf, withSelector } from '../../image/reference.ts';
 import type { CreateImageOptions } from '../../store/storage/contract.ts';
+import { BlobDirectory } from '../../transport/blob-directory/directory.ts';
 import type { ImageReference } from '../../transport/contract.ts';
 import type {
   BuildSurroundings,
@@ -8,7 +9,7 @@ import type {
   WorkingContainer,
 } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
-import { withCompressedBlobs } from './compressed-blobs.ts';
+import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { imageDocuments } from './image-documents.ts';
 import { commitLayers } from './layers.ts';
@@ -30,8 +31,11 @@ export async function commitToStore(
     .replace('.000Z', 'Z');
   const committed = await commitLayers(surroundings, container, options, epoch);
   const { ownLayer, extraLayer } = committed;
+  const blobs = options.blobDirectory
+    ? BlobDirectory.at(options.blobDirectory, surroundings.onWarning)
+    : undefined;
   const layers = options.compressLayers
-    ? await withCompressedBlobs(store, committed.layers, container.topLayer)
+    ? await withCompressedBlobs(store, committed.layers, container.topLayer, blobs)
     : committed.layers;
   const format = options.format ?? container.preferredFormat;
   const documents = imageDocuments(container, options, {
@@ -55,6 +59,11 @@ export async function commitToStore(
       { key: 'manifest', data: documents.manifest },
     ],
   };
+  if (blobs) {
+    if (!options.compressLayers) await keepPlainBlobs(store, layers, container.topLayer, blobs);
+    await blobs.putConfig(documents.configDigest, documents.config);
+    await blobs.putManifest(documents.manifestDigest, documents.manifest);
+  }
   await store.images.create(image);
   const name = options.names?.[0];
   return {
@@ -111,6 +120,7 @@ export async function commitContainer(
   try {
     const { manifest, digest } = await copyStored(surroundings, local.imageId, destination, {
       ...options.copy,
+      blobDirectory: options.blobDirectory,
       doing: 'commit to',
       signers: options.signers,
     });

@@ -18,6 +18,8 @@ export interface CopyStoredOptions extends Omit<CopyOptions, 'source' | 'destina
   readonly layers?: 'compress' | 'plain';
   /** Names that an archive of Docker's gets beside its own. */
   readonly additionalTags?: readonly NamedReference[];
+  /** Directory whose blobs need not be made anew; a commit also leaves its own there. */
+  readonly blobDirectory?: string;
   /** For messages; default `push to`. */
   readonly doing?: 'commit to' | 'push to';
 }
@@ -31,13 +33,22 @@ export async function copyStored(
 ): Promise<CopyResult> {
   const surroundings = allowedSurroundings(given, options.doing ?? 'push to', destination);
   const { copyImage } = await import('../../transport/copy.ts');
-  const source = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
+  const stored = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
+  const { source, target } = await withBlobs(stored, destination, options);
   const context = contextOf(surroundings);
-  const { retries = 3, retryDelayMs = 2000, layers, doing: _doing, additionalTags, ...copyOptions } = options;
+  const {
+    retries = 3,
+    retryDelayMs = 2000,
+    layers,
+    blobDirectory: _blobs,
+    doing: _doing,
+    additionalTags,
+    ...copyOptions
+  } = options;
   const destinationContext = { ...withLayers(context, layers), additionalTags };
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await copyImage(ACCEPT_ALL, source, destination, {
+      return await copyImage(ACCEPT_ALL, source, target, {
         onProgress: surroundings.onProgress,
         signal: surroundings.signal,
         ...copyOptions,
@@ -50,6 +61,20 @@ export async function copyStored(
       await sleep(retryDelayMs, undefined, { signal: surroundings.signal });
     }
   }
+}
+
+async function withBlobs(
+  source: ImageReference,
+  target: ImageReference,
+  { blobDirectory, layers, compression, doing }: CopyStoredOptions,
+) {
+  if (!blobDirectory) return { source, target };
+  const { byWayOfBlobDirectory } = await import('../../transport/blob-directory/reference.ts');
+  const form = compression && compression.format !== 'gzip' ? 'zstd' : 'gzip';
+  return {
+    source: byWayOfBlobDirectory(source, blobDirectory, layers === 'plain' ? undefined : form),
+    target: doing === 'commit to' ? byWayOfBlobDirectory(target, blobDirectory) : target,
+  };
 }
 
 /** What is in local storage was admitted when it came. */

@@ -181,6 +181,8 @@ export interface CommitOptions {
   readonly omitHistory?: boolean;
   /** New layers stand in the manifest gzip-compressed (`--disable-compression=false`). Default false. */
   readonly compressLayers?: boolean;
+  /** Where copies of blobs are kept and looked for (`--blob-cache`), absolute. */
+  readonly blobDirectory?: string;
   /** The container is not needed any more: its layer is moved into the image instead of copied. */
   readonly consumeContainer?: boolean;
   readonly signers?: readonly ImageSigner[];

@@ -30,6 +30,7 @@ export interface PullOptions {
   readonly customPlatform?: boolean;
   /** `KEY[:PASSWORD]`, see transport/encrypt. */
   readonly decryptionKeys?: readonly string[];
+  /** Where copies of blobs are kept and looked for (`--blob-cache`), absolute. */
   readonly blobCacheDirectory?: string;
   /** Where `Trying to pull …` goes. */
   readonly onStatus?: (text: string) => void;
@@ -98,7 +99,8 @@ export async function findLocalImage(
   });
 }
 
-async function transportReference(
+/** What a name with a transport in front means; undefined for a plain name. */
+export async function transportReference(
   { workingDirectory }: BuildSurroundings,
   name: string,
 ): Promise<ImageReference | undefined> {
@@ -253,7 +255,8 @@ async function copyIntoStore(
 ): Promise<ImageRecord> {
   const surroundings = allowedSurroundings(given, 'pull from', source);
   const { copyImage } = await import('../../transport/copy.ts');
-  const destination = await parseImageReference(`containers-storage:${name}`, surroundings);
+  const stored = await parseImageReference(`containers-storage:${name}`, surroundings);
+  const destination = await withBlobs(stored, options.blobCacheDirectory);
   const context = contextOf(surroundings);
   const decryptor = await decryptorOf(surroundings, options.decryptionKeys ?? []);
   const retries = options.retries ?? 3;
@@ -278,6 +281,12 @@ async function copyIntoStore(
   if (!record)
     throw new BuildError('pull-failed', `pulling ${name}: the image is gone from local storage again`);
   return record;
+}
+
+async function withBlobs(stored: ImageReference, directory: string | undefined): Promise<ImageReference> {
+  if (!directory) return stored;
+  const { byWayOfBlobDirectory } = await import('../../transport/blob-directory/reference.ts');
+  return byWayOfBlobDirectory(stored, directory);
 }
 
 async function decryptorOf(

@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { HistoryEntry } from '../../image/config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
-import type { CopyOptions } from '../../transport/copy-options.ts';
+import type { CopyStoredOptions } from '../commit/copy-stored.ts';
 import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
@@ -119,7 +119,9 @@ export interface BuildOptions {
   /** Of layers that leave local storage. */
   /** New layers stand in the manifest gzip-compressed (`--disable-compression=false`). Default false. */
   readonly compressLayers?: boolean;
-  readonly copy?: Pick<CopyOptions, 'compression' | 'forceCompression'>;
+  readonly copy?: Pick<CopyStoredOptions, 'compression' | 'forceCompression' | 'layers'>;
+  /** Where copies of blobs are kept and looked for (`--blob-cache`), absolute. */
+  readonly blobDirectory?: string;
   readonly squash?: boolean;
   readonly timestampSeconds?: number;
   readonly sourceDateEpochSeconds?: number;

@@ -143,6 +143,7 @@ export class BuildSession {
         retryDelayMs: options.retryDelayMs,
         customPlatform,
         decryptionKeys: options.decryptionKeys,
+        blobCacheDirectory: options.blobDirectory,
         onStatus: (text) => this.log.status(text),
       },
     );

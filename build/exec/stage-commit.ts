@@ -63,6 +63,7 @@ export async function commitStage(
     extraFiles: step.squash ? undefined : scanned?.imageFiles,
     names: destination?.isStore ? [destination.storedName] : [],
     compressLayers: options.compressLayers,
+    blobDirectory: options.blobDirectory,
     copy: options.copy,
     signers: step.isLastStep ? options.signers : undefined,
   });

@@ -8,6 +8,7 @@ import { SlipwayError } from '../../../errors.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
+import { BLOB_CACHE_FLAG } from './blob-cache-flag.ts';
 import { findContainer } from './containers-in-store.ts';
 import { openFrom } from './copy-source.ts';
 import { ADD_HISTORY_FLAG, withHistory } from './history.ts';
@@ -22,12 +23,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...RETRY_FLAGS,
   { name: 'allow-empty-wildcard', kind: 'bool', usage: 'accept patterns that match nothing' },
   { name: 'allow-wildcard', kind: 'bool', default: true, usage: 'treat *, ? and [ in sources as patterns' },
-  {
-    name: 'blob-cache',
-    kind: 'string',
-    usage: 'keep copies of pulled blobs in this directory',
-    hidden: true,
-  },
+  BLOB_CACHE_FLAG,
   { name: 'checksum', kind: 'string', usage: 'digest that a download must have' },
   { name: 'chmod', kind: 'string', usage: 'permissions of what is added, such as 0755 or u=rwX,go=rX' },
   { name: 'chown', kind: 'string', usage: 'owner of what is added, `USER[:GROUP]`' },

@@ -9,6 +9,7 @@ import { type Platform, parseExplicitPlatform, platformOf } from '../../../image
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
+import { blobDirectoryOf } from './blob-cache-flag.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
 import { openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
@@ -172,7 +173,11 @@ async function commonOptions(
     output,
     additionalTags,
     compressLayers: !flags.bool('disable-compression'),
-    copy: await compressionChoice(context),
+    copy: {
+      ...(await compressionChoice(context)),
+      layers: flags.bool('disable-compression') ? 'plain' : 'compress',
+    },
+    blobDirectory: blobDirectoryOf(context),
     squash: flags.bool('squash'),
     ...(flags.changed('timestamp') ? { timestampSeconds: flags.number('timestamp') } : {}),
     sourceDateEpochSeconds,

@@ -12,6 +12,7 @@ import { formatReference } from '../../../image/reference.ts';
 import { parseImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
+import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
@@ -33,7 +34,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...SBOM_FLAGS,
   { name: 'add-file', kind: 'array', usage: 'add a file to the image, `SOURCE:DESTINATION`' },
   { name: 'annotation', kind: 'array', usage: 'set `NAME=VALUE` in the manifest' },
-  { name: 'blob-cache', kind: 'string', usage: 'directory of blobs that are there already', hidden: true },
+  BLOB_CACHE_FLAG,
   {
     name: 'change',
     short: 'c',
@@ -104,6 +105,7 @@ async function runCommit(context: CommandContext): Promise<void> {
     squash: flags.bool('squash'),
     omitHistory: flags.bool('omit-history'),
     compressLayers: !flags.bool('disable-compression'),
+    blobDirectory: blobDirectoryOf(context),
     annotations: flags.list('annotation'),
     unsetAnnotations: flags.list('unsetannotation'),
     unsetEnvironment: flags.list('unsetenv'),

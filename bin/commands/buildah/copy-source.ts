@@ -5,6 +5,7 @@ import { BuildError } from '../../../build/error.ts';
 import type { IdMappings } from '../../../store/layer/contract.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
+import { blobDirectoryOf } from './blob-cache-flag.ts';
 import { findContainer } from './containers-in-store.ts';
 import type { Session } from './session.ts';
 
@@ -34,15 +35,13 @@ export async function openFrom(
   };
 }
 
-async function temporary(
-  { flags, note }: CommandContext,
-  session: Session,
-  name: string,
-): Promise<WorkingContainer> {
+async function temporary(context: CommandContext, session: Session, name: string): Promise<WorkingContainer> {
+  const { flags, note } = context;
   try {
     return await createContainer(session.surroundings, {
       from: name,
       decryptionKeys: flags.list('decryption-key'),
+      blobCacheDirectory: blobDirectoryOf(context),
       retries: flags.number('retry'),
       retryDelayMs: parseDuration(flags.string('retry-delay')),
       onStatus: flags.bool('quiet') ? undefined : note,

@@ -5,6 +5,7 @@ import { saveContainer } from '../../../build/container/state.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
+import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { CONTAINER_FLAGS, containerOptions } from './container-flags.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { runOnBuild } from './on-build.ts';
@@ -29,12 +30,7 @@ const FLAGS: readonly FlagSpec[] = [
   { name: 'pull-never', kind: 'bool', usage: 'never pull', hidden: true },
   { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
   { name: 'suffix', kind: 'string', usage: 'suffix of generated names', hidden: true },
-  {
-    name: 'blob-cache',
-    kind: 'string',
-    usage: 'keep copies of pulled blobs in this directory',
-    hidden: true,
-  },
+  BLOB_CACHE_FLAG,
 ];
 
 export const from: CommandSpec = {
@@ -72,7 +68,7 @@ async function runFrom(context: CommandContext): Promise<void> {
     format: formatOf(context),
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
-    blobCacheDirectory: flags.string('blob-cache') || undefined,
+    blobCacheDirectory: blobDirectoryOf(context),
     decryptionKeys: flags.list('decryption-key'),
     onStatus: quiet ? undefined : context.note,
   });

@@ -6,6 +6,7 @@ import { listTags } from '../../../transport/tags.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { oneArgument, usage } from './arguments.ts';
+import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { DECRYPTION_FLAG } from './encryption-flags.ts';
 import { namesTransport } from './image-name.ts';
@@ -19,12 +20,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...PLATFORM_FLAGS,
   DECRYPTION_FLAG,
   { name: 'all-tags', short: 'a', kind: 'bool', usage: 'pull every tag of the repository' },
-  {
-    name: 'blob-cache',
-    kind: 'string',
-    usage: 'keep copies of pulled blobs in this directory',
-    hidden: true,
-  },
+  BLOB_CACHE_FLAG,
   {
     name: 'policy',
     kind: 'string',
@@ -74,6 +70,7 @@ async function runPull(context: CommandContext): Promise<void> {
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     removeSignatures: flags.bool('remove-signatures'),
     decryptionKeys: flags.list('decryption-key'),
+    blobCacheDirectory: blobDirectoryOf(context),
     customPlatform: session.customPlatform,
     onStatus: quiet ? undefined : context.note,
   };

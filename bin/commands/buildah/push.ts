@@ -13,6 +13,7 @@ import { parseImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
+import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
@@ -27,7 +28,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...COMPRESSION_FLAGS,
   ...ENCRYPTION_FLAGS,
   { name: 'all', kind: 'bool', usage: 'push every image of a manifest list' },
-  { name: 'blob-cache', kind: 'string', usage: 'directory of blobs that are there already', hidden: true },
+  BLOB_CACHE_FLAG,
   { name: 'digestfile', kind: 'string', usage: 'write the digest of what was pushed to this file' },
   { name: 'disable-compression', short: 'D', kind: 'bool', usage: 'do not compress layers' },
   { name: 'format', short: 'f', kind: 'string', usage: 'manifest format: oci, v2s1 or v2s2' },
@@ -122,6 +123,7 @@ async function pushOptions(context: CommandContext, format: CopyOptions['format'
     ...(await encryptionOptions(context)),
     format,
     layers: flags.bool('disable-compression') ? ('plain' as const) : ('compress' as const),
+    blobDirectory: blobDirectoryOf(context),
     removeSignatures: flags.bool('remove-signatures'),
     signers: await signersOf(context),
     retries: flags.number('retry'),

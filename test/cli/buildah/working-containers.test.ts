@@ -1,49 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { PassThrough, Writable } from 'node:stream';
 import { suite } from 'uvu';
 import { buildah } from '../../../bin/buildah.ts';
-import type { CommandIo } from '../../../bin/cli/contract.ts';
-import { runTool } from '../../../bin/cli/run-tool.ts';
+import { openBuildah } from '../../support/buildah-command.ts';
 
 const test = suite('buildah on the command line');
-const base = mkdtempSync(join(tmpdir(), 'slipway-cli-buildah-'));
-const places = ['--root', join(base, 'root'), '--runroot', join(base, 'run'), '--storage-driver', 'vfs'];
-test.after(() => rmSync(base, { recursive: true, force: true }));
-
-interface Outcome {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-async function run(...words: string[]): Promise<Outcome> {
-  const texts = { out: '', err: '' };
-  const sink = (key: 'out' | 'err') =>
-    new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        texts[key] += chunk.toString();
-        done();
-      },
-    });
-  const io: CommandIo = {
-    stdin: new PassThrough().end(),
-    stdout: sink('out'),
-    stderr: sink('err'),
-    environment: { PATH: process.env.PATH, HOME: base, TMPDIR: base },
-    workingDirectory: base,
-  };
-  const code = await runTool(buildah, [...places, ...words], io, new AbortController().signal);
-  return { code, out: texts.out.trimEnd(), err: texts.err.trimEnd() };
-}
-
-async function ok(...words: string[]): Promise<string> {
-  const { code, out, err } = await run(...words);
-  assert.equal(code, 0, `buildah ${words.join(' ')}: ${err}`);
-  return out;
-}
+const { directory: base, run, ok, remove } = openBuildah('cli');
+test.after(remove);
 
 // An ordinary user may not change owners, which adding files does.
 const asRoot = process.getuid?.() === 0 ? test : test.skip;
