@@ -78,6 +78,11 @@ export const slipway: ToolSpec = {
       load: async () => (await import('./commands/slipway/look.ts')).diff,
     },
     {
+      name: 'lint',
+      summary: 'Check a Containerfile by the rules of BuildKit, and say which builders can build it',
+      load: async () => (await import('./commands/slipway/lint.ts')).lint,
+    },
+    {
       name: 'ls',
       summary: 'List the files of an image without pulling it',
       load: async () => (await import('./commands/slipway/look.ts')).ls,

@@ -8,7 +8,8 @@ import { contextOf, resolveName } from '../container/pull.ts';
 import { BuildError } from '../error.ts';
 import { parseContainerfile } from '../parse/parse.ts';
 import { platformArguments } from '../plan/arguments.ts';
-import { findStage, splitStages } from '../plan/stages.ts';
+import { StageNames } from '../plan/stage-names.ts';
+import { splitStages } from '../plan/stages.ts';
 import type { BuildOptions } from './options.ts';
 
 /**
@@ -38,10 +39,11 @@ function baseImages(options: Parameters<typeof commonBasePlatforms>[1]): string[
     builtins,
     ...(options.fromOverride ? { fromOverride: options.fromOverride } : {}),
   });
+  const byName = new StageNames(stages);
   const names = stages.flatMap((stage) => {
     const context = options.contexts.get(stage.base);
     if (context?.kind === 'image') return [context.reference];
-    if (stage.base === 'scratch' || findStage(stages.slice(0, stage.index), stage.base)) return [];
+    if (stage.base === 'scratch' || byName.find(stage.base, { before: stage.index })) return [];
     return [stage.base];
   });
   return [...new Set(names)];

@@ -1,5 +1,5 @@
 import { BuildError } from '../error.ts';
-import { parsePattern, removePrefix, removeSuffix, replacePattern } from './pattern.ts';
+import { parsePattern, type Replacement, removePrefix, removeSuffix, replacePattern } from './pattern.ts';
 
 /** Looks a variable up; undefined means unset. */
 export type Variables = (name: string) => string | undefined;
@@ -7,8 +7,10 @@ export type Variables = (name: string) => string | undefined;
 export interface ExpandOptions {
   /** The escape character of the file; default backslash. */
   readonly escape?: string;
-  /** Quotes stay in the result (heredoc contents, where they mean nothing). */
+  /** Quotes stay in the result; what single ones enclose is left alone. */
   readonly rawQuotes?: boolean;
+  /** Quotes are characters like others. */
+  readonly plainQuotes?: boolean;
   /** Escapes stay in the result. */
   readonly rawEscapes?: boolean;
   /** References to unset variables stay as written instead of becoming empty. */
@@ -22,7 +24,8 @@ const LIMIT_DEPTH = 200;
 
 /**
  * Replaces `$v`, `${v}`, `${v:-w}` `${v-w}` `${v:+w}` `${v+w}` `${v:?w}` `${v?w}` `${v#p}` `${v##p}` `${v%p}` `${v%%p}`
- * `${v/p/r}` `${v//p/r}` in one word and takes quotes and escapes away, as BuildKit's frontend/dockerfile/shell.
+ * `${v/p/r}` `${v//p/r}` in one word and takes quotes and escapes away, as BuildKit's frontend/dockerfile/shell;
+ * `${v/#p/r}` `${v/%p/r}` for a prefix or suffix, and without `/r`, as Buildah.
  * @throws BuildError `syntax` for an unfinished quote or substitution, and for `${v:?w}` that fails
  */
 export function expandWord(word: string, variables: Variables, options: ExpandOptions = {}): string {
@@ -62,6 +65,8 @@ class WordList {
   }
 }
 
+const REPLACEMENTS: Readonly<Record<string, Replacement>> = { '/': 'all', '#': 'prefix', '%': 'suffix' };
+
 class Expander {
   readonly #text: string;
   readonly #variables: Variables;
@@ -80,21 +85,22 @@ class Expander {
   }
 
   run(): { text: string; words: string[] } {
-    return this.#until(undefined, this.#rawEscapes);
+    return this.#until('', this.#rawEscapes);
   }
 
   #fail(why: string): never {
     throw new BuildError('syntax', `failed to process ${JSON.stringify(shorten(this.#text))}: ${why}`);
   }
 
-  #until(stop: string | undefined, rawEscapes: boolean): { text: string; words: string[] } {
+  /** Up to one of the characters of `stops`, which is taken, or to the end where there are none. */
+  #until(stops: string, rawEscapes: boolean): { text: string; words: string[] } {
     const before = this.#rawEscapes;
     this.#rawEscapes = rawEscapes;
     const parts: string[] = [];
     const words = new WordList();
     while (this.#at < this.#text.length) {
       const char = this.#text[this.#at] as string;
-      if (char === stop) {
+      if (stops.includes(char)) {
         this.#at += 1;
         this.#rawEscapes = before;
         return { text: parts.join(''), words: words.finish() };
@@ -102,8 +108,7 @@ class Expander {
       this.#one(char, parts, words);
     }
     this.#rawEscapes = before;
-    if (stop !== undefined)
-      this.#fail(`unexpected end of statement while looking for matching ${stop === '}' ? "'}'" : stop}`);
+    if (stops !== '') this.#fail(`unexpected end of statement while looking for matching '${stops}'`);
     return { text: parts.join(''), words: words.finish() };
   }
 
@@ -112,7 +117,7 @@ class Expander {
       const value = this.#dollar();
       parts.push(value);
       words.add(value);
-    } else if (char === "'" || char === '"' || char === '<') {
+    } else if (char === '<' || (!this.#options.plainQuotes && (char === "'" || char === '"'))) {
       const value = char === '<' ? this.#heredoc() : char === '"' ? this.#doubleQuote() : this.#singleQuote();
       parts.push(value);
       words.addRaw(value);
@@ -246,12 +251,12 @@ class Expander {
     return this.#modify(name, modifier, colon, word, value);
   }
 
-  #inner(stop: string, rawEscapes: boolean): string {
+  #inner(stops: string, rawEscapes: boolean): string {
     try {
-      return this.#until(stop, rawEscapes).text;
+      return this.#until(stops, rawEscapes).text;
     } catch (error) {
       if (!(error instanceof BuildError) || this.#at < this.#text.length) throw error;
-      return this.#fail(`syntax error: missing '${stop}'`);
+      return this.#fail(`syntax error: missing '${stops.at(-1)}'`);
     }
   }
 
@@ -272,14 +277,18 @@ class Expander {
       : removeSuffix(value ?? '', pattern, longest);
   }
 
+  /** The second slash and what follows it may be missing. */
   #replace(name: string): string {
-    const all = this.#text[this.#at] === '/';
-    if (all) this.#at += 1;
-    const patternText = this.#inner('/', true);
-    const replacement = this.#inner('}', true);
+    const sign = this.#text[this.#at] ?? '';
+    const mode = REPLACEMENTS[sign] ?? 'first';
+    if (mode !== 'first') this.#at += 1;
+    const patternText = this.#inner('/}', true);
+    const hasReplacement = this.#text[this.#at - 1] === '/';
+    const replacement = hasReplacement ? this.#inner('}', true) : '';
     const value = this.#lookup(name);
-    if (value === undefined && this.#options.keepUnset) return `\${${name}/${patternText}/${replacement}}`;
-    return replacePattern(value ?? '', this.#pattern(patternText), replacement, all);
+    if (value === undefined && this.#options.keepUnset)
+      return `\${${name}/${mode === 'first' ? '' : sign}${patternText}${hasReplacement ? `/${replacement}` : ''}}`;
+    return replacePattern(value ?? '', this.#pattern(patternText), replacement, mode);
   }
 
   #pattern(text: string): ReturnType<typeof parsePattern> {

@@ -1,5 +1,5 @@
 import { BuildError } from '../error.ts';
-import { expandWords } from './expand.ts';
+import { type ExpandOptions, expandWord, expandWords, type Variables } from './expand.ts';
 
 /** A here-document of RUN, COPY or ADD. */
 export interface Heredoc {
@@ -56,6 +56,25 @@ export function heredocsOfLine(line: string): Omit<Heredoc, 'content'>[] {
 /** The content as `<<-` wants it: no leading tabs. */
 export function heredocText(heredoc: Heredoc): string {
   return heredoc.chomp ? heredoc.content.replace(/^\t+/gm, '') : heredoc.content;
+}
+
+/**
+ * Replaces variables in a heredoc's text. Single quotes keep what they enclose as it is, as in Buildah; where they do
+ * not all close, which Buildah refuses, they mean nothing, as in BuildKit.
+ * @throws BuildError `syntax`
+ */
+export function expandHeredoc(
+  text: string,
+  variables: Variables,
+  options: Pick<ExpandOptions, 'escape' | 'onLookup'> = {},
+): string {
+  const raw = { ...options, rawQuotes: true, rawEscapes: true };
+  try {
+    return expandWord(text, variables, raw);
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    return expandWord(text, variables, { ...raw, plainQuotes: true });
+  }
 }
 
 function countQuotes(text: string): number {

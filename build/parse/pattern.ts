@@ -39,9 +39,19 @@ export function removeSuffix(value: string, pattern: Pattern, longest: boolean):
   return end < 0 ? value : chars.slice(end).reverse().join('');
 }
 
-/** The leftmost longest match, or all of them, replaced. An empty pattern matches nothing. */
-export function replacePattern(value: string, pattern: Pattern, replacement: string, all: boolean): string {
+/** Which matches are replaced: the leftmost, every one, or one that the value begins or ends with. */
+export type Replacement = 'first' | 'all' | 'prefix' | 'suffix';
+
+/** The longest match, or all of them, replaced. An empty pattern matches nothing. */
+export function replacePattern(
+  value: string,
+  pattern: Pattern,
+  replacement: string,
+  mode: Replacement,
+): string {
   if (pattern.length === 1 && pattern[0]?.length === 0) return value;
+  if (mode === 'prefix' || mode === 'suffix') return replaceEnd(value, pattern, replacement, mode);
+  const all = mode === 'all';
   const chars = [...value];
   const out: string[] = [];
   let at = 0;
@@ -58,6 +68,13 @@ export function replacePattern(value: string, pattern: Pattern, replacement: str
     }
   }
   return out.join('') + chars.slice(at).join('');
+}
+
+function replaceEnd(value: string, pattern: Pattern, replacement: string, mode: 'prefix' | 'suffix'): string {
+  const remove = mode === 'prefix' ? removePrefix : removeSuffix;
+  const rest = remove(value, pattern, true);
+  if (rest === value) return value;
+  return mode === 'prefix' ? replacement + rest : rest + replacement;
 }
 
 const NO_MATCH = -1;

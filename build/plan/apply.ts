@@ -1,6 +1,6 @@
 import { BuildError } from '../error.ts';
 import { type ExpandOptions, expandWord, expandWords, type Variables } from '../parse/expand.ts';
-import { heredocText, parseHeredocWord } from '../parse/heredoc.ts';
+import { expandHeredoc, heredocText, parseHeredocWord } from '../parse/heredoc.ts';
 import type {
   CommandInstruction,
   CopyInstruction,
@@ -91,8 +91,7 @@ export class InstructionExpander {
 
   word = (text: string): string => expandWord(text, this.variables, this.#options);
   words = (text: string): string[] => expandWords(text, this.variables, this.#options);
-  heredoc = (text: string): string =>
-    expandWord(text, this.variables, { ...this.#options, rawQuotes: true, rawEscapes: true });
+  heredoc = (text: string): string => expandHeredoc(text, this.variables, this.#options);
 }
 
 function apply(state: StageState, instruction: Instruction, expand: InstructionExpander): Effects {
@@ -161,9 +160,9 @@ function applyMetadata(state: StageState, instruction: Metadata, expand: Instruc
 }
 
 function applyPairs(state: StageState, instruction: EnvInstruction, expand: InstructionExpander): void {
-  for (const [rawName, rawValue] of instruction.pairs) {
-    const name = expand.word(rawName);
-    const value = expand.word(rawValue);
+  // All are expanded first: no pair of an instruction sees another.
+  const pairs = instruction.pairs.map((pair) => pair.map(expand.word) as [string, string]);
+  for (const [name, value] of pairs) {
     if (instruction.kind === 'label') state.config.Labels[name] = value;
     else state.setVariable(name, value);
   }

@@ -2,7 +2,8 @@ import { BuildError } from '../error.ts';
 import { expandWord } from '../parse/expand.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import { mountFields } from '../parse/mount-fields.ts';
-import { findStage, newStageState, type Stage, type StagesOptions } from './stages.ts';
+import { StageNames } from './stage-names.ts';
+import { newStageState, type Stage, type StagesOptions } from './stages.ts';
 
 /** What a stage takes from others. */
 export interface StageNeeds {
@@ -30,33 +31,32 @@ export function stageGraph(
   contexts: ReadonlySet<string>,
   options: Pick<StagesOptions, 'arguments' | 'builtins'>,
 ): StageGraph {
-  const needs = stages.map((stage) => needsOf(stage, stages, contexts, options));
+  const names = new StageNames(stages);
+  const needs = stages.map((stage) => needsOf(stage, names, contexts, options));
   refuseCycles(stages, needs);
-  const needed = new Set<number>();
-  const mark = (index: number) => {
-    if (needed.has(index)) return;
-    needed.add(index);
-    for (const need of needs[index]?.all ?? []) mark(need);
-  };
-  if (stages.length > 0) mark(stages.length - 1);
-  return { needs, needed };
+  return { needs, needed: reachable(needs, stages.length - 1) };
+}
+
+/** A stage and all that it needs, directly or not; without recursion, since a chain may be long. */
+function reachable(needs: readonly StageNeeds[], last: number): ReadonlySet<number> {
+  const found = new Set<number>(last < 0 ? [] : [last]);
+  for (const index of found) for (const need of needs[index]?.all ?? []) found.add(need);
+  return found;
 }
 
 function needsOf(
   stage: Stage,
-  stages: readonly Stage[],
+  names: StageNames,
   contexts: ReadonlySet<string>,
   options: Pick<StagesOptions, 'arguments' | 'builtins'>,
 ): StageNeeds {
-  const base = contexts.has(stage.base)
-    ? undefined
-    : findStage(stages.slice(0, stage.index), stage.base)?.index;
+  const base = contexts.has(stage.base) ? undefined : names.find(stage.base, { before: stage.index })?.index;
   const files = new Set<number>();
   for (const name of fileSources(stage, options)) {
-    const found = sourceStage(stages, stage.index, name, contexts);
+    const found = stageAmong(names, stage.index, name, contexts);
     if (found !== undefined) files.add(found);
   }
-  const after = afterStage(stage, stages);
+  const after = afterStage(stage, names);
   const all = new Set([
     ...files,
     ...(base === undefined ? [] : [base]),
@@ -72,15 +72,24 @@ export function sourceStage(
   name: string,
   contexts: ReadonlySet<string>,
 ): number | undefined {
-  if (contexts.has(name)) return undefined;
-  const earlier = findStage(stages.slice(0, own), name);
-  if (earlier) return contexts.has(earlier.name) ? undefined : earlier.index;
-  return /^\d+$/.test(name) ? undefined : findStage(stages.slice(own + 1), name)?.index;
+  return stageAmong(new StageNames(stages), own, name, contexts);
 }
 
-function afterStage(stage: Stage, stages: readonly Stage[]): number | undefined {
+function stageAmong(
+  names: StageNames,
+  own: number,
+  name: string,
+  contexts: ReadonlySet<string>,
+): number | undefined {
+  if (contexts.has(name)) return undefined;
+  const earlier = names.find(name, { before: own });
+  if (earlier) return contexts.has(earlier.name) ? undefined : earlier.index;
+  return /^\d+$/.test(name) ? undefined : names.find(name, { after: own })?.index;
+}
+
+function afterStage(stage: Stage, names: StageNames): number | undefined {
   if (stage.after === undefined) return undefined;
-  const found = findStage(stages.slice(0, stage.index), stage.after);
+  const found = names.find(stage.after, { before: stage.index });
   if (found) return found.index;
   const itself = stage.name === stage.after;
   throw new BuildError(
@@ -135,23 +144,36 @@ function tryExpand(
 
 function refuseCycles(stages: readonly Stage[], needs: readonly StageNeeds[]): void {
   const done = new Set<number>();
-  const path: number[] = [];
-  const visit = (index: number) => {
-    if (done.has(index)) return;
-    if (path.includes(index)) {
-      const stage = stages[index] as Stage;
-      const { file, line } = stage.from.position;
-      const names = [...path.slice(path.indexOf(index)), index].map((at) => stages[at]?.name);
-      throw new BuildError(
-        'syntax',
-        `${file}:${line}: circular dependency detected on stage: ${stage.name} (${names.join(' -> ')})`,
-        { facts: { path: file, line } },
-      );
+  const path = new Set<number>();
+  const visit = (start: number) => {
+    const open: { readonly index: number; readonly rest: number[] }[] = [];
+    const enter = (index: number) => {
+      if (done.has(index)) return;
+      if (path.has(index)) throw cycle(stages, [...path], index);
+      path.add(index);
+      open.push({ index, rest: [...(needs[index]?.all ?? [])].reverse() });
+    };
+    enter(start);
+    for (let top = open.at(-1); top; top = open.at(-1)) {
+      const next = top.rest.pop();
+      if (next !== undefined) enter(next);
+      else {
+        open.pop();
+        path.delete(top.index);
+        done.add(top.index);
+      }
     }
-    path.push(index);
-    for (const need of needs[index]?.all ?? []) visit(need);
-    path.pop();
-    done.add(index);
   };
   for (const stage of stages) visit(stage.index);
+}
+
+function cycle(stages: readonly Stage[], path: readonly number[], index: number): BuildError {
+  const stage = stages[index] as Stage;
+  const { file, line } = stage.from.position;
+  const names = [...path.slice(path.indexOf(index)), index].map((at) => stages[at]?.name);
+  return new BuildError(
+    'syntax',
+    `${file}:${line}: circular dependency detected on stage: ${stage.name} (${names.join(' -> ')})`,
+    { facts: { path: file, line } },
+  );
 }

@@ -1,13 +1,13 @@
 import type { Healthcheck, RuntimeConfig } from '../../image/config.ts';
 import type { Variables } from '../parse/expand.ts';
 import { PROXY_ARGUMENTS } from './arguments.ts';
-import { environmentMap, mergeEnvironment, nameOf } from './variables.ts';
+import { assignedValue, mergeEnvironment, nameOf } from './variables.ts';
 
 /** The runtime configuration that instructions of a stage change; `Env` holds only what the stage itself set. */
 export interface StageConfig {
   User: string;
   WorkingDir: string;
-  Env: string[];
+  readonly Env: readonly string[];
   Cmd: string[] | null;
   Entrypoint: string[] | null;
   ExposedPorts: Record<string, object>;
@@ -29,9 +29,11 @@ export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/
  * (openshift/imagebuilder's Builder). Lives as long as the stage is built; nothing in it touches a file system.
  */
 export class StageState {
-  readonly config: StageConfig = emptyConfig();
-  /** From containers.conf and the base image, then ENV. */
-  environment: string[];
+  readonly config: StageConfig;
+  /** `NAME=value` by name: from containers.conf and the base image, then ENV. */
+  readonly #environment: Map<string, string>;
+  /** The same of what the stage itself sets. */
+  readonly #own = new Map<string, string>();
   /** Values of arguments: `--build-arg`, defaults of ARG, platform arguments once declared. */
   readonly arguments: Map<string, string>;
   /** Names that an ARG of this stage declared, and the proxies. */
@@ -55,7 +57,8 @@ export class StageState {
     this.headingArguments = given.headingArguments;
     this.builtins = given.builtins;
     this.arguments = new Map(given.userArguments);
-    this.environment = [...(given.defaultEnvironment ?? [])];
+    this.#environment = byName(given.defaultEnvironment ?? []);
+    this.config = emptyConfig(this.#own);
   }
 
   /** Takes over the base image's configuration and gives its ONBUILD triggers, which are used up. */
@@ -73,8 +76,9 @@ export class StageState {
     own.Healthcheck = config.Healthcheck;
     own.Hostname = config.Hostname ?? '';
     own.Domainname = config.Domainname ?? '';
-    this.environment = mergeEnvironment(this.environment, (config.Env ?? []).filter(isAssignment));
-    own.Env = this.environment.some((entry) => nameOf(entry) === 'PATH') ? [] : [`PATH=${DEFAULT_PATH}`];
+    for (const [name, entry] of byName((config.Env ?? []).filter(isAssignment)))
+      this.#environment.set(name, entry);
+    if (!this.#environment.has('PATH')) this.#own.set('PATH', `PATH=${DEFAULT_PATH}`);
     own.OnBuild = [];
     return config.OnBuild ?? [];
   }
@@ -93,19 +97,22 @@ export class StageState {
 
   /** The variables that the image will have. */
   imageEnvironment(): string[] {
-    return mergeEnvironment(this.environment, this.config.Env);
+    return [...new Map([...this.#environment, ...this.#own]).values()];
   }
 
-  /** What `$NAME` in an instruction means here. */
+  /** What `$NAME` in an instruction means, at the time of the lookup. */
   variables(): Variables {
-    const map = environmentMap(this.runEnvironment());
-    return (name) => map.get(name);
+    return (name) => {
+      const entry = this.#own.get(name) ?? this.#environment.get(name);
+      if (entry !== undefined) return assignedValue(entry);
+      return this.allowed.has(name) ? this.arguments.get(name) : undefined;
+    };
   }
 
   setVariable(name: string, value: string): void {
-    const entry = [`${name}=${value}`];
-    this.config.Env = mergeEnvironment(this.config.Env, entry);
-    this.environment = mergeEnvironment(this.environment, entry);
+    const entry = `${name}=${value}`;
+    this.#own.set(name, entry);
+    this.#environment.set(name, entry);
   }
 
   /** ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. */
@@ -127,11 +134,17 @@ function isAssignment(entry: string): boolean {
   return entry.indexOf('=') > 0;
 }
 
-function emptyConfig(): StageConfig {
+function byName(entries: readonly string[]): Map<string, string> {
+  return new Map(entries.map((entry) => [nameOf(entry), entry]));
+}
+
+function emptyConfig(own: ReadonlyMap<string, string>): StageConfig {
   return {
     User: '',
     WorkingDir: '',
-    Env: [],
+    get Env() {
+      return [...own.values()];
+    },
     Cmd: null,
     Entrypoint: null,
     ExposedPorts: {},

@@ -3,6 +3,7 @@ import { expandWord } from '../parse/expand.ts';
 import type { ArgInstruction, FromInstruction, Instruction } from '../parse/instruction.ts';
 import { nearest } from '../parse/nearest.ts';
 import type { Containerfile } from '../parse/parse.ts';
+import { StageNames } from './stage-names.ts';
 import { StageState } from './stage-state.ts';
 import { firstOf } from './variables.ts';
 
@@ -48,16 +49,41 @@ export function splitStages(files: readonly Containerfile[], options: StagesOpti
   if (stray || firstFrom < 0) throw missingFrom(files, stray);
   const headingArguments = evaluateHeading(heading, options);
   const stages: Stage[] = [];
-  let at = firstFrom;
-  while (at < placed.length) {
-    const next = placed.findIndex(({ instruction }, index) => index > at && instruction.kind === 'from');
-    const end = next < 0 ? placed.length : next;
-    const from = placed[at] as { instruction: FromInstruction; escape: string };
-    const instructions = placed.slice(at + 1, end).map(({ instruction }) => instruction);
-    stages.push(makeStage(stages, from.instruction, from.escape, instructions, headingArguments, options));
-    at = end;
+  const names = new StageNames();
+  for (const { from, escape: escapeChar, instructions } of groups(placed.slice(firstFrom))) {
+    const stage = makeStage(
+      { names, index: stages.length },
+      from,
+      escapeChar,
+      instructions,
+      headingArguments,
+      options,
+    );
+    names.add(stage);
+    stages.push(stage);
   }
   return stages;
+}
+
+interface Placed {
+  readonly instruction: Instruction;
+  readonly escape: string;
+}
+
+interface Group {
+  readonly from: FromInstruction;
+  readonly escape: string;
+  readonly instructions: Instruction[];
+}
+
+/** Each FROM with what follows it. */
+function groups(placed: readonly Placed[]): readonly Group[] {
+  const list: Group[] = [];
+  for (const { instruction, escape: escapeChar } of placed) {
+    if (instruction.kind === 'from') list.push({ from: instruction, escape: escapeChar, instructions: [] });
+    else list.at(-1)?.instructions.push(instruction);
+  }
+  return list;
 }
 
 function missingFrom(files: readonly Containerfile[], stray: Instruction | undefined): BuildError {
@@ -72,10 +98,21 @@ function missingFrom(files: readonly Containerfile[], stray: Instruction | undef
   );
 }
 
-function evaluateHeading(
-  heading: readonly { readonly instruction: Instruction; readonly escape: string }[],
-  options: StagesOptions,
-): Map<string, string> {
+/** The values of the arguments above the first FROM. @throws BuildError `syntax` */
+export function headingValues(
+  file: Containerfile,
+  given: ReadonlyMap<string, string>,
+  builtins: ReadonlyMap<string, string>,
+): ReadonlyMap<string, string> {
+  const firstFrom = file.instructions.findIndex(({ kind }) => kind === 'from');
+  const heading = file.instructions.slice(0, Math.max(0, firstFrom));
+  const placed = heading
+    .filter(({ kind }) => kind === 'arg')
+    .map((instruction) => ({ instruction, escape: file.escape }));
+  return evaluateHeading(placed, { arguments: given, builtins });
+}
+
+function evaluateHeading(heading: readonly Placed[], options: StagesOptions): Map<string, string> {
   const values = new Map<string, string>();
   const variables = firstOf(values, options.arguments, options.builtins);
   for (const { instruction, escape: escapeChar } of heading) {
@@ -92,14 +129,13 @@ function evaluateHeading(
 }
 
 function makeStage(
-  earlier: readonly Stage[],
+  { names, index }: { readonly names: StageNames; readonly index: number },
   from: FromInstruction,
   escapeChar: string,
   instructions: readonly Instruction[],
   headingArguments: ReadonlyMap<string, string>,
   options: StagesOptions,
 ): Stage {
-  const index = earlier.length;
   const variables = firstOf(headingArguments, options.builtins);
   const expand = (word: string) => atLine(from, () => expandWord(word, variables, { escape: escapeChar }));
   const image = index === 0 && options.fromOverride ? options.fromOverride : from.image;
@@ -113,7 +149,7 @@ function makeStage(
         facts: { path: from.position.file, line: from.position.line },
       },
     );
-  const parent = findStage(earlier, base);
+  const parent = names.find(base);
   return {
     index,
     name: from.stageName === undefined ? String(index) : expand(from.stageName),
@@ -168,18 +204,10 @@ export function newStageState(
   return state;
 }
 
-/** The last stage of that name, else the one of that index; names that differ in case alone count as the same. */
-export function findStage(stages: readonly Stage[], name: string): Stage | undefined {
-  const exact = stages.findLast((stage) => stage.name === name);
-  if (exact) return exact;
-  const folded = stages.findLast((stage) => stage.named && stage.name.toLowerCase() === name.toLowerCase());
-  return folded ?? (/^\d+$/.test(name) ? stages[Number(name)] : undefined);
-}
-
 /** The stages up to `--target`. @throws BuildError `no-such-stage` */
 export function throughTarget(stages: readonly Stage[], target: string): readonly Stage[] {
   if (target === '') return stages;
-  const found = findStage(stages, target);
+  const found = new StageNames(stages).find(target);
   if (found) return stages.slice(0, found.index + 1);
   const near = nearest(
     target,

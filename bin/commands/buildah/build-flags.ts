@@ -76,6 +76,12 @@ const CONTENT: readonly FlagSpec[] = [
   },
   { name: 'mount', kind: 'array', usage: 'a mount for every RUN, as RUN --mount writes it' },
   { name: 'source-policy-file', kind: 'string', usage: 'allow, deny or replace sources as this `FILE` says' },
+  {
+    name: 'check',
+    kind: 'bool',
+    usage:
+      'build nothing: lint the Containerfile by the rules of Dockerfile syntax, and fail where they find anything',
+  },
   { name: 'allow', kind: 'array', usage: 'allow RUN what needs it: `security.insecure`' },
 ];
 

@@ -109,7 +109,7 @@ function epochOf(text: string): number | undefined {
 }
 
 /** `--platform` may name several; `--os`, `--arch`, `--variant` one; none: this machine's. */
-function platformsOf({ flags }: CommandContext): Platform[] {
+export function platformsOf({ flags }: CommandContext): Platform[] {
   const host = platformOf(process.platform, process.arch);
   const single = ['os', 'arch', 'variant'].filter((name) => flags.changed(name));
   if (flags.changed('platform')) {

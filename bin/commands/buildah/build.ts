@@ -23,8 +23,9 @@ export const build: CommandSpec = {
   run: runBuild,
 };
 
-async function runBuild(context: CommandContext): Promise<void> {
+async function runBuild(context: CommandContext): Promise<number | void> {
   const { flags } = context;
+  if (flags.bool('check')) return (await import('./build-check.ts')).checkBuild(context);
   await using job = await openBuild(context);
   const result = await job.run();
   const iidFile = flags.string('iidfile');

@@ -54,6 +54,14 @@ const WORDS: readonly [input: string, expected: string][] = [
   ['${PATHS//t??/T}', 'one/T/T/Tee.T.gz'],
   ['${PATHS/\\//:}', 'one:two/two/three.tar.gz'],
   ['${STAR/\\*/+}', 'a+b'],
+  ['${PATHS/two}', 'one//two/three.tar.gz'],
+  ['${PATHS//two}', 'one///three.tar.gz'],
+  ['${PATHS/#one/1}', '1/two/two/three.tar.gz'],
+  ['${PATHS/#two/2}', 'one/two/two/three.tar.gz'],
+  ['${PATHS/%.gz/.xz}', 'one/two/two/three.tar.xz'],
+  ['${PATHS/%.*}', 'one/two/two/three'],
+  ['${PATHS/#*\\/}', 'three.tar.gz'],
+  ['${NONE/#a/b}', ''],
   ['${UTF#h?}', 'llo'],
   ['${NONE//a/b}', ''],
   ['a<b', 'a<b'],
@@ -81,7 +89,7 @@ const BROKEN: readonly [input: string, said: RegExp][] = [
   ['${NONE:?why}', /NONE: why/],
   ["'a", /single-quote/],
   ['"a', /double-quote/],
-  ['${A/x}', /missing '\/'|missing '}'/],
+  ['${A/x', /missing '}'/],
   ['${A#\\x}', /invalid pattern/],
 ];
 
@@ -143,7 +151,7 @@ test('patterns agree with regular expressions', () => {
       equal(removeSuffix(from, parsed, true), [...backwards].reverse().join(''));
       if (/^[^*]+$/.test(text))
         equal(
-          replacePattern(from, parsed, '-', true),
+          replacePattern(from, parsed, '-', 'all'),
           from.replace(new RegExp(regular(text, false), 'g'), '-'),
         );
     }),
@@ -154,7 +162,7 @@ test('long near-misses take linear time', () => {
   const long = 'a'.repeat(200_000);
   const started = performance.now();
   removePrefix(long, parsePattern('*a*a*a*a*b'), true);
-  replacePattern(long, parsePattern('*b'), '', true);
+  replacePattern(long, parsePattern('*b'), '', 'all');
   expandWord(`\${NONE:-${long}}`, variables);
   expandWords(`${'x '.repeat(100_000)}"`.slice(0, -1), variables);
   equal(performance.now() - started < 3000, true);

@@ -1,0 +1,64 @@
+import type { RunInstruction } from '../parse/instruction.ts';
+import { mountFields } from '../parse/mount-fields.ts';
+import { no, type Use, type Verdict } from './construct.ts';
+
+/** What RUN uses beyond a command. */
+export function runConstructs(run: RunInstruction): readonly Use[] {
+  const { line } = run.position;
+  const uses: Use[] = run.mounts.flatMap((mount) => mountConstructs(mount, line));
+  if (run.network !== undefined) uses.push(networkConstruct(run.network, line));
+  if (run.security !== undefined)
+    uses.push({ what: 'RUN --security', line, verdicts: { buildah: no('it has no such flag') } });
+  if (run.devices.length > 0)
+    uses.push({ what: 'RUN --device', line, verdicts: { buildah: no('it has no such flag') } });
+  if (run.heredocs.length > 0) uses.push({ what: 'RUN with a heredoc', line });
+  return uses;
+}
+
+function networkConstruct(network: string, line: number): Use {
+  const known = ['default', 'none', 'host'].includes(network);
+  return {
+    what: `RUN --network=${network}`,
+    line,
+    verdicts: known || network.includes('$') ? {} : { buildkit: no('it knows default, none and host') },
+  };
+}
+
+const BUILDKIT_KEYS = new Set(
+  'type from source src target dst destination readonly ro readwrite rw required size id sharing mode uid gid env'.split(
+    ' ',
+  ),
+);
+/** Keys of BuildKit that Buildah does not read for this type. */
+const MISSING_IN_BUILDAH: Readonly<Record<string, readonly string[]>> = {
+  tmpfs: ['size', 'readwrite', 'rw', 'source', 'src', 'from', 'id'],
+  bind: ['id'],
+  secret: ['source', 'src', 'readonly', 'ro', 'readwrite', 'rw'],
+  ssh: ['env', 'source', 'src', 'readonly', 'ro', 'readwrite', 'rw'],
+  cache: ['required'],
+};
+
+function mountConstructs(mount: string, line: number): readonly Use[] {
+  const fields = mountFields(mount);
+  const type = fields.find(([key]) => key === 'type')?.[1]?.toLowerCase() ?? 'bind';
+  const uses: Use[] = [{ what: `RUN --mount=type=${type}`, line }];
+  for (const [key, value] of fields) {
+    const verdicts = verdictsOfKey(type, key, value);
+    if (Object.keys(verdicts).length > 0)
+      uses.push({ what: `RUN --mount=type=${type},${key}`, line, verdicts });
+  }
+  return uses;
+}
+
+function verdictsOfKey(
+  type: string,
+  key: string,
+  value: string | undefined,
+): { readonly buildah?: Verdict; readonly buildkit?: Verdict } {
+  if (!BUILDKIT_KEYS.has(key)) return { buildkit: no('it has no such option') };
+  if (key === 'from' && value?.includes('$')) return { buildkit: no('it replaces no variables in from') };
+  if (MISSING_IN_BUILDAH[type]?.includes(key)) return { buildah: no('it has no such option for this type') };
+  if (type === 'cache' && key === 'sharing' && value === 'private')
+    return { buildah: no('it knows locked and shared') };
+  return {};
+}
