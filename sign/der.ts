@@ -17,6 +17,8 @@ export const DER = {
   oid: 0x06,
   utf8String: 0x0c,
   sequence: 0x30,
+  set: 0x31,
+  generalizedTime: 0x18,
 } as const;
 
 export function derEncode(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
@@ -86,6 +88,17 @@ export function derOne(bytes: Uint8Array, tag: number): DerElement {
   if (!element || more.length > 0) throw invalid('invalid ASN.1: trailing data');
   if (element.tag !== tag) throw invalid('invalid ASN.1: unexpected type');
   return element;
+}
+
+/** A GeneralizedTime in UTC, as milliseconds since the epoch. @throws SignError `invalid-signature` */
+export function derTime({ tag, content }: DerElement): number {
+  const text = Buffer.from(content).toString('latin1');
+  const match = /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\.\d{1,9})?Z$/.exec(text);
+  if (tag !== DER.generalizedTime || !match) throw invalid('invalid ASN.1: not a time');
+  const [, year, month, day, hours, minutes, seconds, fraction = ''] = match;
+  const atMs = Date.parse(`${year}-${month}-${day}T${hours}:${minutes}:${seconds}${fraction.slice(0, 4)}Z`);
+  if (Number.isNaN(atMs)) throw invalid('invalid ASN.1: not a time');
+  return atMs;
 }
 
 /** Dotted form of an OID's content. */

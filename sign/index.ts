@@ -34,7 +34,10 @@ export {
   readPassphraseFile,
   signerFromParameters,
 } from './sigstore/signer-from-parameters.ts';
+export { type TimeAuthority, verifyTimestamp } from './sigstore/timestamp.ts';
+export type { LogKey } from './sigstore/transparency-log.ts';
 export { type SigstoreTrust, verifyAttachment } from './sigstore/trust-root.ts';
+export { parseTrustedRoot, type TrustedRoot } from './sigstore/trusted-root-file.ts';
 export { type GpgOptions, gpgSecretKey, hasGpg } from './simple/gpg.ts';
 export { gnupgHome, readHomeKeyring } from './simple/home.ts';
 export { type Keyring, readKeyring, type VerificationKey } from './simple/keyring.ts';

@@ -1,4 +1,5 @@
 import { algorithmOf, type Digest, encodedOf } from '../image/digest.ts';
+import { ImageError } from '../image/error.ts';
 import { manifestDigest, parseManifest } from '../image/manifest.ts';
 import { choosePlatform } from '../image/platform.ts';
 import { type NamedReference, repositoryOf } from '../image/reference.ts';
@@ -37,6 +38,7 @@ export interface SignatureSearch {
 
 const BUNDLE = /^application\/vnd\.dev\.sigstore\.bundle[.+]/;
 const NOTATION = 'application/vnd.cncf.notary.signature';
+const MALFORMED: readonly string[] = ['digest-mismatch', 'size-mismatch'];
 
 /**
  * Looks for signatures of every form: what the transport itself holds, Cosign's tag whatever registries.d says, and
@@ -89,7 +91,7 @@ async function candidatesFor(
         content,
       }),
     ),
-    ...(inRegistry ? await attachments(named, context, subject) : []),
+    ...(inRegistry ? await orBroken('cosign-tag', subject, () => attachments(named, context, subject)) : []),
     ...(await referrers(source, context, subject)),
   ];
 }
@@ -136,7 +138,12 @@ async function referrers(
   for (const { artifactType = '', digest } of found.slice(0, SIGNATURE_LIMIT_COUNT)) {
     if (artifactType === NOTATION)
       candidates.push({ form: 'notation', subject, content: { kind: 'notation' } });
-    else if (BUNDLE.test(artifactType)) candidates.push(await bundleOf(source, context, subject, digest));
+    else if (BUNDLE.test(artifactType))
+      candidates.push(
+        ...(await orBroken('bundle', subject, async () => [
+          await bundleOf(source, context, subject, digest),
+        ])),
+      );
   }
   return candidates;
 }
@@ -158,6 +165,22 @@ async function bundleOf(
     return broken('bundle', subject, `the referrer ${referrer} is not a bundle for this manifest`);
   const bytes = await readVerifiedBlob(bundle, layer, { limitBytes: SIGNATURE_LIMIT_BYTES });
   return { form: 'bundle', subject, content: { kind: 'bundle', bytes } };
+}
+
+/** What is malformed is listed as such; a registry that cannot be asked is an error. */
+async function orBroken(
+  form: SignatureForm,
+  subject: Digest,
+  read: () => Promise<SignatureCandidate[]>,
+): Promise<SignatureCandidate[]> {
+  try {
+    return await read();
+  } catch (error) {
+    const isMalformed =
+      error instanceof ImageError || (error instanceof TransportError && MALFORMED.includes(error.code));
+    if (!isMalformed) throw error;
+    return [broken(form, subject, error.message)];
+  }
 }
 
 function broken(form: SignatureForm, subject: Digest, reason: string): SignatureCandidate {

@@ -4,6 +4,7 @@ import { SignError } from '../error.ts';
 import { SIGSTORE_SIGNATURE_TYPE } from '../sigstore/annotations.ts';
 import { type Certificate, parseTrustedCertificates } from '../sigstore/certificate.ts';
 import { parseSigstoreKey } from '../sigstore/public-key.ts';
+import type { LogKey } from '../sigstore/transparency-log.ts';
 import { type SigstoreBlob, type SigstoreTrust, verifyAttachment } from '../sigstore/trust-root.ts';
 import { acceptOne, checkPayload, NO_SIGNATURE } from './accept.ts';
 import { loadKeys } from './key-source.ts';
@@ -61,13 +62,13 @@ async function loadPublicKeys(source: KeySource, what: string): Promise<readonly
   });
 }
 
-async function loadLogKeys(source: KeySource): Promise<readonly KeyObject[]> {
+async function loadLogKeys(source: KeySource): Promise<readonly LogKey[]> {
   const keys = await loadPublicKeys(source, 'Rekor public key');
   keys.forEach((key, index) => {
     if (key.asymmetricKeyType !== 'ec')
       throw new SignError('bad-key', `Rekor public key ${index + 1} is not using ECDSA`);
   });
-  return keys;
+  return keys.map((key) => ({ key }));
 }
 
 async function loadCertificates(source: KeySource, what: string): Promise<readonly Certificate[]> {

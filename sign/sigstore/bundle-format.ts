@@ -1,8 +1,7 @@
-import { ImageError } from '../../image/error.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../image/json.ts';
-import { decodeBase64, SIGNATURE_LIMIT_BYTES } from '../../image/signature.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../image/json.ts';
 import { invalid } from '../error.ts';
 import { formatPem } from './pem.ts';
+import { parseSigned, signedBase64 } from './signed-json.ts';
 import type { InclusionProof } from './transparency-log.ts';
 
 /** Media type of bundles, and artifact type of their referrers. */
@@ -15,6 +14,8 @@ export interface Bundle {
   /** What the signer calls the key. */
   readonly keyHint?: string;
   readonly entries: readonly LogEntry[];
+  /** RFC 3161 responses. */
+  readonly timestamps: readonly Uint8Array[];
   readonly content:
     | {
         readonly kind: 'dsse';
@@ -43,13 +44,14 @@ const BUNDLE_MEDIA_TYPE =
 
 /** @throws SignError `invalid-signature` */
 export function parseBundle(bytes: Uint8Array): Bundle {
-  const root = parse(bytes);
+  const root = parseSigned(bytes, 'sigstore bundle');
   if (typeof root.mediaType !== 'string' || !BUNDLE_MEDIA_TYPE.test(root.mediaType))
     throw invalid('not a sigstore bundle of a known version');
   const material = object(root.verificationMaterial, 'verificationMaterial');
   return {
     ...readIdentity(material),
     entries: list(material.tlogEntries, 'tlogEntries').map(readEntry),
+    timestamps: readTimestamps(material.timestampVerificationData),
     content: readContent(root),
   };
 }
@@ -95,6 +97,14 @@ function readContent(root: JsonObject): Bundle['content'] {
   };
 }
 
+function readTimestamps(data: JsonValue | undefined): readonly Uint8Array[] {
+  if (data === undefined) return [];
+  const { rfc3161Timestamps } = object(data, 'timestampVerificationData');
+  return list(rfc3161Timestamps, 'rfc3161Timestamps').map((one) =>
+    base64(object(one, 'rfc3161Timestamps').signedTimestamp, 'signedTimestamp'),
+  );
+}
+
 function readEntry(value: JsonValue): LogEntry {
   const entry = object(value, 'tlogEntries');
   const kind = object(entry.kindVersion, 'kindVersion');
@@ -103,7 +113,8 @@ function readEntry(value: JsonValue): LogEntry {
   return {
     kind: text(kind.kind, 'kind'),
     version: text(kind.version, 'version'),
-    logIndex: integer(entry.logIndex, 'logIndex'),
+    // Protobuf's JSON leaves zeros out.
+    logIndex: integer(entry.logIndex ?? '0', 'logIndex'),
     logId: Buffer.from(base64(object(entry.logId, 'logId').keyId, 'keyId')).toString('hex'),
     integratedTime: integer(entry.integratedTime ?? '0', 'integratedTime'),
     body: base64(entry.canonicalizedBody, 'canonicalizedBody'),
@@ -125,19 +136,6 @@ function readProof(proof: JsonObject): InclusionProof {
     hashes: list(proof.hashes, 'hashes').map((hash) => base64(hash, 'hashes')),
     checkpoint: text(object(proof.checkpoint, 'checkpoint').envelope, 'envelope'),
   };
-}
-
-function parse(bytes: Uint8Array): JsonObject {
-  try {
-    return parseJsonObject(bytes, {
-      what: 'sigstore bundle',
-      limitBytes: SIGNATURE_LIMIT_BYTES,
-      limitDepth: 64,
-    });
-  } catch (cause) {
-    if (!(cause instanceof ImageError)) throw cause;
-    throw invalid(cause.message, cause);
-  }
 }
 
 function object(value: JsonValue | undefined, field: string): JsonObject {
@@ -166,10 +164,5 @@ function integer(value: JsonValue | undefined, field: string): number {
 }
 
 function base64(value: JsonValue | undefined, field: string): Uint8Array {
-  try {
-    return decodeBase64(text(value, field));
-  } catch (cause) {
-    if (!(cause instanceof ImageError)) throw cause;
-    throw invalid(`${field} of a sigstore bundle is not base64`, cause);
-  }
+  return signedBase64(value, `${field} of a sigstore bundle`);
 }

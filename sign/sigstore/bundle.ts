@@ -1,17 +1,17 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { type Digest, encodedOf } from '../../image/digest.ts';
-import { ImageError } from '../../image/error.ts';
-import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json.ts';
+import { isJsonObject } from '../../image/json.ts';
 import { invalid, SignError } from '../error.ts';
-import { BUNDLE_TYPE, type Bundle, type LogEntry, parseBundle } from './bundle-format.ts';
-import { canonicalJson } from './canonical-json.ts';
+import { BUNDLE_TYPE, type Bundle, parseBundle } from './bundle-format.ts';
 import { type FulcioTrust, verifyFulcioCertificate } from './certificate-identity.ts';
+import { checkLogEntry, type LoggedEnvelope, verifyLogEntry } from './log-entry.ts';
 import { readOnePem } from './pem.ts';
 import { signBlob } from './private-key.ts';
 import { formatSigstoreKey, keyDer, verifyBlob } from './public-key.ts';
-import { checkHashedRekord, checkSameKey } from './rekor-entry.ts';
+import { parseSigned } from './signed-json.ts';
 import type { SigstoreIdentity } from './signer.ts';
-import { verifyInclusion } from './transparency-log.ts';
+import { type TimeAuthority, verifyTimestamp } from './timestamp.ts';
+import type { LogKey } from './transparency-log.ts';
 
 const STATEMENT_TYPE = 'application/vnd.in-toto+json';
 /** The predicate of an image signature, as Cosign 3 makes them. */
@@ -50,21 +50,23 @@ export function createBundle(identity: SigstoreIdentity, manifest: Digest): Uint
   );
 }
 
-/** Who may have signed a bundle, and whether a log must have seen it. */
+/** Who may have signed a bundle, and who must have seen it. */
 export interface BundleTrust {
   /** Exactly one of keys and fulcio. */
   readonly keys?: readonly KeyObject[];
   readonly fulcio?: FulcioTrust;
   /** Given: a log entry by one of these keys is required. Required with `fulcio`. */
-  readonly logKeys?: readonly KeyObject[];
+  readonly logKeys?: readonly LogKey[];
+  /** Vouch for the time where the log does not (Rekor 2). */
+  readonly timeAuthorities?: readonly TimeAuthority[];
 }
 
 export interface VerifiedBundle {
   readonly predicateType: string;
   /** PEM of what verified it. */
   readonly by: string;
-  /** Milliseconds since the epoch; undefined where no log vouches for a time. */
-  readonly loggedAtMs?: number;
+  /** When a log or time stamping authority saw it, milliseconds since the epoch; undefined where none vouches. */
+  readonly seenAtMs?: number;
 }
 
 /**
@@ -77,92 +79,81 @@ export function verifyBundle(bytes: Uint8Array, manifest: Digest, trust: BundleT
   if (content.kind !== 'dsse') throw invalid('a message signature does not say which image it is about');
   if (content.payloadType !== STATEMENT_TYPE)
     throw invalid('the envelope does not hold an in-toto statement');
-  const { key, by, loggedAtMs } = signerOf(bundle, trust);
-  if (
-    !verifyBlob(key, preAuthentication(content.payloadType, content.payload), content.signature, 'by-curve')
-  )
+  const signed = preAuthentication(content.payloadType, content.payload);
+  const { key, by, seenAtMs } = signerOf(bundle, { ...content, signed }, trust);
+  if (!verifyBlob(key, signed, content.signature, 'by-curve'))
     throw invalid('cryptographic signature verification of the bundle failed');
   const predicateType = checkStatement(content.payload, manifest);
-  return { predicateType, by, ...(loggedAtMs !== undefined && { loggedAtMs }) };
+  return { predicateType, by, ...(seenAtMs !== undefined && { seenAtMs }) };
 }
 
-function signerOf(bundle: Bundle, trust: BundleTrust): { key: KeyObject; by: string; loggedAtMs?: number } {
-  if (trust.fulcio) {
-    if (bundle.certificate === undefined) throw invalid('the bundle has no certificate');
-    const times = loggedTimes(bundle, bundle.certificate, trust.logKeys ?? []);
-    const loggedAtMs = times.find((time) => time !== undefined);
-    if (loggedAtMs === undefined) throw invalid('no log vouches for the time of the signature');
-    const key = verifyFulcioCertificate(trust.fulcio, bundle.certificate, undefined, loggedAtMs);
-    return { key, by: bundle.certificate, loggedAtMs };
-  }
-  const { content } = bundle;
-  if (content.kind !== 'dsse') throw invalid('the bundle has no envelope');
-  const signed = preAuthentication(content.payloadType, content.payload);
-  const key = trust.keys?.find((candidate) => verifyBlob(candidate, signed, content.signature, 'by-curve'));
+type Envelope = Omit<LoggedEnvelope, 'keyOrCertificate'>;
+
+function signerOf(
+  bundle: Bundle,
+  envelope: Envelope,
+  trust: BundleTrust,
+): { readonly key: KeyObject; readonly by: string; readonly seenAtMs?: number } {
+  if (!trust.fulcio) return keyOf(bundle, envelope, trust);
+  const { certificate } = bundle;
+  if (certificate === undefined) throw invalid('the bundle has no certificate');
+  const times = seenTimes(bundle, { ...envelope, keyOrCertificate: certificate }, trust);
+  const [seenAtMs] = times;
+  if (seenAtMs === undefined) throw invalid('nobody vouches for the time of the signature');
+  const [key] = times.map((time) =>
+    verifyFulcioCertificate(trust.fulcio as FulcioTrust, certificate, undefined, time),
+  );
+  return { key: key as KeyObject, by: certificate, seenAtMs };
+}
+
+function keyOf(bundle: Bundle, envelope: Envelope, trust: BundleTrust) {
+  const { signed, signature } = envelope;
+  const key = trust.keys?.find((candidate) => verifyBlob(candidate, signed, signature, 'by-curve'));
   if (!key) throw invalid('none of the trusted keys signed the bundle');
   const by = formatSigstoreKey(key);
   if (!trust.logKeys) return { key, by };
-  const loggedAtMs = loggedTimes(bundle, by, trust.logKeys).find((time) => time !== undefined);
-  return { key, by, ...(loggedAtMs !== undefined && { loggedAtMs }) };
+  const [seenAtMs] = seenTimes(bundle, { ...envelope, keyOrCertificate: by }, trust);
+  return { key, by, ...(seenAtMs !== undefined && { seenAtMs }) };
 }
 
-/** The times of every log entry that is about this bundle; each entry must hold, and there must be one. */
-function loggedTimes(
-  bundle: Bundle,
-  keyOrCertificate: string,
-  logKeys: readonly KeyObject[],
-): (number | undefined)[] {
+/**
+ * All times that a trusted log or authority vouches for, after checking that a trusted log has the envelope. Entries of
+ * other logs and timestamps of other authorities count for nothing, but every entry must be about this envelope.
+ */
+function seenTimes(bundle: Bundle, logged: LoggedEnvelope, trust: BundleTrust): readonly number[] {
   if (bundle.entries.length === 0) throw invalid('the bundle has no log entry');
-  return bundle.entries.map((entry) => {
-    checkEntryBody(entry, bundle, keyOrCertificate);
-    return verifyEntry(entry, logKeys);
-  });
+  for (const entry of bundle.entries) checkLogEntry(entry, logged);
+  const { timeAuthorities = [], logKeys = [] } = trust;
+  const stamped = attempts(timeAuthorities.length > 0 ? bundle.timestamps : [], (response) =>
+    verifyTimestamp(response, logged.signature, timeAuthorities),
+  );
+  const entries = attempts(bundle.entries, (entry) => verifyLogEntry(entry, logKeys, stamped.good[0]));
+  if (entries.good.length === 0) throw entries.failures[0];
+  const times = [...entries.good, ...stamped.good].filter((time) => time !== undefined);
+  if (times.length === 0 && trust.fulcio && stamped.failures[0]) throw stamped.failures[0];
+  return times;
 }
 
-/** @returns the time the log signed; undefined where it only signed a checkpoint */
-function verifyEntry(entry: LogEntry, logKeys: readonly KeyObject[]): number | undefined {
-  const { signedEntryTimestamp, inclusionProof } = entry;
-  if (!signedEntryTimestamp && !inclusionProof) throw invalid('a log entry proves nothing');
-  if (inclusionProof) verifyInclusion(entry.body, inclusionProof, logKeys);
-  if (!signedEntryTimestamp) return undefined;
-  const signed = canonicalJson({
-    body: Buffer.from(entry.body).toString('base64'),
-    integratedTime: entry.integratedTime,
-    logID: entry.logId,
-    logIndex: entry.logIndex,
-  });
-  if (!logKeys.some((key) => verifyBlob(key, Buffer.from(signed), signedEntryTimestamp)))
-    throw invalid('cryptographic signature verification of Rekor SET failed');
-  return entry.integratedTime * 1000;
-}
-
-/** The entry must be about this very envelope, signature and key. */
-function checkEntryBody(entry: LogEntry, bundle: Bundle, keyOrCertificate: string): void {
-  const { content } = bundle;
-  const body = parse(entry.body, 'log entry');
-  if (body.kind !== entry.kind || body.apiVersion !== entry.version || content.kind !== 'dsse')
-    throw invalid('a log entry is of another kind than the bundle says');
-  if (entry.kind === 'hashedrekord') {
-    const payload = preAuthentication(content.payloadType, content.payload);
-    checkHashedRekord(body, { keyOrCertificate, signature: content.signature, payload });
-    return;
+function attempts<T, R>(
+  items: readonly T[],
+  check: (item: T) => R,
+): { readonly good: readonly R[]; readonly failures: readonly SignError[] } {
+  const good: R[] = [];
+  const failures: SignError[] = [];
+  for (const item of items) {
+    try {
+      good.push(check(item));
+    } catch (error) {
+      if (!(error instanceof SignError)) throw error;
+      failures.push(error);
+    }
   }
-  if (entry.kind !== 'dsse' || entry.version !== '0.0.1' || !isJsonObject(body.spec))
-    throw invalid(`log entries of kind ${JSON.stringify(entry.kind)} are not supported`);
-  const { payloadHash, signatures } = body.spec;
-  const [signature, ...more] = Array.isArray(signatures) ? signatures : [];
-  if (!isJsonObject(payloadHash) || !isJsonObject(signature) || more.length > 0)
-    throw invalid('malformed dsse log entry');
-  if (payloadHash.algorithm !== 'sha256' || payloadHash.value !== sha256(content.payload))
-    throw invalid('payload in the log entry does not match');
-  if (signature.signature !== Buffer.from(content.signature).toString('base64'))
-    throw invalid('signature in the log entry does not match');
-  checkSameKey(Buffer.from(String(signature.verifier), 'base64'), keyOrCertificate);
+  return { good, failures };
 }
 
 /** @returns the predicate type @throws SignError `invalid-signature` when no subject is this manifest */
 function checkStatement(payload: Uint8Array, manifest: Digest): string {
-  const { _type: type, subject, predicateType } = parse(payload, 'in-toto statement');
+  const { _type: type, subject, predicateType } = parseSigned(payload, 'in-toto statement');
   if (type !== 'https://in-toto.io/Statement/v1' && type !== 'https://in-toto.io/Statement/v0.1')
     throw invalid('the envelope does not hold an in-toto statement');
   const algorithm = manifest.slice(0, manifest.indexOf(':'));
@@ -181,17 +172,4 @@ function preAuthentication(type: string, payload: Uint8Array): Uint8Array {
     Buffer.from(`DSSEv1 ${Buffer.byteLength(type)} ${type} ${payload.length} `),
     payload,
   ]);
-}
-
-function parse(bytes: Uint8Array, what: string): JsonObject {
-  try {
-    return parseJsonObject(bytes, { what, limitDepth: 64 });
-  } catch (cause) {
-    if (!(cause instanceof ImageError)) throw cause;
-    throw new SignError('invalid-signature', cause.message, { cause });
-  }
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
 }

@@ -2,13 +2,20 @@ import type { KeyObject } from 'node:crypto';
 import { DER, derOne } from '../der.ts';
 import { invalid, printable } from '../error.ts';
 import { type Certificate, parseCertificates, publicKeyOf, verifyChain } from './certificate.ts';
+import type { AltName } from './name-constraints.ts';
 import { checkStrength } from './public-key.ts';
+import { isWithin, type Validity } from './validity.ts';
 
-/** What a Fulcio certificate must say: all three are required, as in policy.json. */
+/** What a Fulcio certificate must say. */
 export interface FulcioTrust {
   readonly roots: readonly Certificate[];
+  readonly intermediates?: readonly Certificate[];
+  /** When the authority was in use; default: always. */
+  readonly validity?: Validity;
   readonly oidcIssuer: string;
+  /** An address, or, where `subject` says so, any email address or URI that the certificate was made for. */
   readonly subjectEmail: string;
+  readonly subject?: 'email' | 'email-or-uri';
 }
 
 /** A certificate authority of one's own; at least one subject is required. */
@@ -35,10 +42,13 @@ export function verifyFulcioCertificate(
   atMs: number,
 ): KeyObject {
   const leaf = parseLeaf(certificate);
-  verifyChain(leaf, { roots: trust.roots, intermediates: chainIntermediates(chain), atMs });
+  const intermediates = [...(trust.intermediates ?? []), ...chainIntermediates(chain)];
+  verifyChain(leaf, { roots: trust.roots, intermediates, atMs });
+  if (!isWithin(trust.validity ?? {}, atMs))
+    throw invalid('the certificate authority was not trusted at that time');
   const issuer = oidcIssuerOf(leaf);
   if (issuer !== trust.oidcIssuer) throw invalid(`Unexpected Fulcio OIDC issuer ${printable(issuer)}`);
-  checkEmail(leaf, trust.subjectEmail);
+  checkSubject(leaf, trust.subjectEmail, trust.subject === 'email-or-uri' ? ['email', 'uri'] : ['email']);
   return checkStrength(publicKeyOf(leaf));
 }
 
@@ -55,7 +65,7 @@ export function verifyPkiCertificate(
   const leaf = parseLeaf(certificate);
   const intermediates = [...trust.intermediates, ...chainIntermediates(chain)];
   verifyChain(leaf, { roots: trust.roots, intermediates, atMs: nowMs });
-  if (trust.subjectEmail !== undefined) checkEmail(leaf, trust.subjectEmail);
+  if (trust.subjectEmail !== undefined) checkSubject(leaf, trust.subjectEmail, ['email']);
   if (trust.subjectHostname !== undefined) {
     const options = { subject: 'never', partialWildcards: false } as const;
     if (leaf.x509.checkHost(trust.subjectHostname, options) === undefined)
@@ -91,8 +101,9 @@ function chainIntermediates(chain: string | undefined): readonly Certificate[] {
   return chain ? parseCertificates(chain).slice(0, -1) : [];
 }
 
-function checkEmail(certificate: Certificate, email: string): void {
-  const emails = certificate.names.filter(({ kind }) => kind === 'email').map(({ text }) => text);
-  if (!emails.includes(email))
-    throw invalid(`Required email ${printable(email)} not found (got ${printable(emails.join(', '))})`);
+function checkSubject(certificate: Certificate, wanted: string, kinds: readonly AltName['kind'][]): void {
+  const names = certificate.names.filter(({ kind }) => kinds.includes(kind)).map(({ text }) => text);
+  if (names.includes(wanted)) return;
+  const what = kinds.includes('uri') ? 'subject' : 'email';
+  throw invalid(`Required ${what} ${printable(wanted)} not found (got ${printable(names.join(', '))})`);
 }

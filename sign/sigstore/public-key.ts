@@ -58,11 +58,16 @@ export function verifyBlob(
   signature: Uint8Array,
   rule: HashRule = 'sha256',
 ): boolean {
+  return verifyDigest(key, hashFor(key, rule), data, signature);
+}
+
+/** Whether `key` made `signature` over data of a hash that the signer chose (timestamps). */
+export function verifyDigest(key: KeyObject, hash: string, data: Uint8Array, signature: Uint8Array): boolean {
   switch (key.asymmetricKeyType) {
     case 'ec':
-      return verify(hashFor(key, rule), data, { key, dsaEncoding: 'der' }, signature);
+      return verify(hash, data, { key, dsaEncoding: 'der' }, signature);
     case 'rsa':
-      return verify('sha256', data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
+      return verify(hash, data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
     case 'ed25519':
       return verify(null, data, key, signature);
     default:

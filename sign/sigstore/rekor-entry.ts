@@ -1,11 +1,12 @@
-import { createHash, type KeyObject } from 'node:crypto';
-import { ImageError } from '../../image/error.ts';
-import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../image/json.ts';
-import { decodeBase64 } from '../../image/signature.ts';
+import { createHash } from 'node:crypto';
+import { isJsonObject, type JsonObject, type JsonValue } from '../../image/json.ts';
 import { invalid, SignError } from '../error.ts';
 import { canonicalJson } from './canonical-json.ts';
 import { readOnePem } from './pem.ts';
 import { verifyBlob } from './public-key.ts';
+import { parseSigned, signedBase64 } from './signed-json.ts';
+import type { LogKey } from './transparency-log.ts';
+import { isWithin } from './validity.ts';
 
 /** What a log entry must be about. */
 export interface LoggedSignature {
@@ -23,22 +24,24 @@ export interface LoggedSignature {
  * @throws SignError `invalid-signature`
  */
 export function verifyEntryTimestamp(
-  logKeys: readonly KeyObject[],
+  logKeys: readonly LogKey[],
   entryTimestamp: string,
   logged: LoggedSignature,
 ): number {
-  const set = exactKeys(parse(entryTimestamp, 'Rekor SET'), ['SignedEntryTimestamp', 'Payload']);
+  const set = exactKeys(parseSigned(entryTimestamp, 'Rekor SET'), ['SignedEntryTimestamp', 'Payload']);
   if (!isJsonObject(set.Payload)) throw invalid('Rekor SET payload is not an object');
   const signature = base64(set.SignedEntryTimestamp, 'SignedEntryTimestamp');
   const signed = Buffer.from(canonicalJson(set.Payload));
-  if (!logKeys.some((key) => verifyBlob(key, signed, signature)))
-    throw invalid('cryptographic signature verification of Rekor SET failed');
+  const signers = logKeys.filter(({ key }) => verifyBlob(key, signed, signature));
+  if (signers.length === 0) throw invalid('cryptographic signature verification of Rekor SET failed');
   const payload = exactKeys(set.Payload, ['body', 'integratedTime', 'logIndex', 'logID']);
   const { integratedTime, logIndex, logID } = payload;
   if (!Number.isSafeInteger(integratedTime) || !Number.isSafeInteger(logIndex) || typeof logID !== 'string')
     throw invalid('parsing Rekor SET payload: a field has the wrong type');
-  checkHashedRekord(parse(base64(payload.body, 'body'), 'the body of a Rekor SET payload'), logged);
-  return (integratedTime as number) * 1000;
+  checkHashedRekord(parseSigned(base64(payload.body, 'body'), 'the body of a Rekor SET payload'), logged);
+  const atMs = (integratedTime as number) * 1000;
+  if (!signers.some((log) => isWithin(log, atMs))) throw invalid('the log was not trusted at that time');
+  return atMs;
 }
 
 /** @throws SignError `invalid-signature` when a hashedrekord entry is about something else */
@@ -75,15 +78,6 @@ function onePem(input: Uint8Array | string, what: string): Uint8Array {
   }
 }
 
-function parse(input: Uint8Array | string, what: string): JsonObject {
-  try {
-    return parseJsonObject(input, { what, limitDepth: 32 });
-  } catch (cause) {
-    if (!(cause instanceof ImageError)) throw cause;
-    throw invalid(cause.message, cause);
-  }
-}
-
 function exactKeys(json: JsonObject, keys: readonly string[]): JsonObject {
   for (const key of Object.keys(json))
     if (!keys.includes(key)) throw invalid(`Unknown key ${JSON.stringify(key)} in Rekor SET`);
@@ -98,13 +92,7 @@ function object(value: JsonValue | undefined, field: string): JsonObject {
 }
 
 function base64(value: JsonValue | undefined, field: string): Uint8Array {
-  if (typeof value !== 'string') throw invalid(`Field ${field} of a Rekor entry is not base64 text`);
-  try {
-    return decodeBase64(value);
-  } catch (cause) {
-    if (!(cause instanceof ImageError)) throw cause;
-    throw invalid(`Field ${field} of a Rekor entry is not base64 text`, cause);
-  }
+  return signedBase64(value, `Field ${field} of a Rekor entry`);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,6 +1,12 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { invalid } from '../error.ts';
 import { verifyBlob } from './public-key.ts';
+import type { Validity } from './validity.ts';
+
+/** A key that a log signs with. */
+export interface LogKey extends Validity {
+  readonly key: KeyObject;
+}
 
 /** Where an entry stands in a log: RFC 9162 section 2.1.3. */
 export interface InclusionProof {

@@ -11,6 +11,8 @@ import {
 } from './certificate-identity.ts';
 import { formatSigstoreKey, verifyBlob } from './public-key.ts';
 import { verifyEntryTimestamp } from './rekor-entry.ts';
+import type { TimeAuthority } from './timestamp.ts';
+import type { LogKey } from './transparency-log.ts';
 
 /** Who may have signed: exactly one of keys, fulcio and pki; fulcio needs logKeys, pki has none. */
 export interface SigstoreTrust {
@@ -18,7 +20,9 @@ export interface SigstoreTrust {
   readonly fulcio?: FulcioTrust;
   readonly pki?: PkiTrust;
   /** Given: the signature must be in a log that one of these keys belongs to. */
-  readonly logKeys?: readonly KeyObject[];
+  readonly logKeys?: readonly LogKey[];
+  /** Vouch for the time of bundles that no log dates. */
+  readonly timeAuthorities?: readonly TimeAuthority[];
 }
 
 export type SigstoreBlob = SignatureBlob & { readonly kind: 'sigstore' };

@@ -15,7 +15,7 @@ const MANIFEST = digestOf('manifest');
 const PAIR = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 const TRUST = { keys: [PAIR.publicKey] };
 const LOG = new TestLog();
-const LOG_KEYS = [parseSigstoreKey(LOG.publicKey)];
+const LOG_KEYS = [{ key: parseSigstoreKey(LOG.publicKey) }];
 const STATEMENT = 'application/vnd.in-toto+json';
 
 /** A bundle whose statement and envelope the caller controls. */
@@ -116,14 +116,17 @@ test('made and verified, for every kind of key', () => {
 
 test('with a log entry: promise and inclusion proof', () => {
   const result = verifyBundle(bundle({ entry: same }), MANIFEST, { ...TRUST, logKeys: LOG_KEYS });
-  assert.equal(result.loggedAtMs, NOW);
+  assert.equal(result.seenAtMs, NOW);
 });
 
 test('S09: a bundle of another key, of nobody, or without a log entry that is demanded', () => {
   refuse(bundle({ key: generateKeyPairSync('ec', { namedCurve: 'P-256' }) }), /none of the trusted keys/);
   refuse(bundle(), /none of the trusted keys/, { keys: [] });
   refuse(bundle(), /no log entry/, { ...TRUST, logKeys: LOG_KEYS });
-  refuse(bundle({ entry: same }), /./, { ...TRUST, logKeys: [parseSigstoreKey(new TestLog().publicKey)] });
+  refuse(bundle({ entry: same }), /./, {
+    ...TRUST,
+    logKeys: [{ key: parseSigstoreKey(new TestLog().publicKey) }],
+  });
 });
 
 for (const [name, statement] of [
@@ -236,11 +239,11 @@ test('S11: an entry that proves nothing, and a time that nobody signed', () => {
   const json = JSON.parse(bundle({ entry: same }).toString());
   const [entry] = json.verificationMaterial.tlogEntries;
   delete entry.inclusionPromise;
-  const { loggedAtMs } = verifyBundle(Buffer.from(JSON.stringify(json)), MANIFEST, {
+  const { seenAtMs } = verifyBundle(Buffer.from(JSON.stringify(json)), MANIFEST, {
     ...TRUST,
     logKeys: LOG_KEYS,
   });
-  assert.equal(loggedAtMs, undefined);
+  assert.equal(seenAtMs, undefined);
   delete entry.inclusionProof;
   refuse(Buffer.from(JSON.stringify(json)), /proves nothing/, { ...TRUST, logKeys: LOG_KEYS });
 });

@@ -135,8 +135,8 @@ test('hostile annotations, bundles and log entries give a verdict', () => {
     ring: RING,
     sigstore: [
       { keys: [PAIR.publicKey] },
-      { keys: [PAIR.publicKey], logKeys: [parseSigstoreKey(new TestLog().publicKey)] },
-      { fulcio: trust, logKeys: [parseSigstoreKey(new TestLog().publicKey)] },
+      { keys: [PAIR.publicKey], logKeys: [{ key: parseSigstoreKey(new TestLog().publicKey) }] },
+      { fulcio: trust, logKeys: [{ key: parseSigstoreKey(new TestLog().publicKey) }] },
     ],
   };
   const text = fc.oneof(fc.string(), fc.json(), fc.constant(LEAF.pem), fc.base64String());

@@ -63,7 +63,7 @@ test('Rekor: an uploaded entry verifies offline', async () => {
     response.writeHead(201).end(JSON.stringify(rekorAnswer(body)));
   });
   const entry = await uploadToRekor(new URL('base/', rekor.url), LOGGED, access);
-  assert.equal(verifyEntryTimestamp([parseSigstoreKey(LOG.publicKey)], entry, LOGGED), NOW);
+  assert.equal(verifyEntryTimestamp([{ key: parseSigstoreKey(LOG.publicKey) }], entry, LOGGED), NOW);
 });
 
 test('Rekor: an entry that is there already is fetched', async () => {
@@ -75,7 +75,7 @@ test('Rekor: an entry that is there already is fetched', async () => {
     } else response.end(JSON.stringify(rekorAnswer(stored)));
   });
   const entry = await uploadToRekor(rekor.url, LOGGED, access);
-  assert.equal(verifyEntryTimestamp([parseSigstoreKey(LOG.publicKey)], entry, LOGGED), NOW);
+  assert.equal(verifyEntryTimestamp([{ key: parseSigstoreKey(LOG.publicKey) }], entry, LOGGED), NOW);
 });
 
 for (const [name, handler, why] of [
@@ -203,7 +203,7 @@ test('a parameter file with key and Rekor gives a logged signature', async () =>
     await signer.prepare();
     const signature = await signer.sign(Buffer.from('{}'), parseReference('a.example/b:1'));
     const time = verifyEntryTimestamp(
-      [parseSigstoreKey(LOG.publicKey)],
+      [{ key: parseSigstoreKey(LOG.publicKey) }],
       signature.annotations[ANNOTATION.bundle] as string,
       {
         keyOrCertificate: publicKey,

@@ -25,11 +25,13 @@ export interface CertificateOptions {
   readonly pathLength?: number;
   readonly emails?: readonly string[];
   readonly hosts?: readonly string[];
+  readonly uris?: readonly string[];
   /** Fulcio's issuer extensions. */
   readonly issuerV1?: string;
   readonly issuerV2?: string;
   /** OIDs of purposes; default code signing. */
   readonly purposes?: readonly string[];
+  readonly purposesCritical?: boolean;
   /** More extensions: OID, critical, content. */
   readonly extra?: readonly (readonly [string, boolean, Uint8Array])[];
   readonly keys?: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
@@ -68,7 +70,7 @@ export function makeCertificate(nowMs: number, options: CertificateOptions): Tes
 }
 
 function extensions(options: CertificateOptions): Uint8Array[] {
-  const { emails = [], hosts = [], purposes = options.authority ? [] : [CODE_SIGNING] } = options;
+  const { emails = [], hosts = [], uris = [], purposes = options.authority ? [] : [CODE_SIGNING] } = options;
   const list: (readonly [string, boolean, Uint8Array])[] = [];
   if (options.authority) {
     const limit = options.pathLength === undefined ? [] : [derInteger(Buffer.from([options.pathLength]))];
@@ -79,8 +81,13 @@ function extensions(options: CertificateOptions): Uint8Array[] {
     ]);
     list.push(['2.5.29.15', true, derEncode(DER.bitString, Buffer.from([1, 0x06]))]);
   }
-  if (purposes.length > 0) list.push(['2.5.29.37', false, derEncode(DER.sequence, ...purposes.map(derOid))]);
-  if (emails.length + hosts.length > 0)
+  if (purposes.length > 0)
+    list.push([
+      '2.5.29.37',
+      options.purposesCritical ?? false,
+      derEncode(DER.sequence, ...purposes.map(derOid)),
+    ]);
+  if (emails.length + hosts.length + uris.length > 0)
     list.push([
       '2.5.29.17',
       true,
@@ -88,6 +95,7 @@ function extensions(options: CertificateOptions): Uint8Array[] {
         DER.sequence,
         ...emails.map((email) => derEncode(0x81, Buffer.from(email))),
         ...hosts.map((host) => derEncode(0x82, Buffer.from(host))),
+        ...uris.map((uri) => derEncode(0x86, Buffer.from(uri))),
       ),
     ]);
   if (options.issuerV1) list.push(['1.3.6.1.4.1.57264.1.1', false, Buffer.from(options.issuerV1)]);

@@ -11,7 +11,7 @@ import { registryFlags } from '../../cli/registry-access.ts';
 import { REGISTRIES_D_FLAG } from '../../cli/signature-places.ts';
 import { renderTable } from '../../cli/table.ts';
 import { transportContext } from '../../cli/transport-context.ts';
-import { knownKeys } from './known-keys.ts';
+import { givenTrust, knownKeys, TRUST_FLAGS } from './known-keys.ts';
 
 /** `slipway verify`. */
 export const verify: CommandSpec = {
@@ -25,19 +25,14 @@ export const verify: CommandSpec = {
   examples: [
     'slipway verify docker://registry.example.com/app:1',
     'slipway verify --key cosign.pub --json registry.example.com/app:1',
+    'slipway verify --trusted-root trusted_root.json --certificate-identity me@example.com --certificate-oidc-issuer https://accounts.example.com registry.example.com/app:1',
   ],
   args: { min: 1, max: 1 },
   flags: [
     ...registryFlags(),
     REGISTRIES_D_FLAG,
     ...POLICY_FLAGS,
-    {
-      name: 'key',
-      short: 'k',
-      kind: 'array',
-      usage: 'trust the sigstore public key or OpenPGP keys in `FILE`, and no others',
-    },
-    { name: 'rekor-key', kind: 'array', usage: 'with --key, demand a log entry by the Rekor key in `FILE`' },
+    ...TRUST_FLAGS,
     { name: 'all', kind: 'bool', usage: 'look at every image of an index, not only this machine’s' },
     { name: 'json', kind: 'bool', usage: 'print JSON' },
   ],
@@ -66,12 +61,8 @@ async function trustOf(
   context: CommandContext,
   reference: OpenSource['reference'],
 ): Promise<{ readonly known: KnownKeys }> {
-  const { flags, io } = context;
-  const keyFiles = flags.list('key');
-  const rekorKeys = flags.list('rekor-key');
-  const requirements: readonly PolicyRequirement[] =
-    keyFiles.length > 0 ? [] : await policyRequirements(context, reference);
-  return { known: await knownKeys({ io, keyFiles, rekorKeys, requirements }) };
+  const given = givenTrust(context);
+  return { known: await knownKeys(given, given.isGiven ? [] : await policyRequirements(context, reference)) };
 }
 
 async function policyRequirements(

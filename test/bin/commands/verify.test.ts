@@ -4,10 +4,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { slipway } from '../../../bin/slipway.ts';
-import { digestOf } from '../../../image/digest.ts';
+import { type Digest, digestOf } from '../../../image/digest.ts';
 import { MEDIA_TYPE } from '../../../image/media-type.ts';
+import { SIGSTORE_SIGNATURE_TYPE } from '../../../sign/sigstore/annotations.ts';
 import { generateSigstoreKey } from '../../../sign/sigstore/private-key.ts';
-import { seedImage, seedManifest, startTestRegistry, type TestRegistry } from '../../support/registry.ts';
+import {
+  seedBlob,
+  seedImage,
+  seedManifest,
+  startTestRegistry,
+  type TestRegistry,
+} from '../../support/registry.ts';
+import { SigstoreInstance } from '../../support/sigstore-instance.ts';
 import { runCaptured } from '../../support/tool.ts';
 
 interface Context {
@@ -69,6 +77,20 @@ const run = ({ directory, registry }: Context, ...words: string[]) =>
       environment: { HOME: directory, PATH: process.env.PATH },
     },
   );
+
+async function attach(registry: TestRegistry, subject: Digest, bundle: Uint8Array): Promise<void> {
+  const mediaType = 'application/vnd.dev.sigstore.bundle.v0.3+json';
+  const config = { mediaType: MEDIA_TYPE.ociEmpty, digest: await seedBlob(registry, 'app', '{}'), size: 2 };
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    artifactType: mediaType,
+    config,
+    layers: [{ mediaType, digest: await seedBlob(registry, 'app', bundle), size: bundle.length }],
+    subject: { mediaType: MEDIA_TYPE.ociManifest, digest: subject, size: 1 },
+  });
+  await seedManifest(registry, 'app', digestOf(manifest), manifest);
+}
 
 const KEYS = ['-k', 'app.pub', '-k', 'app.gpg', '--insecure-policy'];
 const PRIVATE = ['--sign-by-sigstore-private-key', 'app.private', '--sign-passphrase-file', 'pass'];
@@ -172,6 +194,69 @@ test('an index: alone, or with its images', async (context) => {
   assert.deepEqual(
     signatures.map(({ form, valid }: Record<string, unknown>) => `${form} ${valid}`),
     ['simple true', ...Array(3).fill(['cosign-tag true', 'bundle true']).flat()],
+  );
+});
+
+test('a bundle of Rekor 2 with a timestamp, by a trusted root and an identity', async (context) => {
+  const { directory, registry } = context;
+  const instance = new SigstoreInstance(Date.now() - 60_000);
+  const { digest } = await seedImage(registry, 'app', '1');
+  await attach(registry, digest, instance.bundle(digest));
+  writeFileSync(join(directory, 'root.json'), instance.trustedRoot());
+  const by = (identity: string) =>
+    run(
+      context,
+      'verify',
+      '--insecure-policy',
+      ...['--trusted-root', 'root.json', '--certificate-identity', identity],
+      ...['--certificate-oidc-issuer', 'https://issuer.example'],
+    );
+  const good = await by('dev@example.com');
+  assert.equal(good.code, 0, good.stdout + good.stderr);
+  assert.match(good.stdout, /^bundle .* dev@example.com by https:\/\/issuer.example .* valid$/m);
+  const other = await by('x@example.com');
+  assert.equal(other.code, 1);
+  assert.match(other.stdout, /bad: Required subject "x@example.com" not found/);
+});
+
+test('flags of a trusted root that say too little', async (context) => {
+  await seedImage(context.registry, 'app', '1');
+  for (const [words, why] of [
+    [['--trusted-root', 'r'], /does not say who may sign/],
+    [['--certificate-identity', 'a@b'], /need each other/],
+    [['--certificate-identity', 'a@b', '--certificate-oidc-issuer', 'c'], /needs --trusted-root/],
+    [['-k', 'app.pub', '--trusted-root', 'app.pub'], /trusted root app.pub/],
+  ] as const) {
+    const { code, stderr } = await run(context, 'verify', ...words);
+    assert.equal(code, 1);
+    assert.match(stderr, why);
+  }
+});
+
+test('a malformed attachment or bundle is listed and hides no other signature', async (context) => {
+  const { registry } = context;
+  const { digest } = await seedImage(registry, 'app', '1');
+  await run(context, 'sign', '--sign-by', './app.asc');
+  const huge = Buffer.alloc(5 * 1024 * 1024, ' ');
+  const layer = {
+    mediaType: SIGSTORE_SIGNATURE_TYPE,
+    digest: await seedBlob(registry, 'app', huge),
+    size: huge.length,
+  };
+  const config = { mediaType: MEDIA_TYPE.ociConfig, digest: await seedBlob(registry, 'app', '{}'), size: 2 };
+  await seedManifest(registry, 'app', `sha256-${digest.slice(7)}.sig`, {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPE.ociManifest,
+    config,
+    layers: [layer],
+  });
+  await attach(registry, digest, huge);
+  await attach(registry, digest, Buffer.from('{"mediaType":"x","mediaType":"y"}'));
+  const { code, stdout } = await run(context, 'verify', '--json', ...KEYS);
+  assert.equal(code, 0);
+  assert.deepEqual(
+    JSON.parse(stdout).signatures.map(({ form, valid }: Record<string, unknown>) => `${form} ${valid}`),
+    ['simple true', 'cosign-tag false', 'bundle false', 'bundle false'],
   );
 });
 
