@@ -33,11 +33,19 @@ for (const row of ROWS) {
     process.exitCode = 1;
   }
 }
-if (!patterns.length || patterns.some((pattern) => 'signature checks'.includes(pattern))) {
+const wanted = (name: string) => !patterns.length || patterns.some((pattern) => name.includes(pattern));
+if (wanted('signature checks')) {
   const { measureChecks } = await import('./signature-checks.ts');
   const { simple, sigstore } = await measureChecks(3000);
   console.log(
     `\nEd25519 signature checks a second and core: signedBy ${simple.toFixed(0)}, sigstoreSigned ${sigstore.toFixed(0)}, goal 1000`,
+  );
+}
+if (wanted('copy with a signature verified')) {
+  const { measureVerifiedCopy } = await import('./verified-copy.ts');
+  const { signedBy, sigstoreSigned } = await measureVerifiedCopy(bench, runs * 5);
+  console.log(
+    `copy with a signature verified adds: signedBy ${signedBy.toFixed(0)} ms, sigstoreSigned ${sigstoreSigned.toFixed(0)} ms, goal 60`,
   );
 }
 rmSync(work, { recursive: true, force: true });
