@@ -15,7 +15,8 @@ const CONTENT: readonly FlagSpec[] = [
   {
     name: 'build-context',
     kind: 'array',
-    usage: 'name a further context: `NAME=PATH`, NAME=URL or NAME=docker-image://REF',
+    usage:
+      'name a further context: `NAME=PATH`, NAME=URL, NAME=docker-image://REF or NAME=oci-layout://PATH:TAG',
   },
   {
     name: 'cpp-flag',
