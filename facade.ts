@@ -5,7 +5,7 @@ import type { BuildSurroundings } from './build/container/contract.ts';
 import type { OnBuildEvent } from './build/exec/events.ts';
 import type { BuildOptions, BuildResult } from './build/exec/options.ts';
 import type { IsolationKind } from './build/run/contract.ts';
-import { cacheHomeOf, homeOf } from './config/host.ts';
+import { buildMemoryOf, cacheHomeOf, homeOf } from './config/host.ts';
 import { readPolicy } from './config/policy.ts';
 import { readStorageConfig, withStorageFlags } from './config/storage.ts';
 import { type Platform, platformOf } from './image/platform.ts';
@@ -185,6 +185,7 @@ async function buildOptions(surroundings: BuildSurroundings, request: BuildReque
     jobs: request.jobs,
     onEvent: request.onEvent,
     cacheDirectory: join(cacheHomeOf({ environment }), 'slipway'),
+    memoryDirectory: buildMemoryOf({ environment }),
   };
 }
 

@@ -22,6 +22,11 @@ export function cacheHomeOf(host: HostEnvironment): string {
   return host.environment.XDG_CACHE_HOME || join(homeOf(host), '.cache');
 }
 
+/** Where builds keep facts about earlier ones: digests of files of contexts, what steps were made from. */
+export function buildMemoryOf(host: HostEnvironment): string {
+  return join(cacheHomeOf(host), 'slipway', 'builds');
+}
+
 export function uidOf({ uid }: HostEnvironment): number {
   return uid ?? process.getuid?.() ?? 0;
 }

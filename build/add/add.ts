@@ -1,3 +1,4 @@
+import type { Hash } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { IdMappings, IdRange } from '../../store/layer/contract.ts';
@@ -6,7 +7,13 @@ import { withMount } from '../container/mount.ts';
 import { BuildError } from '../error.ts';
 import { extractArchive, extractStream } from './archive.ts';
 import { parseChmod } from './chmod.ts';
-import { ContentDigest, type ContentSummary, formatSummary, summarize } from './content-digest.ts';
+import {
+  ContentDigest,
+  type ContentSummary,
+  formatSummary,
+  startFileDigest,
+  summarize,
+} from './content-digest.ts';
 import type { AddOptions, AddResult, AddSource } from './contract.ts';
 import { chooseDestination, type Destination } from './destination.ts';
 import { joinBytes } from './glob.ts';
@@ -15,7 +22,7 @@ import { lookUpOwner, type Owner } from './owner.ts';
 import { IgnoreRules } from './pattern.ts';
 import { fetchRemote, isGitSource, isRemoteSource, type RemoteContent } from './remote.ts';
 import { type BytePath, fromText, RootedDirectory, toText } from './rooted.ts';
-import { type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
+import { type FileOrigin, type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
 import { type ContentReader, type TreeEntry, TreeWriter } from './tree-writer.ts';
 
 /**
@@ -158,6 +165,9 @@ class Addition {
           : BigInt(options.timestampSeconds) * 1_000_000_000n,
       ignore: options.excludes?.length ? new IgnoreRules(options.excludes) : undefined,
       onWarning: this.#surroundings.onWarning,
+      ...(options.dryRun && options.knownDigests
+        ? { knownDigest: (status) => options.knownDigests?.get(status) }
+        : {}),
     };
   }
 
@@ -176,9 +186,9 @@ class Addition {
       } else if (match.kind === 'directory') copied += 1;
       const digest = this.#start(match.kind === 'directory' ? 'dir' : 'file');
       const sink = this.#sink(writer, digest);
-      const reader = new TreeReader(context, read, (entry, size, content) => {
+      const reader = new TreeReader(context, read, (entry, size, content, origin) => {
         copied += 1;
-        sink(entry, size, content);
+        sink(entry, size, content, origin);
       });
       if (this.#options.parents) emitParents(reader, match, source.pivot, parents);
       await this.#match(context, reader, match, source, destination, sink);
@@ -260,18 +270,21 @@ class Addition {
 
   /** Digests what is read and writes it, with ids as the container's user namespace wants them. */
   #sink(writer: TreeWriter, digest: ContentDigest): OnEntry {
-    const { sourceIdMappings, dryRun } = this.#options;
+    const { sourceIdMappings, dryRun, knownDigests: known, onContent } = this.#options;
     const buffer = dryRun ? Buffer.allocUnsafe(1 << 18) : undefined;
-    return (original, sizeBytes, content) => {
+    return (original, sizeBytes, content, origin) => {
       const entry = sourceIdMappings ? { ...original, ...toContainer(sourceIdMappings, original) } : original;
-      digest.entry(entry, sizeBytes);
       if (entry.modifiedNs > this.#newestNs) this.#newestNs = entry.modifiedNs;
-      const reader = content && digesting(content, digest);
-      if (buffer) {
-        while (reader && reader(buffer) > 0);
-        return;
-      }
-      writer.put({ ...entry, ...toHost(this.#container.idMappings, entry) }, reader);
+      const readAtMs = origin && known ? this.#surroundings.now().getTime() : 0;
+      const file = entry.kind === 'file' && !origin?.digest ? startFileDigest(entry.xattrs) : undefined;
+      const reader = content && file ? digesting(content, file) : content;
+      if (!buffer) writer.put({ ...entry, ...toHost(this.#container.idMappings, entry) }, reader);
+      else while (reader && reader(buffer) > 0);
+      const contentDigest = origin?.digest ?? file?.digest();
+      digest.entry(entry, sizeBytes, contentDigest);
+      if (known && file && origin && contentDigest && isSame(origin))
+        known.put(origin.status, contentDigest, readAtMs);
+      onContent?.(entry, sizeBytes, contentDigest);
     };
   }
 
@@ -351,10 +364,19 @@ function bytesReader(bytes: Uint8Array): ContentReader {
   };
 }
 
-function digesting(content: ContentReader, digest: ContentDigest): ContentReader {
+function isSame({ status, again }: FileOrigin): boolean {
+  const now = again();
+  return (
+    now.sizeBytes === status.sizeBytes &&
+    now.modifiedNs === status.modifiedNs &&
+    now.changedNs === status.changedNs
+  );
+}
+
+function digesting(content: ContentReader, digest: Hash): ContentReader {
   return (buffer) => {
     const count = content(buffer);
-    if (count > 0) digest.bytes(buffer.subarray(0, count));
+    if (count > 0) digest.update(buffer.subarray(0, count));
     return count;
   };
 }

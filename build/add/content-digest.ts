@@ -17,22 +17,33 @@ export class ContentDigest {
     this.kind = kind;
   }
 
-  /** @param sizeBytes of a file's content that {@link bytes} is given next; 0 for others */
-  entry(entry: TreeEntry, sizeBytes: number): void {
+  /**
+   * @param sizeBytes of a file's content; 0 for others
+   * @param content what {@link startFileDigest} gave for a file, its attributes and bytes
+   */
+  entry(entry: TreeEntry, sizeBytes: number, content?: Uint8Array): void {
     const { path, kind, mode, uid, gid, link = '', deviceMajor = 0, deviceMinor = 0 } = entry;
     const fields = [kind, mode.toString(8), uid, gid, sizeBytes, deviceMajor, deviceMinor, path, link];
     this.#hash.update(`${fields.join('\0')}\0`, 'latin1');
-    for (const [name, value] of entry.xattrs ?? []) this.#hash.update(`${name}\0`).update(value);
+    if (content) this.#hash.update(content);
+    else addAttributes(this.#hash, entry.xattrs);
     this.#hash.update('\n');
-  }
-
-  bytes(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
   }
 
   finish(): string {
     return this.#hash.digest('hex');
   }
+}
+
+/** The digest of one file's attributes and, as far as the caller adds them, bytes. */
+export function startFileDigest(xattrs: TreeEntry['xattrs']): Hash {
+  const hash = createHash('sha256');
+  addAttributes(hash, xattrs);
+  return hash;
+}
+
+function addAttributes(hash: Hash, xattrs: TreeEntry['xattrs'] = []): void {
+  for (const [name, value] of xattrs) hash.update(`${name}\0${value.length}\0`).update(value);
 }
 
 /** The summary over the digests of all sources, as Buildah combines them. */

@@ -1,6 +1,8 @@
 import type { IdMappings } from '../../store/layer/contract.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import type { ContentSummary } from './content-digest.ts';
+import type { KnownDigests } from './known-digests.ts';
+import type { TreeEntry } from './tree-writer.ts';
 
 /** Something to add: a local path or pattern, an http(s) URL, a git repository, or bytes given here (a heredoc). */
 export type AddSource = string | { readonly name: string; readonly data: Uint8Array };
@@ -28,6 +30,10 @@ export interface AddOptions {
   /** Collect into a layer of its own, independent of what is below. */
   readonly link?: boolean;
   readonly sourceIdMappings?: IdMappings;
+  /** Digests of files of earlier times; with {@link dryRun} files that are found there are not read. */
+  readonly knownDigests?: KnownDigests;
+  /** Told each thing that was read, as it will stand in the image. @param digest of a file's attributes and bytes */
+  readonly onContent?: (entry: TreeEntry, sizeBytes: number, digest: Uint8Array | undefined) => void;
   /** Only digest: nothing is written. */
   readonly dryRun?: boolean;
   readonly stripSetuid?: boolean;

@@ -31,11 +31,27 @@ export interface ReadOptions {
   /** Every modification time, in nanoseconds. */
   readonly timestampNs?: bigint;
   readonly ignore?: IgnoreRules;
+  /** Of a file that need not be read then. */
+  readonly knownDigest?: (status: FileStatus) => Uint8Array | undefined;
   readonly onWarning?: (text: string) => void;
 }
 
+/** Where a file's content comes from. */
+export interface FileOrigin {
+  readonly status: FileStatus;
+  /** What {@link ReadOptions.knownDigest} said; there is no content to read then. */
+  readonly digest?: Uint8Array;
+  /** The status now, while the file is open. */
+  again(): FileStatus;
+}
+
 /** Receives what is read, directories before their contents, names in byte order. */
-export type OnEntry = (entry: TreeEntry, sizeBytes: number, content?: ContentReader) => void;
+export type OnEntry = (
+  entry: TreeEntry,
+  sizeBytes: number,
+  content?: ContentReader,
+  origin?: FileOrigin,
+) => void;
 
 /** Reads files and trees below a root, without following links in the tree and without blocking on fifos (SECURITY I4, B31). */
 export class TreeReader {
@@ -143,8 +159,12 @@ export class TreeReader {
     if (type === S_IF.symlink) {
       const link = fromBytes(readLinkAt(directory, name));
       this.#onEntry({ ...metadata, kind: 'symlink', link, xattrs: xattrsAt(directory, name) }, 0);
-    } else if (type === S_IF.regular) this.#regular(directory, name, path, metadata);
-    else {
+    } else if (type === S_IF.regular) {
+      const digest = this.#options.knownDigest?.(status);
+      const origin = digest && { status, digest, again: () => status };
+      if (origin) this.#onEntry({ ...metadata, kind: 'file' }, status.sizeBytes, undefined, origin);
+      else this.#regular(directory, name, path, metadata);
+    } else {
       const kind = type === S_IF.fifo ? 'fifo' : type === S_IF.character ? 'character' : 'block';
       const { deviceMajor, deviceMinor } = status;
       this.#onEntry({ ...metadata, kind, ...(kind === 'fifo' ? {} : { deviceMajor, deviceMinor }) }, 0);
@@ -167,6 +187,7 @@ export class TreeReader {
         { ...metadata, kind: 'file', xattrs: xattrsOf(fd) },
         status.sizeBytes,
         descriptorReader(fd),
+        { status, again: () => statDescriptor(fd) },
       );
     } finally {
       closeDescriptor(fd);

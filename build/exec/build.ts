@@ -86,6 +86,7 @@ async function buildInside(
       ...(result.mediaType ? { mediaType: result.mediaType } : {}),
     };
   } finally {
+    session.saveDigests();
     await workspace[Symbol.asyncDispose]();
     await removeTemporaryImages(session, temporary);
   }

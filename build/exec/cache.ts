@@ -7,7 +7,8 @@ import type { ImageView, ImageViews } from './image-view.ts';
 export interface CacheQuery {
   /** The image that the step builds on; undefined: scratch. */
   readonly base: ImageView | undefined;
-  readonly createdBy: string;
+  /** Undefined: any. */
+  readonly createdBy: string | undefined;
   readonly addsLayer: boolean;
   readonly format: 'oci' | 'docker';
   readonly os: string;
@@ -67,7 +68,7 @@ function historyMatches(
   if (baseDiffIds.length !== baseLayers) return false;
   if (diffIds.length !== baseLayers + (query.addsLayer ? 1 : 0)) return false;
   if (!baseDiffIds.every((diffId, index) => diffId === diffIds[index])) return false;
-  return history[baseHistory.length]?.created_by === query.createdBy;
+  return query.createdBy === undefined || history[baseHistory.length]?.created_by === query.createdBy;
 }
 
 function sameEntry(a: HistoryEntry, b: HistoryEntry): boolean {

@@ -80,7 +80,13 @@ async function sourceOptions(
 ): Promise<
   Pick<
     AddOptions,
-    'contextDirectory' | 'excludes' | 'ignoreFile' | 'preserveOwnership' | 'stripSetuid' | 'stripSetgid'
+    | 'contextDirectory'
+    | 'knownDigests'
+    | 'excludes'
+    | 'ignoreFile'
+    | 'preserveOwnership'
+    | 'stripSetuid'
+    | 'stripSetgid'
   >
 > {
   const own = excludesOf(copy);
@@ -89,6 +95,7 @@ async function sourceOptions(
       contextDirectory: session.contextDirectory,
       excludes: [...session.ignore.patterns, ...own],
       ignoreFile: session.ignore.path,
+      knownDigests: session.digests(session.options.contextDirectory),
       stripSetuid: true,
       stripSetgid: true,
     };
@@ -96,6 +103,7 @@ async function sourceOptions(
   const context = from.kind === 'context' ? session.contexts.excludes(copy.from) : [];
   return {
     contextDirectory: from.directory,
+    ...(from.kind === 'context' ? { knownDigests: session.digests(from.directory) } : {}),
     excludes: [...context, ...own],
     preserveOwnership: true,
   };

@@ -1,4 +1,4 @@
-import { findCachedStep } from './cache.ts';
+import { type CacheQuery, findCachedStep } from './cache.ts';
 import type { ImageView } from './image-view.ts';
 import { usesFreshStage } from './mounts/checksums.ts';
 import { RemoteCache } from './remote-cache.ts';
@@ -42,6 +42,10 @@ export class LayeredSteps {
     const { effects, isLastStep } = step;
     const fresh = effects.run ? await usesFreshStage(run.session, run.stage, effects.run) : false;
     if (!this.#searching || fresh || (run.session.options.squash && isLastStep)) return {};
+    if (effects.copy && !remote.pulls && !(await this.#hasCandidates(step))) {
+      run.session.options.debug?.('Cache missed');
+      return {};
+    }
     const summary = effects.copy ? await run.copy(effects.copy, isLastStep, true) : '';
     const line = await run.createdBy(step, summary, isLastStep);
     let cached = await this.#lookUp(line, step);
@@ -50,11 +54,18 @@ export class LayeredSteps {
     return cached ? { line, cached } : { line };
   }
 
-  async #lookUp(createdBy: string, step: Step): Promise<ImageView | undefined> {
+  /** False where no image stands on the base at all: what COPY brings need not be digested to know that. */
+  async #hasCandidates(step: Step): Promise<boolean> {
+    const { surroundings, views } = this.#run.session;
+    const found = await findCachedStep(surroundings.store, views, this.#query(undefined, step));
+    return found !== undefined;
+  }
+
+  #query(createdBy: string | undefined, step: Step): CacheQuery {
     const { session, stage, container } = this.#run;
-    const { surroundings, views, options } = session;
+    const { surroundings, options } = session;
     const platform = session.platformOf(stage);
-    const found = await findCachedStep(surroundings.store, views, {
+    return {
       base: container.view,
       createdBy,
       addsLayer: addsLayer(step),
@@ -63,7 +74,12 @@ export class LayeredSteps {
       architecture: platform.architecture,
       cacheTtlMs: options.cacheTtlMs,
       now: surroundings.now(),
-    });
+    };
+  }
+
+  async #lookUp(createdBy: string, step: Step): Promise<ImageView | undefined> {
+    const { surroundings, views, options } = this.#run.session;
+    const found = await findCachedStep(surroundings.store, views, this.#query(createdBy, step));
     options.debug?.(
       found ? `Found a cache hit in the first iteration with id ${found.record.id}` : 'Cache missed',
     );

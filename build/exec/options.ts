@@ -191,6 +191,8 @@ export interface BuildOptions {
   readonly resources?: ResourceLog;
   /** Where things that outlive a build are kept (cache mounts). */
   readonly cacheDirectory: string;
+  /** Where facts about earlier builds are kept: digests of files of contexts. Absent: nothing is kept. */
+  readonly memoryDirectory?: string;
 }
 
 /** What a build gives. */

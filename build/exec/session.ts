@@ -8,6 +8,7 @@ import {
   parseExplicitPlatform,
 } from '../../image/platform.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
+import { DigestFile, type KnownDigests } from '../add/known-digests.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { pullImage } from '../container/pull.ts';
 import { BuildError } from '../error.ts';
@@ -63,6 +64,7 @@ export class BuildSession {
   /** The rules of the main context. */
   readonly ignore: IgnoreFile;
   #writableContext: string | undefined;
+  readonly #digestFiles = new Map<string, DigestFile | undefined>();
   readonly #imageRoots = new Map<string, Promise<{ directory: string; digest?: string }>>();
   readonly #stageRoots = new Map<number, Promise<string>>();
 
@@ -91,6 +93,20 @@ export class BuildSession {
       explicit: given.options.ignoreFile,
       containerfile: given.options.files[0]?.path,
     });
+  }
+
+  /** The digests that are known of the files of a context. */
+  digests(directory: string): KnownDigests | undefined {
+    const { memoryDirectory } = this.options;
+    const isView = directory === this.options.contextDirectory && this.#writableContext !== undefined;
+    if (memoryDirectory === undefined || isView) return undefined;
+    if (!this.#digestFiles.has(directory))
+      this.#digestFiles.set(directory, DigestFile.open(join(memoryDirectory, 'digests'), directory));
+    return this.#digestFiles.get(directory);
+  }
+
+  saveDigests(): void {
+    for (const file of this.#digestFiles.values()) file?.save();
   }
 
   /** The main context, as writable mounts of it have left it. */

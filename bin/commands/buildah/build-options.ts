@@ -1,10 +1,12 @@
 import type { WriteStream } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
+import { isRemoteContext } from '../../../build/exec/fetch-context.ts';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
 import { loadSourcePolicy } from '../../../build/exec/source-policy.ts';
+import { buildMemoryOf } from '../../../config/host.ts';
 import { type Platform, parseExplicitPlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
@@ -235,6 +237,7 @@ async function commonOptions(
     ...(isDebug(context) ? { debug: (text: string) => debugLine(context, text) } : {}),
     signers: await signersOf(context),
     cacheDirectory: cacheDirectory(context),
+    memoryDirectory: buildMemoryOf(io),
   };
 }
 
@@ -282,6 +285,8 @@ function additionalContext(value: string, workingDirectory: string): AdditionalC
     if (!image[1]) throw usage('while parsing additional build context: invalid build context image name ""');
     return { kind: 'image', reference: image[1] };
   }
-  if (/^https?:\/\//.test(value)) return { kind: 'url', url: value };
+  const layout = /^oci-layout:\/\/(.+)$/.exec(value)?.[1];
+  if (layout !== undefined) return { kind: 'image', reference: `oci:${resolve(workingDirectory, layout)}` };
+  if (isRemoteContext(value)) return { kind: 'url', url: value };
   return { kind: 'directory', path: isAbsolute(value) ? value : resolve(workingDirectory, value) };
 }
