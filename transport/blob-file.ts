@@ -5,8 +5,9 @@ import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Digest } from '../image/digest.ts';
 import type { BlobStream } from '../store/blob/contract.ts';
+import { type BlobClaim, BlobMeter, expectedOf } from '../store/blob/verify.ts';
+import { StoreError } from '../store/error.ts';
 import { TransportError } from './error.ts';
-import { type Expected, VerifyingStream } from './verify.ts';
 
 /** A blob in a temporary file: `place` gives it its final name, `discard` removes it. */
 export interface StagedBlob {
@@ -32,13 +33,13 @@ export interface StageOptions {
 /**
  * Writes a blob to a new file `<prefix>-<random>` in `directory` (same disk as its later place), synced and 0644.
  * On any failure the file is gone.
- * @throws TransportError `digest-mismatch`, `size-mismatch`
+ * @throws StoreError `digest-mismatch`, `truncated`, `too-large`
  */
 export async function stageBlob(
   directory: string,
   prefix: string,
   blob: BlobStream,
-  expected: Expected,
+  expected: BlobClaim,
   options: StageOptions = {},
 ): Promise<StagedBlob> {
   const path = join(directory, `${prefix}-${randomBytes(8).toString('hex')}`);
@@ -69,22 +70,22 @@ export async function stageBlob(
 const PARTIAL_BYTES = 1 << 20;
 
 function isWrong(error: unknown): boolean {
-  return error instanceof TransportError && ['digest-mismatch', 'size-mismatch'].includes(error.code);
+  return error instanceof StoreError;
 }
 
 async function write(
   blob: BlobStream,
   file: WriteStream,
-  expected: Expected,
+  expected: BlobClaim,
   { signal, verified }: StageOptions,
 ): Promise<{ digest: Digest; size: number }> {
   if (verified && expected.digest !== undefined) {
     await pipeline(blob.stream, file, { signal });
     return { digest: expected.digest, size: file.bytesWritten };
   }
-  const verify = new VerifyingStream(expected, expected.digest ? `blob ${expected.digest}` : 'blob');
+  const verify = new BlobMeter(expectedOf(expected));
   await pipeline(blob.stream, verify, file, { signal });
-  return { digest: verify.digest, size: verify.size };
+  return { digest: verify.info.digest, size: verify.sizeBytes };
 }
 
 /** Replaces a file as a whole: temporary file beside it, synced, renamed. */

@@ -3,12 +3,12 @@ import type { Annotations } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import type { Compression } from '../image/media-type.ts';
 import { decompressed, type KnownCompression, peekCompression } from '../store/blob/compression.ts';
+import { BlobMeter, type ExpectedBlob } from '../store/blob/verify.ts';
 import { type CompressionChoice, compress } from './compress.ts';
 import type { CopySession } from './copy-session.ts';
 import { DiffIdTap } from './diff-id-tap.ts';
 import { TransportError } from './error.ts';
 import type { LayerPlan } from './plan.ts';
-import { VerifyingStream } from './verify.ts';
 
 /** A layer's bytes on their way to the destination. */
 export interface Converted {
@@ -49,7 +49,7 @@ async function recode(layer: LayerPlan, stream: Readable, detected: KnownCompres
   const { wish, compression, recompress } = layer;
   const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
   if (wish === 'compress' && detected === 'none') {
-    const checked = chain(stream, new VerifyingStream(plainOf(layer), describeLayer(layer)));
+    const checked = chain(stream, new BlobMeter(plainOf(layer)));
     return { ...(await compressed(checked, compression)), compression: target, changed: true };
   }
   if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
@@ -86,15 +86,16 @@ function preserved(layer: LayerPlan, stream: Readable, detected: KnownCompressio
 }
 
 function plainLayer(layer: LayerPlan, stream: Readable, detected: Exclude<KnownCompression, 'none'>) {
-  const verify = new VerifyingStream(plainOf(layer), describeLayer(layer));
+  const verify = new BlobMeter(plainOf(layer));
   return {
     stream: chain(decompressed(stream, detected), verify),
-    plainDigest: async () => verify.digest,
+    plainDigest: async () => verify.info.digest,
   };
 }
 
-function plainOf({ diffId }: LayerPlan): { digest?: Digest } {
-  return diffId === undefined ? {} : { digest: diffId };
+function plainOf(layer: LayerPlan): ExpectedBlob {
+  const { diffId } = layer;
+  return { what: describeLayer(layer), ...(diffId === undefined ? {} : { digest: diffId }) };
 }
 
 /** For messages about a layer's plain content. */

@@ -4,13 +4,13 @@ import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
 import { detectCompression } from '../store/blob/compression.ts';
+import { BlobMeter, expectedOf } from '../store/blob/verify.ts';
 import type { ResumableDestination } from './contract.ts';
 import { type Converted, chain, convertLayer, describeLayer } from './convert-layer.ts';
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import type { ImagePlan, LayerPlan } from './plan.ts';
 import { formatImageReference } from './references.ts';
-import { VerifyingStream } from './verify.ts';
 
 /** A layer at the destination, named in the format of the source manifest. */
 export interface CopiedLayer {
@@ -183,7 +183,7 @@ async function transfer(
     const put = await session.destination.putBlob(
       { stream: converted.stream, ...(converted.size === undefined ? {} : { sizeBytes: converted.size }) },
       {
-        mediaType: source.mediaType,
+        mediaType: layer.decrypt ? decryptedType(source.mediaType) : source.mediaType,
         ...(converted.digest === undefined ? {} : { digest: converted.digest }),
         ...(converted.size === undefined ? {} : { size: converted.size }),
       },
@@ -209,13 +209,10 @@ async function openVerified(
   session: CopySession,
   source: Descriptor,
   signal: AbortSignal,
-): Promise<{ readonly stream: Readable; readonly verify: VerifyingStream }> {
+): Promise<{ readonly stream: Readable; readonly verify: BlobMeter }> {
   const blob = await session.source.getBlob(source, { signal });
-  const verify = new VerifyingStream(
-    source,
-    `blob ${source.digest} of ${formatImageReference(session.source.reference)}`,
-    session.meter(source),
-  );
+  const what = `blob ${source.digest} of ${formatImageReference(session.source.reference)}`;
+  const verify = new BlobMeter(expectedOf(source, what), session.meter(source));
   return { stream: chain(blob.stream, verify), verify };
 }
 
@@ -225,7 +222,7 @@ async function describe(
   format: ManifestFormat,
   converted: Converted,
   put: { readonly digest: Digest; readonly size: number },
-  verify: VerifyingStream,
+  verify: BlobMeter,
 ): Promise<CopiedLayer> {
   const { source } = layer;
   const detected = converted.compression ?? sniffed(verify);
@@ -233,7 +230,7 @@ async function describe(
   const diffId = layer.diffId ?? (layer.needsDiffId ? await converted.plainDigest?.() : undefined);
   remember(session, layer, converted, put);
   let mediaType = source.mediaType;
-  if (layer.decrypt) mediaType = mediaType.replace(/\+encrypted$/, '');
+  if (layer.decrypt) mediaType = decryptedType(mediaType);
   const labelled = compressionOf(mediaType);
   if (
     detected !== undefined &&
@@ -258,6 +255,10 @@ async function describe(
   };
 }
 
+function decryptedType(mediaType: string): string {
+  return mediaType.replace(/\+encrypted$/, '');
+}
+
 /** A plain layer's digest is its diffID; artifacts' blobs have none. */
 function checkPlainDigest(layer: LayerPlan): void {
   const { source, diffId } = layer;
@@ -272,7 +273,7 @@ function checkPlainDigest(layer: LayerPlan): void {
   );
 }
 
-function sniffed(verify: VerifyingStream): Compression | undefined {
+function sniffed(verify: BlobMeter): Compression | undefined {
   const detected = detectCompression(verify.head);
   return detected === 'bzip2' || detected === 'xz' ? undefined : detected;
 }

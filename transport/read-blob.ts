@@ -1,14 +1,15 @@
 import { pipeline } from 'node:stream/promises';
 import type { Descriptor } from '../image/descriptor.ts';
 import { MANIFEST_LIMIT_BYTES } from '../image/json.ts';
+import { BlobMeter, expectedOf } from '../store/blob/verify.ts';
 import type { ImageSource } from './contract.ts';
 import { TransportError } from './error.ts';
 import { formatImageReference } from './references.ts';
-import { VerifyingStream } from './verify.ts';
 
 /**
  * A whole small blob, such as a config, verified against its descriptor; embedded `data` is used where it matches.
- * @throws TransportError `digest-mismatch`, `size-mismatch` also over `limitBytes` (default 4 MiB)
+ * @throws StoreError `digest-mismatch`, `truncated`, `too-large`; TransportError `size-mismatch` over `limitBytes`
+ * (default 4 MiB)
  */
 export async function readVerifiedBlob(
   source: ImageSource,
@@ -23,8 +24,7 @@ export async function readVerifiedBlob(
       `${where}: exceeded maximum allowed size of ${limitBytes} bytes`,
     );
   const { stream } = await source.getBlob(descriptor, signal ? { signal } : {});
-  const expected = descriptor.size >= 0 ? descriptor : { ...descriptor, size: undefined };
-  const verify = new VerifyingStream(expected, where);
+  const verify = new BlobMeter(expectedOf(descriptor, where));
   const chunks: Buffer[] = [];
   let size = 0;
   await pipeline(

@@ -11,5 +11,5 @@ export { BlobDirectory, type ByteRange } from './directory.ts';
 export { type GzipOptions, GzipStream } from './gzip.ts';
 export { joined, limited, readAll } from './limit.ts';
 export { type PublishOptions, publishFile, syncDirectory } from './publish.ts';
-export { BlobMeter, type ExpectedBlob, verified, verifyBytes } from './verify.ts';
+export { type BlobClaim, BlobMeter, type ExpectedBlob, expectedOf, verified, verifyBytes } from './verify.ts';
 export { ZstdDecompressor } from './zstd.ts';

@@ -12,12 +12,29 @@ import { PassingBytes } from '../kernel/passing-bytes.ts';
 import type { BlobInfo } from './contract.ts';
 import { joined } from './limit.ts';
 
+const HEAD_BYTES = 16;
+
 /** What a blob must turn out to be. */
 export interface ExpectedBlob {
   readonly digest?: Digest;
   readonly sizeBytes?: number;
   /** Names the blob in messages; default: its digest. */
   readonly what?: string;
+}
+
+/** What a descriptor says of its blob, as far as it is known; so is no size of -1. */
+export interface BlobClaim {
+  readonly digest?: Digest;
+  readonly size?: number;
+}
+
+/** @param what names the blob in messages; default: its digest */
+export function expectedOf({ digest, size }: BlobClaim, what?: string): ExpectedBlob {
+  return {
+    ...(digest === undefined ? {} : { digest }),
+    ...(size === undefined || size < 0 ? {} : { sizeBytes: size }),
+    ...(what === undefined ? {} : { what }),
+  };
 }
 
 /**
@@ -30,12 +47,16 @@ export class BlobMeter extends Transform {
   readonly #algorithm: DigestAlgorithm;
   readonly #hash: Hash;
   readonly #passing = new PassingBytes();
+  readonly #onBytes: ((sizeBytes: number) => void) | undefined;
   #sizeBytes = 0;
+  #head: Buffer = Buffer.alloc(0);
   #info: BlobInfo | undefined;
 
-  constructor(expected: ExpectedBlob = {}) {
+  /** @param onBytes called with the number of bytes seen so far */
+  constructor(expected: ExpectedBlob = {}, onBytes?: (sizeBytes: number) => void) {
     super({ highWaterMark: 1 << 18 });
     this.#expected = expected;
+    this.#onBytes = onBytes;
     this.#algorithm = expected.digest ? algorithmOf(expected.digest) : 'sha256';
     this.#hash = startDigest(this.#algorithm);
   }
@@ -43,6 +64,11 @@ export class BlobMeter extends Transform {
   /** Bytes so far. */
   get sizeBytes(): number {
     return this.#sizeBytes;
+  }
+
+  /** The first bytes, as many as magic numbers need. */
+  get head(): Buffer {
+    return this.#head;
   }
 
   /** What the bytes were. @throws Error before the stream has ended */
@@ -58,7 +84,10 @@ export class BlobMeter extends Transform {
       done(this.#error('too-large', `is larger than the ${expected} bytes it should have`));
       return;
     }
+    if (this.#head.length < HEAD_BYTES)
+      this.#head = Buffer.concat([this.#head, chunk.subarray(0, HEAD_BYTES)]);
     this.#hash.update(chunk);
+    this.#onBytes?.(this.#sizeBytes);
     this.#passing.passed(chunk.length);
     done(null, chunk);
   }
@@ -79,6 +108,9 @@ export class BlobMeter extends Transform {
     const { what, digest, sizeBytes } = this.#expected;
     return new StoreError(code, `${what ?? `blob ${digest ?? ''}`.trimEnd()} ${why}`, {
       retryable: code !== 'too-large',
+      ...(code === 'digest-mismatch'
+        ? { hint: 'the content is damaged or was replaced; nothing of it was kept' }
+        : {}),
       facts: { digest, sizeBytes, actualDigest: this.#info?.digest, actualSizeBytes: this.#sizeBytes },
     });
   }

@@ -156,12 +156,12 @@ test('M05: wrong digest, wrong size, truncated and too long blobs stop the copy;
   directory,
 }) => {
   const rows: [string, (path: string) => void, string][] = [
-    ['changed', (path) => writeFileSync(path, gzipSync('other')), 'mismatch'],
-    ['cut', (path) => truncateSync(path, 20), 'size-mismatch'],
+    ['changed', (path) => writeFileSync(path, gzipSync('other')), 'truncated'],
+    ['cut', (path) => truncateSync(path, 20), 'truncated'],
     [
       'longer',
       (path) => writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.alloc(1)])),
-      'size-mismatch',
+      'too-large',
     ],
     [
       'same size',

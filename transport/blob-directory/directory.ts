@@ -5,8 +5,8 @@ import { isSystemError } from '../../errors.ts';
 import { type Digest, tryParseDigest } from '../../image/digest.ts';
 import { decompressed, peekCompression } from '../../store/blob/compression.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
+import type { BlobClaim } from '../../store/blob/verify.ts';
 import { replaceFile, stageBlob } from '../blob-file.ts';
-import type { Expected } from '../verify.ts';
 
 /** A blob as a file of the directory. */
 export interface KeptBlob {
@@ -69,7 +69,7 @@ export class BlobDirectory {
   /** Takes a blob, checked against what is expected of it; a compressed layer is kept in its plain form as well. */
   async put(
     blob: BlobStream,
-    expected: Expected,
+    expected: BlobClaim,
     options: { readonly isConfig: boolean; readonly signal?: AbortSignal },
   ): Promise<KeptBlob> {
     const { isConfig, signal } = options;

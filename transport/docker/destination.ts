@@ -155,9 +155,9 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
       if (journalled) await this.#journal?.forget(this.#title, digest);
       return sent;
     } catch (error) {
-      if (digest && error instanceof TransportError)
-        if (error.retryable) this.#sessions.set(digest, session);
-        else this.#sessions.delete(digest);
+      // Only what went wrong on the way: after wrong bytes the session is of no use.
+      if (digest && error instanceof TransportError && error.retryable) this.#sessions.set(digest, session);
+      else if (digest) this.#sessions.delete(digest);
       throw error;
     } finally {
       blob.stream.destroy();

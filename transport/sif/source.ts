@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { encodedOf } from '../../image/digest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
+import { BlobMeter } from '../../store/blob/verify.ts';
 import type { ImageSource, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { MadeImageSource } from '../made-image.ts';
-import { VerifyingStream } from '../verify.ts';
 import { readSif, type SifImage } from './header.ts';
 import type { SifReference } from './reference.ts';
 
@@ -74,9 +74,12 @@ export function parseDefinition(text: string): {
 async function describe(path: string, signal?: AbortSignal) {
   const { createReadStream } = await import('node:fs');
   const { pipeline } = await import('node:stream/promises');
-  const whole = new VerifyingStream({}, path);
+  const whole = new BlobMeter({ what: path });
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), whole.resume(), { signal });
-  return { path, descriptor: { mediaType: MEDIA_TYPE.ociLayer, digest: whole.digest, size: whole.size } };
+  return {
+    path,
+    descriptor: { mediaType: MEDIA_TYPE.ociLayer, digest: whole.info.digest, size: whole.sizeBytes },
+  };
 }
 
 function configOf(image: SifImage, layer: Awaited<ReturnType<typeof describe>>, command: string) {

@@ -7,11 +7,11 @@ import { isSystemError } from '../../errors.ts';
 import { type Digest, encodedOf } from '../../image/digest.ts';
 import { layerMediaType } from '../../image/media-type.ts';
 import { peekCompression } from '../../store/blob/compression.ts';
+import { BlobMeter } from '../../store/blob/verify.ts';
 import type { ImageSource, TransportContext } from '../contract.ts';
 import { DiffIdTap } from '../diff-id-tap.ts';
 import { TransportError } from '../error.ts';
 import { type LayerFile, MadeImageSource } from '../made-image.ts';
-import { VerifyingStream } from '../verify.ts';
 import type { TarballReference } from './reference.ts';
 
 interface ReadLayer extends LayerFile {
@@ -65,13 +65,13 @@ async function readLayer(path: string, signal?: AbortSignal): Promise<ReadLayer>
     );
   });
   const { compression, stream } = await peekCompression(createReadStream(path, { highWaterMark: 1 << 20 }));
-  const whole = new VerifyingStream({}, path);
+  const whole = new BlobMeter({ what: path });
   const tap = new DiffIdTap(compression);
   await pipeline(stream, whole, tap.resume(), { signal });
   const named = compression === 'none' || compression === 'zstd' ? compression : 'gzip';
   return {
     path,
-    descriptor: { mediaType: layerMediaType('oci', named), digest: whole.digest, size: whole.size },
+    descriptor: { mediaType: layerMediaType('oci', named), digest: whole.info.digest, size: whole.sizeBytes },
     diffId: await tap.diffId,
     modified: found.mtimeNs,
   };
