@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { makeTree, placeShell, randomBytes } from './data.ts';
@@ -162,6 +162,7 @@ export class Bench implements AsyncDisposable {
       spawnSync('bin/buildah', [...this.store(side), 'rm', '--all'], { stdio: 'ignore' });
       spawnSync('umount', [this.path(`${side}-root`, 'overlay')], { stdio: 'ignore' });
     }
+    rmSync(this.work, { recursive: true, force: true });
   }
 }
 

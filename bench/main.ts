@@ -1,7 +1,7 @@
 // Measures the tools beside the installed peers, in turn in one run, and prints medians, the ratio and the peak memory.
 // usage: npm run bench [-- PATTERN ...] [--runs N]
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { bundle } from '../scripts/bundle.ts';
@@ -48,7 +48,6 @@ if (wanted('copy with a signature verified')) {
     `copy with a signature verified adds: signedBy ${signedBy.toFixed(0)} ms, sigstoreSigned ${sigstoreSigned.toFixed(0)} ms, goal 60`,
   );
 }
-rmSync(work, { recursive: true, force: true });
 
 async function runRow(row: (typeof ROWS)[number]): Promise<void> {
   await row.prepare?.(bench);
