@@ -26,7 +26,7 @@ export function dockerContext(
       certsDirectories: [],
       tlsVerify: false,
       retryDelayMs: 5,
-      stallTimeoutMs: 400,
+      stallTimeoutMs: 5000,
       ...access,
     },
   };
