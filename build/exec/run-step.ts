@@ -14,6 +14,7 @@ import type { StageLog } from './log.ts';
 import { discardingOverlay } from './mounts/bind.ts';
 import { prepareMounts } from './mounts/prepare.ts';
 import { prepareVolumes } from './mounts/volume.ts';
+import { allowedDevices } from './run-devices.ts';
 import type { BuildSession } from './session.ts';
 
 interface Mounted {
@@ -42,8 +43,10 @@ export async function runStep(
     scratch,
   });
   const volumes = await prepareVolumes(options.run.volumes ?? [], scratch);
+  const settings = settingsOf(session, run, mounted);
   const request: RunRequest = {
-    ...settingsOf(session, run, mounted),
+    ...settings,
+    devices: [...(settings.devices ?? []), ...(await allowedDevices(run.devices, options))],
     stdout: log.output('stdout'),
     stderr: log.output('stderr'),
     rootfs: mounted.rootfs,
@@ -95,7 +98,7 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
       : { add: settings.capabilitiesAdd, drop: settings.capabilitiesDrop },
     defaultCapabilities: settings.defaultCapabilities,
     securityOptions: security.insecure ? ['seccomp=unconfined', 'unmask=ALL'] : settings.securityOptions,
-    devices: [...(settings.devices ?? []), ...run.devices],
+    devices: settings.devices,
     cdiDirectories: settings.cdiDirectories,
     limits: settings.limits,
     idMappings: container.idMappings,

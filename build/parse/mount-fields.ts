@@ -16,7 +16,8 @@ function foldKey(key: string): string {
   return key.length === 1 ? key : key.toLowerCase();
 }
 
-function csvFields(text: string): string[] {
+/** The fields of one CSV row; quotes protect commas. */
+export function csvFields(text: string): string[] {
   const fields: string[] = [];
   let field = '';
   let quoted = false;

@@ -34,8 +34,33 @@ interface ContainerEdits {
 interface CdiSpec {
   readonly cdiVersion: string;
   readonly kind: string;
-  readonly devices: readonly { readonly name: string; readonly containerEdits: ContainerEdits }[];
+  readonly annotations?: Readonly<Record<string, string>>;
+  readonly devices: readonly {
+    readonly name: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly containerEdits: ContainerEdits;
+  }[];
   readonly containerEdits?: ContainerEdits;
+}
+
+/** A device that a specification of this machine describes. */
+export interface CdiDevice {
+  /** `vendor.com/class=name`. */
+  readonly name: string;
+  /** Of the specification and of the device. */
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/** Every device, by name. */
+export async function listCdi(directories: readonly string[]): Promise<CdiDevice[]> {
+  const specs = await readSpecs(directories);
+  const devices = specs.flatMap((spec) =>
+    spec.devices.map((device) => ({
+      name: `${spec.kind}=${device.name}`,
+      annotations: { ...spec.annotations, ...device.annotations },
+    })),
+  );
+  return devices.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 /** True for `vendor.com/class=name`. */

@@ -180,6 +180,8 @@ function addDevice(root: RootHandle, device: SpecDevice): void {
     const mode = DEVICE_TYPES[device.type] | (device.fileMode ?? 0o666);
     mknodAt(parent, device.path.slice(slash + 1), mode, device.major, device.minor);
   } catch (error) {
+    // One of the standard devices, which are there already.
+    if (isSystemError(error, 'EEXIST')) return;
     // In a user namespace no node can be made; the host's own serves where it has the same name.
     if (!isSystemError(error, 'EPERM')) throw error;
     bindNode(root, device.path, device.path);

@@ -83,7 +83,11 @@ const CONTENT: readonly FlagSpec[] = [
     usage:
       'build nothing: lint the Containerfile by the rules of Dockerfile syntax, and fail where they find anything',
   },
-  { name: 'allow', kind: 'array', usage: 'allow RUN what needs it: `security.insecure`' },
+  {
+    name: 'allow',
+    kind: 'array',
+    usage: 'allow RUN what needs it: `security.insecure`, device or device=NAME',
+  },
 ];
 
 const PRODUCT: readonly FlagSpec[] = [
