@@ -63,8 +63,17 @@ function toOci(manifest: ImageManifest, configBytes: Uint8Array): ConvertedImage
       format: 'oci',
       mediaType: MEDIA_TYPE.ociManifest,
       config: { mediaType: MEDIA_TYPE.ociConfig, digest: digestOf(config), size: config.length },
-      layers: manifest.layers.map((layer) => bare(layer, convertLayerType(layer.mediaType, 'oci'))),
+      layers: manifest.layers.map(toOciLayer),
     },
+  };
+}
+
+/** Docker knows no annotations, but a layer that was encrypted on its way has its keys there. */
+function toOciLayer(layer: Descriptor): Descriptor {
+  const { annotations } = layer;
+  return {
+    ...bare(layer, convertLayerType(layer.mediaType, 'oci')),
+    ...(annotations && Object.keys(annotations).length ? { annotations } : {}),
   };
 }
 
@@ -97,7 +106,8 @@ export function convertLayerType(mediaType: string, format: ManifestFormat): str
       `Error during manifest conversion: ${JSON.stringify(mediaType)}: zstd compression is not officially supported for docker images`,
     );
   }
-  return layerMediaType(format, compression, isForeignLayer(mediaType));
+  const suffix = mediaType.endsWith('+encrypted') ? '+encrypted' : '';
+  return layerMediaType(format, compression, isForeignLayer(mediaType)) + suffix;
 }
 
 /** The media type of a layer after its compression changed; types that are no layers stay as they are. */

@@ -20,6 +20,8 @@ export interface Schema1Layer {
   /** It changes no file (`throwaway`). */
   readonly empty: boolean;
   readonly history: JsonObject;
+  /** The text that {@link history} was read from. */
+  readonly v1Compatibility: string;
 }
 
 /**
@@ -30,6 +32,7 @@ export interface Schema1Layer {
 export function schema1Layers(manifest: Schema1Manifest): Schema1Layer[] {
   const entries = manifest.history.map(({ v1Compatibility }, index) => ({
     digest: manifest.fsLayers[index]?.blobSum as Digest,
+    v1Compatibility,
     history: parseJsonObject(v1Compatibility, { what: `v2s1 history entry ${index}` }),
   }));
   if (entries.length === 0) throw bad('no FSLayers in manifest');
@@ -44,9 +47,7 @@ export function schema1Layers(manifest: Schema1Manifest): Schema1Layer[] {
     if (history.parent !== parent)
       throw bad(`Invalid parent ID. Expected ${parent}, got ${JSON.stringify(history.parent ?? '')}`);
   }
-  return kept
-    .toReversed()
-    .map(({ digest, history }) => ({ digest, history, empty: history.throwaway === true }));
+  return kept.toReversed().map((entry) => ({ ...entry, empty: entry.history.throwaway === true }));
 }
 
 function refuseRepeatedIds(ids: readonly string[]): void {
@@ -116,7 +117,12 @@ function createdBy(entry: JsonObject): string {
 
 /** What a config document of a schema 1 image would be: for reading only, its diffIDs are unknown. */
 export function schema1Config(manifest: Schema1Manifest): ImageConfig {
-  return parseImageConfig(schema2Config(schema1Layers(manifest), []));
+  return parseImageConfig(schema1ConfigBytes(manifest, []));
+}
+
+/** The config that a schema 1 image has with these plain digests of its layers that are not empty, base first. */
+export function schema1ConfigBytes(manifest: Schema1Manifest, diffIds: readonly Digest[]): Uint8Array {
+  return schema2Config(schema1Layers(manifest), diffIds);
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   EMPTY_LAYER,
   EMPTY_LAYER_DIGEST,
   type Schema1Document,
+  schema1Layers,
   schema1ToDocker,
 } from '../image/schema1.ts';
 import { signSchema1 } from '../image/schema1-signature.ts';
@@ -46,8 +47,8 @@ function keepSchema1(input: BuildInput, manifest: Schema1Manifest): BuiltImage {
     input.destination.embedsName &&
     named &&
     (named.path !== manifest.name || (named.tag ?? '') !== manifest.tag);
-  const blobs = input.copied.map(({ descriptor }) => ({ blobSum: descriptor.digest })).reverse();
-  const edited = blobs.some(({ blobSum }, index) => blobSum !== manifest.fsLayers[index]?.blobSum);
+  const layers = schema1Layers(manifest);
+  const edited = input.copied.some(({ descriptor }, index) => descriptor.digest !== layers[index]?.digest);
   if (!renamed && !edited)
     return { manifest: { bytes: input.document.bytes, mediaType: manifest.mediaType } };
   refuseFrozen(input);
@@ -55,8 +56,10 @@ function keepSchema1(input: BuildInput, manifest: Schema1Manifest): BuiltImage {
     name: renamed ? named.path : manifest.name,
     tag: renamed ? (named.tag ?? '') : manifest.tag,
     architecture: manifest.architecture,
-    fsLayers: edited ? blobs : manifest.fsLayers,
-    history: manifest.history,
+    fsLayers: edited
+      ? input.copied.map(({ descriptor }) => ({ blobSum: descriptor.digest })).reverse()
+      : manifest.fsLayers,
+    history: edited ? layers.map(({ v1Compatibility }) => ({ v1Compatibility })).reverse() : manifest.history,
   });
 }
 

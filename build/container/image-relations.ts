@@ -2,6 +2,7 @@ import { type ImageConfig, parseImageConfig } from '../../image/config.ts';
 import type { Digest } from '../../image/digest.ts';
 import { type Manifest, parseManifest } from '../../image/manifest.ts';
 import type { ImageRecord, Store } from '../../store/storage/contract.ts';
+import { readStoredConfig, readStoredImage } from './stored-image.ts';
 
 /**
  * Which images of a store were built on which, as containers/common's libimage finds out: a child has its parent's
@@ -41,7 +42,12 @@ export class ImageRelations {
 
   async #readConfig(record: ImageRecord): Promise<ImageConfig | undefined> {
     const manifest = await this.manifest(record);
-    if (manifest?.kind !== 'image') return undefined;
+    if (manifest === undefined || manifest.kind === 'index') return undefined;
+    if (manifest.kind === 'schema1')
+      return readStoredConfig(this.#store, await readStoredImage(this.#store, record)).then(
+        ({ config }) => config,
+        () => undefined,
+      );
     const bytes = await this.#store.images.bigData(record.id, manifest.config.digest);
     return bytes && readable(() => parseImageConfig(bytes));
   }

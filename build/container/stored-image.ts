@@ -1,6 +1,7 @@
 import { type ImageConfig, parseImageConfig } from '../../image/config.ts';
-import { type Digest, digestOf } from '../../image/digest.ts';
-import { type Manifest, parseManifest } from '../../image/manifest.ts';
+import type { Digest } from '../../image/digest.ts';
+import { type Manifest, manifestDigest, parseManifest, type Schema1Manifest } from '../../image/manifest.ts';
+import { schema1ConfigBytes } from '../../image/schema1.ts';
 import type { ImageRecord, Store } from '../../store/storage/contract.ts';
 import { BuildError } from '../error.ts';
 
@@ -26,21 +27,41 @@ export async function readStoredImage(store: Store, record: ImageRecord): Promis
     throw new BuildError('missing-file', `reading image "${record.id}": its manifest is missing in storage`, {
       hint: `remove it with: buildah rmi ${record.id}`,
     });
-  return { record, manifestBytes, manifest: parseManifest(manifestBytes), digest: digestOf(manifestBytes) };
+  return {
+    record,
+    manifestBytes,
+    manifest: parseManifest(manifestBytes),
+    digest: manifestDigest(manifestBytes),
+  };
 }
 
 /** The config of an image manifest (not of an index), from storage. */
 export async function readStoredConfig(store: Store, image: StoredImage): Promise<StoredConfig> {
   const { manifest, record } = image;
-  if (manifest.kind !== 'image')
-    throw new BuildError(
-      'bad-argument',
-      `image "${record.id}" has a ${manifest.kind === 'index' ? 'manifest list, which has no config' : 'schema 1 manifest'}`,
-    );
+  if (manifest.kind === 'index')
+    throw new BuildError('bad-argument', `image "${record.id}" has a manifest list, which has no config`);
+  if (manifest.kind === 'schema1') return configOfSchema1(store, record, manifest);
   const configBytes = await store.images.bigData(record.id, manifest.config.digest);
   if (!configBytes)
     throw new BuildError('missing-file', `reading image "${record.id}": its config is missing in storage`, {
       hint: `remove it with: buildah rmi ${record.id}`,
     });
+  return { config: parseImageConfig(configBytes), configBytes };
+}
+
+/** Schema 1 has its config in its history, and leaves the plain digests of its layers to whoever unpacked them. */
+async function configOfSchema1(
+  store: Store,
+  record: ImageRecord,
+  manifest: Schema1Manifest,
+): Promise<StoredConfig> {
+  const diffIds: Digest[] = [];
+  for (let id = record.topLayer; id; ) {
+    const layer = await store.layers.get(id);
+    if (!layer?.diffId) throw new BuildError('missing-file', `reading layer "${id}": layer not known`);
+    diffIds.unshift(layer.diffId);
+    id = layer.parent;
+  }
+  const configBytes = schema1ConfigBytes(manifest, diffIds);
   return { config: parseImageConfig(configBytes), configBytes };
 }

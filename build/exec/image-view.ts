@@ -41,11 +41,11 @@ export class ImageViews {
   async #read(record: ImageRecord): Promise<ImageView | undefined> {
     try {
       const image = await readStoredImage(this.#store, record);
-      if (image.manifest.kind !== 'image') return undefined;
+      if (image.manifest.kind === 'index') return undefined;
       const { config } = await readStoredConfig(this.#store, image);
       return {
         record,
-        format: image.manifest.format,
+        format: image.manifest.kind === 'image' ? image.manifest.format : 'docker',
         config,
         history: config.history ?? [],
         diffIds: config.rootfs.diff_ids,

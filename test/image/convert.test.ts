@@ -108,6 +108,13 @@ test('serializing is stable and parses back', () => {
   equal(list.mediaType, MEDIA_TYPE.dockerList);
 });
 
+test('an encrypted layer stays marked as such', () => {
+  equal(
+    convertLayerType(`${MEDIA_TYPE.dockerLayerGzip}+encrypted`, 'oci'),
+    `${MEDIA_TYPE.ociLayerGzip}+encrypted`,
+  );
+});
+
 test('what the other format cannot name is an error', () => {
   for (const type of [
     MEDIA_TYPE.ociLayerZstd,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { parseManifest } from '../../image/manifest.ts';
+import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { copyImage } from '../../transport/copy.ts';
 import { openDecryptor, openEncryptor } from '../../transport/encrypt/keys.ts';
 import { parseImageReference } from '../../transport/references.ts';
@@ -28,7 +29,7 @@ async function copy(directory: string, from: string, to: string, options = {}) {
 }
 const surroundings = (workingDirectory: string) => ({ workingDirectory, environment: process.env });
 
-function writeKeys(directory: string, kind: 'rsa' | 'ec', passphrase?: string) {
+function writeKeys(directory: string, kind: 'rsa' | 'ec', passphrase?: string, bits = 2048) {
   const options = {
     publicKeyEncoding: { type: 'spki', format: 'pem' },
     privateKeyEncoding: {
@@ -39,7 +40,7 @@ function writeKeys(directory: string, kind: 'rsa' | 'ec', passphrase?: string) {
   } as const;
   const pair =
     kind === 'rsa'
-      ? generateKeyPairSync('rsa', { modulusLength: 2048, ...options })
+      ? generateKeyPairSync('rsa', { modulusLength: bits, ...options })
       : generateKeyPairSync('ec', { namedCurve: 'P-256', ...options });
   writeFileSync(join(directory, `${kind}.pub`), pair.publicKey as unknown as string);
   writeFileSync(join(directory, `${kind}.key`), pair.privateKey as unknown as string);
@@ -102,6 +103,27 @@ test('one layer alone; encrypted layers stay so without a key, and need oci', as
     { code: 'bad-option' },
   );
   ok(image.layers.length === 2);
+});
+
+test('a Docker image keeps the mark and the keys of encryption when it becomes an OCI image', async ({
+  directory,
+  image,
+}) => {
+  writeKeys(directory, 'rsa', undefined, 1024);
+  writeKeys(directory, 'ec');
+  await copy(directory, 'oci:a:x', 'dir:docker', { format: 'docker' });
+  const encryptor = await openEncryptor(['jwe:rsa.pub', 'jwe:ec.pub'], surroundings(directory));
+  await copy(directory, 'dir:docker', 'oci:e:x', { encryptor, encryptLayers: [] });
+  // RSA keys under 2048 bits are weak, but images of other tools are encrypted for such.
+  for (const key of ['rsa.key', 'ec.key']) {
+    const decryptor = await openDecryptor([key], surroundings(directory));
+    const { manifest } = await copy(directory, 'oci:e:x', `oci:back-${key}:x`, { decryptor });
+    const back = parseManifest(manifest.bytes);
+    deepEqual(
+      back.kind === 'image' && back.layers.map(({ mediaType, digest }) => [mediaType, digest]),
+      image.layers.map(({ digest }) => [MEDIA_TYPE.ociLayerGzip, digest]),
+    );
+  }
 });
 
 test('changed ciphertext is refused, and nothing of it is visible', async ({ directory }) => {

@@ -9,9 +9,11 @@ import {
   manifestDigest,
   matchesManifestDigest,
   parseManifest,
+  type Schema1Manifest,
 } from '../../image/manifest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { formatReference } from '../../image/reference.ts';
+import { schema1Config, schema1ConfigBytes, schema1Layers } from '../../image/schema1.ts';
 import { formatSignatureBlob } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import type { LayerRecord, Store } from '../../store/storage/contract.ts';
@@ -38,7 +40,12 @@ export async function openStorageDestination(
  */
 class StorageDestination implements ImageDestination {
   readonly reference: StorageReference;
-  readonly manifestTypes = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest];
+  readonly manifestTypes = [
+    MEDIA_TYPE.ociManifest,
+    MEDIA_TYPE.dockerManifest,
+    MEDIA_TYPE.dockerSchema1Signed,
+    MEDIA_TYPE.dockerSchema1,
+  ];
   readonly acceptsIndexes = false;
   readonly layerCompression = 'preserve';
   readonly acceptsForeignLayers = false;
@@ -83,9 +90,10 @@ class StorageDestination implements ImageDestination {
 
   async putBlob(
     blob: BlobStream,
-    descriptor: { readonly digest?: Digest; readonly size?: number },
+    descriptor: { readonly digest?: Digest; readonly size?: number; readonly mediaType: string },
     options: PutBlobOptions,
   ): Promise<{ readonly digest: Digest; readonly size: number }> {
+    if (descriptor.mediaType.endsWith('+encrypted')) throw encrypted(descriptor.digest, options.diffId);
     if (options.isConfig) return await this.#putConfig(blob, descriptor.digest);
     return await this.#layers.put(
       blob.stream,
@@ -134,15 +142,16 @@ class StorageDestination implements ImageDestination {
   async commit(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     if (this.#manifest === undefined) throw new Error('commit before the manifest was put');
     const manifest = parseManifest(this.#manifest.bytes, this.#manifest.mediaType);
-    if (manifest.kind !== 'image')
-      throw new TransportError('unsupported', 'local storage takes images of OCI or Docker schema 2 only');
+    if (manifest.kind === 'index')
+      throw new TransportError('unsupported', 'local storage takes an image, not an index');
     this.#checkRequiredDigest(this.#manifest);
-    const config = this.#readConfig(manifest);
+    const known = manifest.kind === 'image' ? this.#readConfig(manifest) : undefined;
     try {
-      const layers = await this.#layers.register(manifest.layers, options.signal);
-      checkDiffIds(layers, config);
+      const layers = await this.#layers.register(storedLayers(manifest), options.signal);
+      checkDiffIds(layers, known);
+      const config = manifest.kind === 'image' ? known : schema1Config(manifest);
       await this.#store.images.create({
-        id: this.#imageId(manifest),
+        id: this.#imageId(manifest, layers),
         topLayer: layers.at(-1)?.id,
         created: config?.created,
         names: this.reference.named === undefined ? [] : [formatReference(this.reference.named)],
@@ -181,21 +190,19 @@ class StorageDestination implements ImageDestination {
     }
   }
 
-  #imageId(manifest: ImageManifest): string {
-    const id = this.reference.name.id ?? encodedOf(manifest.config.digest);
+  #imageId(manifest: ImageManifest | Schema1Manifest, layers: readonly LayerRecord[]): string {
+    const digest = manifest.kind === 'image' ? manifest.config.digest : schema1Id(manifest, layers);
+    const id = this.reference.name.id ?? encodedOf(digest);
     if (isImageId(id)) return id;
-    throw new TransportError(
-      'unsupported',
-      `local storage needs a sha256 config digest, not ${manifest.config.digest}`,
-    );
+    throw new TransportError('unsupported', `local storage needs a sha256 config digest, not ${digest}`);
   }
 
-  #bigData(document: ManifestDocument, manifest: ImageManifest) {
+  #bigData(document: ManifestDocument, manifest: ImageManifest | Schema1Manifest) {
     const digest = manifestDigest(document.bytes);
-    const config = this.#configs.get(manifest.config.digest)!;
-    const items: { readonly key: string; readonly data: Uint8Array }[] = [
-      { key: manifest.config.digest, data: config },
-    ];
+    const config = manifest.kind === 'image' ? manifest.config.digest : undefined;
+    const items: { readonly key: string; readonly data: Uint8Array }[] = config
+      ? [{ key: config, data: this.#configs.get(config)! }]
+      : [];
     if (this.#topLevel !== undefined)
       items.push({ key: manifestKey(manifestDigest(this.#topLevel.bytes)), data: this.#topLevel.bytes });
     items.push(
@@ -223,6 +230,25 @@ class StorageDestination implements ImageDestination {
     await this.#layers[Symbol.asyncDispose]();
     await this.#blobs[Symbol.asyncDispose]();
   }
+}
+
+function encrypted(digest: Digest | undefined, diffId: Digest | undefined): TransportError {
+  return new TransportError(
+    'unsupported',
+    `layer ${digest ?? ''} is encrypted: its content does not match config's DiffID ${diffId ?? ''}`,
+    { hint: 'give the private key of a recipient with --decryption-key' },
+  );
+}
+
+/** Layers of schema 1 that change nothing are not kept. */
+function storedLayers(manifest: ImageManifest | Schema1Manifest): readonly { readonly digest: Digest }[] {
+  return manifest.kind === 'image' ? manifest.layers : schema1Layers(manifest).filter(({ empty }) => !empty);
+}
+
+/** The digest of the config that the image would have in schema 2. */
+function schema1Id(manifest: Schema1Manifest, layers: readonly LayerRecord[]): Digest {
+  const diffIds = layers.map(({ diffId }) => diffId).filter((diffId) => diffId !== undefined);
+  return digestOf(schema1ConfigBytes(manifest, diffIds));
 }
 
 /** The config says what the layers are; one that says otherwise would make an image that nobody can push again. */

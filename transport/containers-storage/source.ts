@@ -2,7 +2,8 @@ import { Readable } from 'node:stream';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { type Digest, tryParseDigest } from '../../image/digest.ts';
 import { guessManifestMediaType, type ManifestDocument, parseManifest } from '../../image/manifest.ts';
-import { layerMediaType } from '../../image/media-type.ts';
+import { layerMediaType, MEDIA_TYPE } from '../../image/media-type.ts';
+import { EMPTY_LAYER, EMPTY_LAYER_DIGEST, type Schema1Layer, schema1Layers } from '../../image/schema1.ts';
 import { parseSignatureBlob } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import type { ImageRecord, LayerRecord, Store } from '../../store/storage/contract.ts';
@@ -54,6 +55,8 @@ class StorageSource implements ImageSource {
     descriptor: Descriptor,
     options: { readonly offset?: number; readonly signal?: AbortSignal } = {},
   ): Promise<BlobStream> {
+    if (descriptor.digest === EMPTY_LAYER_DIGEST)
+      return { stream: Readable.from([EMPTY_LAYER]), sizeBytes: EMPTY_LAYER.length };
     const layer =
       (await this.#layers()).find((candidate) => plainDigest(candidate) === descriptor.digest) ??
       (await this.#store.layers.byDiffId(descriptor.digest))[0];
@@ -87,23 +90,18 @@ class StorageSource implements ImageSource {
   async layersForCopy(instance?: Digest): Promise<readonly Descriptor[] | undefined> {
     const document = await this.getManifest(instance);
     const manifest = parseManifest(document.bytes, document.mediaType);
-    if (manifest.kind !== 'image') return undefined;
+    if (manifest.kind === 'index') return undefined;
     const chain = await this.#layers();
-    if (chain.length !== manifest.layers.length)
+    const described = manifest.kind === 'image' ? manifest.layers : schema1Layers(manifest);
+    const real = described.filter(isReal).length;
+    if (chain.length !== real)
       throw new TransportError(
         'size-mismatch',
-        `image ${this.#image.id} has ${chain.length} layers in storage but ${manifest.layers.length} in its manifest`,
+        `image ${this.#image.id} has ${chain.length} layers in storage but ${real} in its manifest`,
       );
-    return chain.map((layer, index) => {
-      const { annotations } = manifest.layers[index]!;
-      const kept = Object.entries(annotations ?? {}).filter(([key]) => !CHUNKED_ANNOTATIONS.has(key));
-      return {
-        mediaType: layerMediaType(manifest.format, 'none'),
-        digest: mustHaveDigest(layer),
-        size: layer.diffSize ?? -1,
-        ...(kept.length > 0 ? { annotations: Object.fromEntries(kept) } : {}),
-      };
-    });
+    const format = manifest.kind === 'image' ? manifest.format : 'docker';
+    let next = 0;
+    return described.map((layer) => (isReal(layer) ? plainLayer(chain[next++]!, layer, format) : EMPTY));
   }
 
   /** Base first. */
@@ -133,6 +131,32 @@ class StorageSource implements ImageSource {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
+}
+
+/** What schema 1 has for a step that changes no file; storage keeps nothing for it. */
+const EMPTY: Descriptor = {
+  mediaType: MEDIA_TYPE.dockerLayerGzip,
+  digest: EMPTY_LAYER_DIGEST,
+  size: EMPTY_LAYER.length,
+};
+
+function isReal(layer: Descriptor | Schema1Layer): boolean {
+  return !('empty' in layer && layer.empty);
+}
+
+function plainLayer(
+  layer: LayerRecord,
+  described: Descriptor | Schema1Layer,
+  format: 'oci' | 'docker',
+): Descriptor {
+  const annotations = 'annotations' in described ? described.annotations : undefined;
+  const kept = Object.entries(annotations ?? {}).filter(([key]) => !CHUNKED_ANNOTATIONS.has(key));
+  return {
+    mediaType: layerMediaType(format, 'none'),
+    digest: mustHaveDigest(layer),
+    size: layer.diffSize ?? -1,
+    ...(kept.length > 0 ? { annotations: Object.fromEntries(kept) } : {}),
+  };
 }
 
 /** Annotations that describe a compressed form which is not given. */

@@ -45,7 +45,7 @@ export async function openEncryptor(
       });
   }
   const wrap = async (secret: Uint8Array): Promise<Annotations> => ({
-    ...(jwe.length ? { [`${PREFIX}keys.jwe`]: base64(await wrapJwe(secret, jwe)) } : {}),
+    ...(jwe.length ? { [`${PREFIX}keys.jwe`]: (await wrapJwe(secret, jwe)).map(base64).join(',') } : {}),
     ...(pkcs7.length ? { [`${PREFIX}keys.pkcs7`]: base64(wrapPkcs7(secret, pkcs7)) } : {}),
     ...(pgp.length ? { [`${PREFIX}keys.pgp`]: base64(await wrapPgp(secret, pgp)) } : {}),
   });

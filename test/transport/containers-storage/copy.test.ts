@@ -12,7 +12,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { suite, type Test } from 'uvu';
+import { readStoredConfig, readStoredImage } from '../../../build/container/stored-image.ts';
 import { type Digest, digestOf } from '../../../image/digest.ts';
+import { parseManifest } from '../../../image/manifest.ts';
+import { EMPTY_LAYER, EMPTY_LAYER_DIGEST, schema1Layers } from '../../../image/schema1.ts';
 import type { Store } from '../../../store/storage/contract.ts';
 import { openStore } from '../../../store/storage/open.ts';
 import { isDeletable, type StoredSignature } from '../../../transport/contract.ts';
@@ -74,6 +77,35 @@ function makeDir(
   return { path, diffIds, manifest, configDigest: config.digest };
 }
 
+/** A `dir:` image of schema 1: a layer, a step without one, and a layer whose history entry is there twice. */
+function makeSchema1(): { readonly path: string; readonly manifest: Buffer; readonly diffIds: Digest[] } {
+  const path = join(directory, `dir${count++}`);
+  mkdirSync(path);
+  const tars = ['a', 'b'].map((body) => tarOf([{ name: `file-${body}`, body }]));
+  const put = (bytes: Buffer) => {
+    writeFileSync(join(path, digestOf(bytes).slice(7)), bytes);
+    return { blobSum: digestOf(bytes) };
+  };
+  const [base, top] = tars.map((tar) => put(gzipSync(tar)));
+  const entry = (id: string, parent?: string, more = {}) => ({
+    v1Compatibility: JSON.stringify({ id: id.repeat(64), parent: parent?.repeat(64), os: 'linux', ...more }),
+  });
+  const last = entry('c', 'b', { created: '2020-02-02T02:02:02Z', config: { Env: ['A=b'] } });
+  const manifest = Buffer.from(
+    JSON.stringify({
+      schemaVersion: 1,
+      name: 'x',
+      tag: '1',
+      architecture: 'amd64',
+      fsLayers: [top, top, put(EMPTY_LAYER), base],
+      history: [last, last, entry('b', 'a', { throwaway: true }), entry('a')],
+    }),
+  );
+  writeFileSync(join(path, 'manifest.json'), manifest);
+  writeFileSync(join(path, 'version'), 'Directory Transport Version: 1.1\n');
+  return { path, manifest, diffIds: tars.map((tar) => digestOf(tar)) };
+}
+
 function contract(test: Test, driver: 'overlay' | 'vfs') {
   const fresh = async () => {
     const root = join(directory, `store${count++}`);
@@ -121,6 +153,49 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
       made.diffIds,
     );
     assert.equal(result.images, 1);
+  });
+
+  test('schema 1 goes in as it is, without its empty and repeated layers, and out in any format', async () => {
+    await using store = await fresh();
+    const { path, manifest, diffIds } = makeSchema1();
+    const name = `containers-storage:localhost/x@${digestOf(manifest)}`;
+    await copy(store, `dir:${path}`, name);
+    const image = (await store.images.list())[0]!;
+    assert.deepEqual(await store.images.bigData(image.id, 'manifest'), manifest);
+    assert.deepEqual(
+      (await store.layers.list()).map(({ diffId }) => diffId),
+      diffIds,
+    );
+    assert.equal(image.created, '2020-02-02T02:02:02Z');
+    const { config, configBytes } = await readStoredConfig(store, await readStoredImage(store, image));
+    assert.equal(image.id, digestOf(configBytes).slice(7));
+    assert.deepEqual([config.config?.Env, config.rootfs.diff_ids], [['A=b'], diffIds]);
+    const out = join(directory, `out${count++}`);
+    await copy(store, `containers-storage:@${image.id}`, `dir:${out}`, { format: 'oci' });
+    const written = JSON.parse(readFileSync(join(out, 'manifest.json'), 'utf8'));
+    assert.deepEqual(
+      written.layers.map(({ digest }: { digest: string }) => digest),
+      diffIds,
+    );
+    await copy(store, `containers-storage:@${image.id}`, `dir:${out}-1`);
+    const again = parseManifest(readFileSync(join(`${out}-1`, 'manifest.json')));
+    assert.ok(again.kind === 'schema1');
+    assert.deepEqual(
+      schema1Layers(again).map(({ digest }) => digest),
+      [diffIds[0], EMPTY_LAYER_DIGEST, diffIds[1]],
+    );
+  });
+
+  test('an encrypted layer is refused by name, since nothing of it can be unpacked', async () => {
+    await using store = await fresh();
+    const made = makeDir(['a']);
+    const manifest = join(made.path, 'manifest.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace('tar+gzip', 'tar+gzip+encrypted'));
+    await assert.rejects(
+      copy(store, `dir:${made.path}`, 'containers-storage:localhost/x:1'),
+      (error) => error instanceof TransportError && /is encrypted.*config's DiffID/.test(error.message),
+    );
+    assert.deepEqual(await store.images.list(), []);
   });
 
   test('a second image shares the layers it has in common, and the name moves', async () => {
