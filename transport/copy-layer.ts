@@ -11,6 +11,7 @@ import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import type { ImagePlan, LayerPlan } from './plan.ts';
 import { formatImageReference } from './references.ts';
+import { needsRereading } from './retry.ts';
 
 /** A layer at the destination, named in the format of the source manifest. */
 export interface CopiedLayer {
@@ -35,8 +36,19 @@ export async function copyLayer(
   const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
   const reused = layer.reuse ? await reuse(session, plan, layer, format, signal) : undefined;
   if (reused) return { descriptor: reused, ...known };
-  return (await resume(session, layer, signal)) ?? (await transfer(session, layer, format, signal));
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return (await resume(session, layer, signal)) ?? (await transfer(session, layer, format, signal));
+    } catch (error) {
+      if (tries > REREADS || signal.aborted || !needsRereading(error)) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      session.report({ type: 'retried', what: `blob ${source.digest}`, attempt: tries, reason });
+    }
+  }
 }
+
+/** How often a layer is read from its source again because the registry lost more of it than is kept for that. */
+const REREADS = 3;
 
 async function reuse(
   session: CopySession,

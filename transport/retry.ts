@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isSystemError, SlipwayError } from '../errors.ts';
 import type { OnProgress } from './contract.ts';
+import { TransportError } from './error.ts';
 
 /** How often and how soon a whole operation is tried again. */
 export interface RetryOptions {
@@ -51,4 +52,21 @@ export function mayPass(error: unknown): boolean {
   if (error instanceof SlipwayError)
     return error.retryable || (error.cause !== undefined && mayPass(error.cause));
   return isSystemError(error, ...TEMPORARY);
+}
+
+/** True where an upload failed that would go on if it got its blob once more from the beginning. */
+export function needsRereading(error: unknown): boolean {
+  return error instanceof TransportError && error.facts.reread === true;
+}
+
+/** Marks an error so. */
+export function askForRereading(error: unknown): unknown {
+  if (!(error instanceof TransportError)) return error;
+  const { code, message, facts, hint } = error;
+  return new TransportError(code, message, {
+    cause: error,
+    retryable: true,
+    facts: { ...facts, reread: true },
+    ...(hint ? { hint } : {}),
+  });
 }

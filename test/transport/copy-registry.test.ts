@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
+import { digestOf } from '../../image/digest.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { openBlobCache } from '../../transport/blob-cache.ts';
 import type { TransportContext } from '../../transport/contract.ts';
@@ -235,6 +236,24 @@ test('a copy to a layout that was killed goes on where it stopped', async (state
     equal(existsSync(partial), false);
     await copy(state, `docker://${registry.address}/app:1`, 'oci:out:x');
   }
+});
+
+test('an upload whose session is lost far behind reads its layer from the source once more', async (state) => {
+  const { registry, directory } = state;
+  const layer = randomBytes(20_000_000);
+  writeLayout(join(directory, 'a'), 'x', { layers: [layer], compression: 'none' });
+  registry.faults.add(
+    { method: 'PUT', url: 'blobs/uploads/', cutRequestAt: 15_000_000, times: 1 },
+    { method: 'GET', url: 'blobs/uploads/', status: 404, times: 1 },
+  );
+  const retries: string[] = [];
+  const result = await copy(state, 'oci:a:x', `docker://${registry.address}/app:1`, {
+    preserveDigests: true,
+    onProgress: (event) => event.type === 'retried' && retries.push(event.what),
+  });
+  equal((await fetch(`${registry.url}/v2/app/manifests/1`)).status, 200);
+  deepEqual(retries, [`blob ${digestOf(layer)}`]);
+  equal(result.counts.moved, 2);
 });
 
 test('a registry that refuses a kind of manifest gets another kind', async (state) => {

@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
 import { type Digest, finishDigest, startDigest } from '../../image/digest.ts';
 import { TransportError } from '../error.ts';
+import { askForRereading } from '../retry.ts';
 import type { HttpResponse } from './http.ts';
 import { discardBody } from './read-body.ts';
 import { registryError } from './registry-error.ts';
@@ -72,8 +73,8 @@ export async function cancelUpload(repository: Repository, location: URL): Promi
 
 /**
  * Sends a blob into a session and publishes it. When the connection breaks, it goes on from the offset that the
- * registry reports as long as the last 8 MiB reach back so far; else it throws a retryable error, and the session stays
- * for the next try.
+ * registry reports as long as the last 8 MiB reach back so far; else it throws a retryable error that
+ * {@link needsRereading}, and the session stays for the next try.
  * @throws TransportError `digest-mismatch` when the registry finds another digest
  */
 export async function uploadBlob(
@@ -207,7 +208,7 @@ class Upload {
       if (size !== undefined) return 'published';
     }
     if (!status && this.#window.from(0)) return startUpload(this.#repository, signal);
-    throw error;
+    throw askForRereading(error);
   }
 
   async #failure(response: HttpResponse, doing: string): Promise<TransportError> {
