@@ -1,9 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, lstatSync, mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { isSystemError, SlipwayError } from '../errors.ts';
+import { loadKoffi } from '../store/kernel/libc.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -219,10 +219,7 @@ const CLOSE_ON_EXEC = 0o2000000;
 
 /** Two pipes between this process, through its execve, and the mapper. */
 function openPipes(): Pipes {
-  const koffi = createRequire(import.meta.url)('koffi') as {
-    load(path: null): { func(declaration: string): (...values: unknown[]) => number };
-  };
-  const libc = koffi.load(null);
+  const libc = loadKoffi().load(null);
   const pipe2 = libc.func('int pipe2(void *pair, int flags)');
   const fcntl = libc.func('int fcntl(int fd, int command, int lowest)');
   const dup2 = libc.func('int dup2(int from, int to)');

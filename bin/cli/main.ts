@@ -20,7 +20,10 @@ export async function main(tool: ToolSpec): Promise<void> {
     throw error;
   });
   const io = {
-    stdin: process.stdin,
+    // Opened where a command reads it: that loads readline and more.
+    get stdin() {
+      return process.stdin;
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     environment: process.env,

@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module';
 import { isSystemError } from '../../errors.ts';
 import {
   PR,
@@ -10,7 +9,7 @@ import {
   setThreadGroups,
   setThreadUser,
 } from '../../store/kernel/index.ts';
-import { systemError } from '../../store/kernel/libc.ts';
+import { loadKoffi, systemError } from '../../store/kernel/libc.ts';
 import { CAPABILITY_COUNT, capabilityBits } from './capabilities.ts';
 import type { SpecProcess } from './runtime-spec.ts';
 
@@ -63,18 +62,12 @@ function dropBounding(keep: bigint): void {
   }
 }
 
-interface Koffi {
-  load(path: null): { func(declaration: string): (...values: unknown[]) => number };
-  struct(name: string, members: Record<string, string>): unknown;
-  errno(): number;
-}
-
 /**
  * Makes seccomp(2) with a filter callable for the thread that will call it. To be done while the library can still be
  * loaded, before the root changes. The kernel copies the program.
  */
 export function prepareFilter(program: Uint8Array, flagNames: readonly string[] | undefined): () => void {
-  const koffi = createRequire(import.meta.url)('koffi') as Koffi;
+  const koffi = loadKoffi();
   koffi.struct('sock_fprog', { len: 'uint16_t', filter: 'void *' });
   const call = koffi
     .load(null)

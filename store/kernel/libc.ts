@@ -10,23 +10,44 @@ export type PathLike = string | Uint8Array;
 export type Argument = number | bigint | Uint8Array | null;
 type Native = (...values: Argument[]) => number;
 
-interface Koffi {
-  load(path: null): { func(name: string, result: string, parameters: string[]): Native };
+/** The part of koffi that is used here; see https://koffi.dev. */
+export interface Koffi {
+  load(path: null): {
+    func(name: string, result: string, parameters: string[]): Native;
+    func(declaration: string): (...values: unknown[]) => number;
+  };
+  struct(name: string, members: Record<string, string>): unknown;
   errno(): number;
 }
 
 let koffi: Koffi | undefined;
 let library: ReturnType<Koffi['load']> | undefined;
 
-function load(): NonNullable<typeof library> {
-  if (library) return library;
+/**
+ * koffi, loaded when first asked for. Its JavaScript takes 20 ms to find out which of its libraries fits this machine,
+ * longer than many a command runs, so that the one that is most likely is tried first.
+ * @throws StoreError `unsupported` on other systems than Linux
+ */
+export function loadKoffi(): Koffi {
+  if (koffi) return koffi;
   if (process.platform !== 'linux') {
     throw new StoreError('unsupported', `system calls of Linux are not available on ${process.platform}`, {
       hint: 'Local image storage and working containers need Linux; registries, layouts and archives work here.',
     });
   }
-  koffi = createRequire(import.meta.url)('koffi') as Koffi;
-  library = koffi.load(null);
+  const require = createRequire(import.meta.url);
+  const target = `linux_${process.arch}`;
+  try {
+    koffi = require(`@koromix/koffi-linux-${process.arch}/${target}/koffi.node`) as Koffi;
+  } catch {
+    // Another C library, or koffi installed in another way.
+    koffi = require('koffi') as Koffi;
+  }
+  return koffi;
+}
+
+function load(): NonNullable<typeof library> {
+  library ??= loadKoffi().load(null);
   return library;
 }
 
