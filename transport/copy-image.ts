@@ -80,8 +80,7 @@ export async function copyOneImage(
     decrypt: options.decryptor !== undefined,
     ...(options.downloadForeignLayers ? { downloadForeignLayers: true } : {}),
   });
-  const copied = await copyLayers(session, plan, manifest);
-  const written = await writeManifest(session, { document, manifest, config, plan, copied }, asChild);
+  const written = await writeImage(session, { document, manifest, config, plan }, asChild);
   await sign(session, written, kept, asChild);
   return written;
 }
@@ -223,6 +222,32 @@ interface Pending {
   readonly config: Uint8Array | undefined;
   readonly plan: ImagePlan;
   readonly copied: readonly CopiedLayer[];
+  /** Send the config whatever the destination says that it has. */
+  readonly anew?: boolean;
+}
+
+/** Layers, then the manifest; all bytes are sent anew where the destination first said that it has blobs and then not. */
+async function writeImage(
+  session: CopySession,
+  image: Omit<Pending, 'copied'>,
+  asChild: boolean,
+): Promise<CopiedImage> {
+  const copied = await copyLayers(session, image.plan, image.manifest);
+  try {
+    return await writeManifest(session, { ...image, copied }, asChild);
+  } catch (error) {
+    if (!missesBlobs(error)) throw error;
+    const reason = (error as Error).message;
+    session.report({ type: 'retried', what: 'layers that the registry lost', attempt: 1, reason });
+    const plan = { ...image.plan, layers: image.plan.layers.map((layer) => ({ ...layer, reuse: false })) };
+    const sent = await copyLayers(session, plan, image.manifest);
+    return await writeManifest(session, { ...image, plan, copied: sent, anew: true }, asChild);
+  }
+}
+
+function missesBlobs(error: unknown): boolean {
+  const codes = error instanceof TransportError ? error.facts.codes : undefined;
+  return Array.isArray(codes) && (codes.includes('MANIFEST_BLOB_UNKNOWN') || codes.includes('BLOB_UNKNOWN'));
 }
 
 /** Tries the manifest types that the plan allows until the destination takes one. */
@@ -266,10 +291,8 @@ async function writeAs(
   if (built.config) {
     const { bytes, descriptor } = built.config;
     session.report({ type: 'started', what: 'config', descriptor });
-    const present = await destination.tryReuseBlob(descriptor, {
-      isConfig: true,
-      ...(options.signal ? { signal: options.signal } : {}),
-    });
+    const reuse = { isConfig: true, ...(options.signal ? { signal: options.signal } : {}) };
+    const present = pending.anew ? undefined : await destination.tryReuseBlob(descriptor, reuse);
     if (present) session.count(present.how);
     else {
       const put = await destination.putBlob(

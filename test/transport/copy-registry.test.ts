@@ -1,7 +1,15 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -254,6 +262,29 @@ test('an upload whose session is lost far behind reads its layer from the source
   equal((await fetch(`${registry.url}/v2/app/manifests/1`)).status, 200);
   deepEqual(retries, [`blob ${digestOf(layer)}`]);
   equal(result.counts.moved, 2);
+});
+
+test('blobs that a registry says it has and then misses are sent', async (state) => {
+  const { registry, directory } = state;
+  const image = writeLayout(join(directory, 'a'), 'x');
+  const config = readFileSync(join(directory, 'a/blobs/sha256', image.configDigest.slice(7)));
+  for (const { digest, size } of [...image.layers, { digest: image.configDigest, size: config.length }])
+    registry.faults.add({
+      method: 'HEAD',
+      url: digest,
+      status: 200,
+      headers: { 'content-length': String(size) },
+    });
+  const result = await copy(state, 'oci:a:x', `docker://${registry.address}/app:1`);
+  deepEqual([result.digest, result.counts.moved], [image.digest, 3]);
+  equal(registry.faults.requests(/PUT .*\/manifests\/1$/).length, 2);
+  registry.faults.add({
+    method: 'PUT',
+    url: /manifests/,
+    status: 400,
+    body: '{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN"}]}',
+  });
+  await rejects(copy(state, 'oci:a:x', `docker://${registry.address}/other:1`), { code: 'registry' });
 });
 
 test('a registry that refuses a kind of manifest gets another kind', async (state) => {
