@@ -6,7 +6,6 @@ export type ArtifactErrorCode =
   | 'unsafe-path'
   | 'not-an-artifact'
   | 'bad-annotation'
-  | 'digest-mismatch'
   | 'unsupported';
 
 /** Everything that goes wrong between files and artifacts. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -46,12 +46,13 @@ export interface PackedBlob {
 }
 
 /**
- * Digests a file, or makes a deterministic tar+gzip of a directory in `temporaryDirectory`, and describes it.
+ * Digests a file, or makes a deterministic tar+gzip of a directory in `workDirectory`, and describes it.
+ * @param workDirectory of the caller alone; it removes the directory when everything is sent
  * @throws ArtifactError `bad-file` for what is neither a file nor a directory
  */
 export async function packFile(
   file: ArtifactFile,
-  temporaryDirectory: string,
+  workDirectory: string,
   signal?: AbortSignal,
 ): Promise<PackedBlob> {
   const info = await stat(file.path);
@@ -68,10 +69,7 @@ export async function packFile(
   }
   if (!info.isDirectory())
     throw new ArtifactError('bad-file', `${file.path} is neither a file nor a directory`);
-  const archive = join(
-    temporaryDirectory,
-    `artifact-${process.pid}-${digestOf(file.path).slice(7, 19)}.tar.gz`,
-  );
+  const archive = join(workDirectory, `${randomUUID()}.tar.gz`);
   const contentDigest = await archiveDirectory(file.path, basename(title), archive, signal);
   const { size } = await stat(archive);
   const annotations = {
@@ -113,9 +111,15 @@ async function archiveDirectory(
     { cwd: directory, prefix, portable: true, noDirRecurse: true, mtime: new Date(0) },
     names.length ? names : ['.'],
   );
-  await pipeline(tar as unknown as Readable, tee, createGzip({ level: 6 }), createWriteStream(archive), {
-    signal,
-  });
+  await pipeline(
+    tar as unknown as Readable,
+    tee,
+    createGzip({ level: 6 }),
+    createWriteStream(archive, { flags: 'wx' }),
+    {
+      signal,
+    },
+  );
   return `sha256:${hash.digest('hex')}` as Digest;
 }
 

@@ -1,13 +1,13 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
-import { algorithmOf } from '../image/digest.ts';
 import { type ImageManifest, parseManifest } from '../image/manifest.ts';
 import { choosePlatform } from '../image/platform.ts';
+import { BlobMeter, expectedOf } from '../store/blob/verify.ts';
 import type {
   AdmissionPolicy,
   ImageReference,
@@ -15,6 +15,7 @@ import type {
   OnProgress,
   TransportContext,
 } from '../transport/contract.ts';
+import { meterOf } from '../transport/meter.ts';
 import { readManifest } from '../transport/read-manifest.ts';
 import { ArtifactError } from './error.ts';
 import { TITLE, UNPACK } from './pack.ts';
@@ -41,7 +42,7 @@ export interface PulledFile {
  * Writes the titled blobs of an artifact to files, as `oras pull`: each is verified before it gets its name, directories
  * are unpacked. Blobs without a title stay away.
  * @param policy decides what may be read, before anything is written; sign/policy makes one from policy.json
- * @throws ArtifactError `unsafe-path`, `exists`, `digest-mismatch`
+ * @throws ArtifactError `unsafe-path`, `exists`; StoreError `digest-mismatch`, `truncated`, `too-large`
  */
 export async function pullArtifact(
   policy: AdmissionPolicy,
@@ -137,7 +138,7 @@ async function pullBlob(
   await makeParent(path, options);
   const temporary = `${path}.${randomBytes(6).toString('hex')}.part`;
   try {
-    await download(source, descriptor, temporary, options.signal);
+    await download(source, descriptor, temporary, options);
     if (descriptor.annotations?.[UNPACK] === 'true') await unpackDirectory(temporary, path);
     else await rename(temporary, path);
   } finally {
@@ -149,32 +150,11 @@ async function download(
   source: ImageSource,
   descriptor: Descriptor,
   path: string,
-  signal?: AbortSignal,
+  { signal, onProgress }: PullArtifactOptions,
 ): Promise<void> {
-  const { stream } = await source.getBlob(descriptor, { signal });
-  const algorithm = algorithmOf(descriptor.digest);
-  const hash = createHash(algorithm);
-  let size = 0;
-  await pipeline(
-    stream,
-    async function* verify(chunks: AsyncIterable<Uint8Array>) {
-      for await (const chunk of chunks) {
-        size += chunk.length;
-        if (size > descriptor.size) break;
-        hash.update(chunk);
-        yield chunk;
-      }
-    },
-    createWriteStream(path, { flags: 'wx' }),
-    { signal },
-  );
-  const digest = `${algorithm}:${hash.digest('hex')}`;
-  if (size !== descriptor.size || digest !== descriptor.digest) {
-    throw new ArtifactError(
-      'digest-mismatch',
-      `blob ${descriptor.digest} of ${descriptor.size} bytes arrived as ${digest} of ${size} bytes`,
-    );
-  }
+  const { stream } = await source.getBlob(descriptor, signal ? { signal } : {});
+  const meter = new BlobMeter(expectedOf(descriptor), meterOf(descriptor, onProgress));
+  await pipeline(stream, meter, createWriteStream(path, { flags: 'wx' }), { signal });
 }
 
 /** The archive's top directory carries the title's last name; `tar` keeps every entry inside. */

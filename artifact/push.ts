@@ -1,14 +1,18 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import { digestOf } from '../image/digest.ts';
 import { guessManifestMediaType, type ManifestDocument, manifestDigest } from '../image/manifest.ts';
 import { MEDIA_TYPE } from '../image/media-type.ts';
+import { expectedOf, verified } from '../store/blob/verify.ts';
 import type {
   ImageDestination,
   ImageReference,
   OnProgress,
   TransportContext,
 } from '../transport/contract.ts';
+import { meterOf } from '../transport/meter.ts';
 import {
   type ArtifactFile,
   type ArtifactOptions,
@@ -17,6 +21,7 @@ import {
   EMPTY_DESCRIPTOR,
   type PackedBlob,
   packFile,
+  TITLE,
 } from './pack.ts';
 
 /** Options of {@link pushArtifact} and {@link attachArtifact}. */
@@ -58,7 +63,7 @@ export async function attachArtifact(
   },
 ): Promise<{ subject: Descriptor; manifest: Descriptor }> {
   const subject = await resolveDescriptor(reference, context);
-  const bytes = await packAll(files, context, options);
+  await using bytes = await packAll(files, context, options);
   const document = artifactManifest(
     bytes.layers.map((blob) => blob.descriptor),
     { ...options, config: bytes.config?.descriptor, subject },
@@ -88,7 +93,7 @@ export function describeManifest({ bytes, mediaType }: ManifestDocument): Descri
   };
 }
 
-interface Packed {
+interface Packed extends AsyncDisposable {
   readonly layers: readonly PackedBlob[];
   readonly config: PackedBlob | undefined;
 }
@@ -98,13 +103,27 @@ async function packAll(
   context: TransportContext,
   options: PushArtifactOptions,
 ): Promise<Packed> {
+  const directory = await mkdtemp(join(context.temporaryDirectory, 'slipway-artifact-'));
+  const remove = () => rm(directory, { recursive: true, force: true });
+  try {
+    return { ...(await packInto(directory, files, options)), [Symbol.asyncDispose]: remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function packInto(
+  directory: string,
+  files: readonly ArtifactFile[],
+  options: PushArtifactOptions,
+): Promise<Pick<Packed, 'layers' | 'config'>> {
   const layers: PackedBlob[] = [];
   for (const file of files) {
     const annotations = { ...file.annotations, ...options.fileAnnotations?.[file.title ?? file.path] };
-    layers.push(await packFile({ ...file, annotations }, context.temporaryDirectory, options.signal));
+    layers.push(await packFile({ ...file, annotations }, directory, options.signal));
   }
-  const config =
-    options.config && (await packFile(options.config, context.temporaryDirectory, options.signal));
+  const config = options.config && (await packFile(options.config, directory, options.signal));
   return {
     layers,
     config: config && { ...config, descriptor: { ...config.descriptor, annotations: undefined } },
@@ -117,7 +136,7 @@ async function pushTo(
   context: TransportContext,
   options: PushArtifactOptions,
 ): Promise<Descriptor> {
-  const packed = await packAll(files, context, options);
+  await using packed = await packAll(files, context, options);
   const document = artifactManifest(
     packed.layers.map((blob) => blob.descriptor),
     { ...options, config: packed.config?.descriptor },
@@ -160,9 +179,8 @@ async function sendBlob(
     return;
   }
   onProgress?.({ type: 'started', what: 'blob', descriptor });
-  await destination.putBlob({ stream: blob.open(), sizeBytes: descriptor.size }, descriptor, {
-    isConfig: false,
-    signal,
-  });
+  const what = descriptor.annotations?.[TITLE] ?? `blob ${descriptor.digest}`;
+  const stream = verified(blob.open(), expectedOf(descriptor, what), meterOf(descriptor, onProgress));
+  await destination.putBlob({ stream, sizeBytes: descriptor.size }, descriptor, { isConfig: false, signal });
   onProgress?.({ type: 'done', what: 'blob', descriptor });
 }

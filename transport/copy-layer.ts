@@ -9,6 +9,7 @@ import type { ResumableDestination } from './contract.ts';
 import { type Converted, chain, convertLayer, describeLayer } from './convert-layer.ts';
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
+import { meterOf } from './meter.ts';
 import type { ImagePlan, LayerPlan } from './plan.ts';
 import { formatImageReference } from './references.ts';
 import { needsRereading } from './retry.ts';
@@ -224,7 +225,7 @@ async function openVerified(
 ): Promise<{ readonly stream: Readable; readonly verify: BlobMeter }> {
   const blob = await session.source.getBlob(source, { signal });
   const what = `blob ${source.digest} of ${formatImageReference(session.source.reference)}`;
-  const verify = new BlobMeter(expectedOf(source, what), session.meter(source));
+  const verify = new BlobMeter(expectedOf(source, what), meterOf(source, session.options.onProgress));
   return { stream: chain(blob.stream, verify), verify };
 }
 

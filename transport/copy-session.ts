@@ -1,4 +1,3 @@
-import type { Descriptor } from '../image/descriptor.ts';
 import type {
   AdmissionPolicy,
   CopyCounts,
@@ -10,7 +9,6 @@ import type { CopyOptions } from './copy-options.ts';
 import { Limit } from './limit.ts';
 
 const DEFAULT_PARALLEL = 6;
-const REPORT_EVERY_MS = 100;
 
 /** What all parts of one copy share. */
 export class CopySession {
@@ -56,23 +54,5 @@ export class CopySession {
   /** Says a line of Skopeo's plain output. */
   say(what: 'image' | 'manifest' | 'signatures', text: string): void {
     this.report({ type: 'started', what, text });
-  }
-
-  /** A throttled reporter of bytes read of one blob. */
-  meter(descriptor: Descriptor): (bytes: number) => void {
-    if (!this.options.onProgress) return () => {};
-    let last = 0;
-    return (bytes) => {
-      const now = performance.now();
-      if (now - last < REPORT_EVERY_MS) return;
-      last = now;
-      const totalBytes = descriptor.size >= 0 ? descriptor.size : undefined;
-      this.report({
-        type: 'advanced',
-        descriptor,
-        bytes,
-        ...(totalBytes === undefined ? {} : { totalBytes }),
-      });
-    };
   }
 }

@@ -117,8 +117,12 @@ export class BlobMeter extends Transform {
 }
 
 /** The bytes of `source`, checked to their end; see {@link BlobMeter}. */
-export function verified(source: Readable, expected: ExpectedBlob): BlobMeter {
-  return joined(source, new BlobMeter(expected));
+export function verified(
+  source: Readable,
+  expected: ExpectedBlob,
+  onBytes?: (sizeBytes: number) => void,
+): BlobMeter {
+  return joined(source, new BlobMeter(expected, onBytes));
 }
 
 /** Checks bytes that are already in memory. @throws StoreError `digest-mismatch`, `truncated`, `too-large` */
