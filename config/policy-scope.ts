@@ -3,7 +3,8 @@ import { tryParseDigest } from '../image/digest.ts';
 
 /**
  * Why a scope cannot stand in a transport's section of policy.json, or undefined where it can. An unknown transport
- * has no rules, nor do docker and atomic: any scope passes, as in containers/image. The empty scope is always allowed and never asked about.
+ * has no rules, nor does docker: any scope passes, as in containers/image. The empty scope is always allowed and never
+ * asked about.
  */
 export function badScope(transport: string, scope: string): string | undefined {
   return CHECKS.get(transport)?.(scope);
@@ -14,6 +15,7 @@ const CHECKS: ReadonlyMap<string, (scope: string) => string | undefined> = new M
   ['oci', absolutePath],
   ['oci-archive', absolutePath],
   ['sif', absolutePath],
+  ['atomic', clusterScope],
   ['docker-archive', noScopes('docker-archive')],
   ['tarball', noScopes('tarball')],
   ['docker-daemon', daemonScope],
@@ -22,6 +24,12 @@ const CHECKS: ReadonlyMap<string, (scope: string) => string | undefined> = new M
 
 function noScopes(transport: string): () => string {
   return () => `${transport}: does not support any scopes except the default "" one`;
+}
+
+/** `host[/namespace[/stream[:tag]]]` of an OpenShift cluster. */
+function clusterScope(scope: string): string | undefined {
+  const fits = /^[^/]*(?:\/[^:/]*(?:\/[^:/]*(?::[^:/]*)?)?)?$/.test(scope);
+  return fits ? undefined : `Invalid scope name ${scope}`;
 }
 
 function daemonScope(scope: string): string | undefined {

@@ -30,8 +30,8 @@ export function parseReference(text: string): NamedReference {
   const { name, tag, digest } = splitTagAndDigest(text);
   const slash = name.indexOf('/');
   const first = slash < 0 ? '' : name.slice(0, slash);
-  const hasDomain =
-    slash >= 0 && (/[.:[]/.test(first) || first === 'localhost' || first.toLowerCase() !== first);
+  // Unlike Docker, containers/image does not take a first part in capitals for a host.
+  const hasDomain = /[.:]/.test(first) || first === 'localhost';
   let domain = hasDomain ? first : 'docker.io';
   let path = hasDomain ? name.slice(slash + 1) : name;
   if (domain === 'index.docker.io') domain = 'docker.io';

@@ -27,6 +27,7 @@ const ACCEPTED: readonly (readonly [string, string])[] = [
   ['an unknown transport with any scope', scope('future', 'what / ever')],
   ['a transport default', scope('tarball', '')],
   ['a wildcard', scope('docker', '*.example.com')],
+  ['a tag of an OpenShift stream', scope('atomic', 'cluster.example:8443/team/app:1')],
   ['a directory', scope('dir', '/images')],
   [
     'a store',
@@ -139,6 +140,7 @@ const REFUSED: readonly (readonly [string, string, RegExp])[] = [
     /oidcIssuer not specified/,
   ],
   ['pki without subject', sigstore('"pki":{"caRootsPath":"/r"}'), /At least one of subjectEmail/],
+  ['a scope too deep for a cluster', scope('atomic', '/x/../y'), /Invalid scope name/],
   ['a relative directory', scope('dir', 'images'), /Must be an absolute path/],
   ['the root directory', scope('oci', '/'), /Use the generic default scope/],
   ['a directory that is not canonical', scope('oci-archive', '/a/../b'), /non-canonical/],

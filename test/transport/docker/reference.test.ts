@@ -50,6 +50,7 @@ for (const [input, message] of [
   ['/alpine', /does not start with \/\//],
   ['//', /invalid reference/],
   ['//UPPER', /lowercase/],
+  ['//UPPER/x', /lowercase/],
   [`//${HEX}`, /hexadecimal/],
   [`//x:1@sha256:${HEX}`, /both a tag and digest/],
   ['//x:1@@unknown-digest@@', /unknown digest set but it contains/],
