@@ -242,7 +242,13 @@ class Addition {
     using root = new RootedDirectory(content.directory);
     if (source.kind === 'git') {
       const below = root.resolve(fromText(content.name));
-      new TreeReader(root, { ...read, ignore: gitIgnore(this.#options) }, sink).contents(below, '');
+      const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? false;
+      const timestampNs = content.modifiedMs > 0 ? BigInt(content.modifiedMs) * 1_000_000n : undefined;
+      const ignore = gitIgnore(this.#options, keep);
+      new TreeReader(root, { ...read, timestampNs: read.timestampNs ?? timestampNs, ignore }, sink).contents(
+        below,
+        '',
+      );
       return;
     }
     if (
@@ -381,8 +387,8 @@ function digesting(content: ContentReader, digest: Hash): ContentReader {
   };
 }
 
-function gitIgnore(options: AddOptions): IgnoreRules {
-  return new IgnoreRules([...(options.excludes ?? []), ...(options.keepGitDirectory ? [] : ['.git'])]);
+function gitIgnore(options: AddOptions, keepGitDirectory: boolean): IgnoreRules {
+  return new IgnoreRules([...(options.excludes ?? []), ...(keepGitDirectory ? [] : ['**/.git'])]);
 }
 
 function toHost(mappings: IdMappings | undefined, owner: Owner): Owner {

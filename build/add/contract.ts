@@ -66,4 +66,21 @@ export interface AddResult {
   readonly summary: ContentSummary;
   /** The container with a linked layer queued; the same value otherwise. */
   readonly container: WorkingContainer;
+  /** Where downloads are kept, to be taken again while their server says that they have not changed. */
+  readonly downloadDirectory?: string;
+  /** The Authorization header for a URL, where there is one. */
+  readonly authorization?: (kind: 'http' | 'git', url: URL) => string | undefined;
 }
+/** What concerns downloads and git repositories. */
+export type RemoteOptions = Pick<
+  AddOptions,
+  | 'authorization'
+  | 'certificateDirectory'
+  | 'checksum'
+  | 'downloadDirectory'
+  | 'keepGitDirectory'
+  | 'retries'
+  | 'retryDelayMs'
+  | 'tlsVerify'
+>;
+

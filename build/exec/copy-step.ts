@@ -1,4 +1,4 @@
-import { posix } from 'node:path';
+import { join, posix } from 'node:path';
 import { addToContainer } from '../add/add.ts';
 import { formatSummary } from '../add/content-digest.ts';
 import type { AddOptions, AddSource } from '../add/contract.ts';
@@ -8,6 +8,7 @@ import { BuildError } from '../error.ts';
 import type { ResolvedCopy } from '../plan/apply.ts';
 import type { Stage } from '../plan/stages.ts';
 import type { BuildSession } from './session.ts';
+import { authorizationOf } from './source-secrets.ts';
 
 export interface CopyOutcome {
   /** `file:<hex>`, `dir:<hex>`, `multi:<hex>`. */
@@ -50,6 +51,10 @@ export async function copyStep(
   );
   const where =
     copy.sources.length > 0
+    authorization: authorizationOf(options),
+    ...(options.memoryDirectory === undefined
+      ? {}
+      : { downloadDirectory: join(options.memoryDirectory, 'downloads') }),
       ? await sourceOptions(session, stage, copy)
       : { contextDirectory: session.contextDirectory };
   const { summary, container: after } = await addToContainer(

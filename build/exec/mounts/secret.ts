@@ -37,7 +37,7 @@ export async function prepareSecret(spec: MountSpec, context: MountContext): Pro
       hint: `pass --secret id=${id},src=FILE`,
     });
   }
-  const value = readSecret(id, secret, context);
+  const value = readSecret(id, secret, context.session.options.run.hostEnvironment);
   const target = spec.target ?? (spec.env === undefined ? `/run/secrets/${id}` : undefined);
   const environment = spec.env === undefined ? [] : [`${spec.env}=${value.toString('utf8')}`];
   if (target === undefined) return { environment };
@@ -53,9 +53,13 @@ export async function prepareSecret(spec: MountSpec, context: MountContext): Pro
   };
 }
 
-function readSecret(id: string, secret: SecretSource, context: MountContext): Buffer {
-  if (secret.kind === 'env')
-    return Buffer.from(context.session.options.run.hostEnvironment[secret.value] ?? '', 'utf8');
+/** The value of a secret, from its file or the host's environment. @throws BuildError `bad-mount` */
+export function readSecret(
+  id: string,
+  secret: SecretSource,
+  environment: Readonly<Record<string, string | undefined>>,
+): Buffer {
+  if (secret.kind === 'env') return Buffer.from(environment[secret.value] ?? '', 'utf8');
   const fd = openSync(secret.value, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const status = fstatSync(fd);
