@@ -6,6 +6,7 @@ import { BuildError } from '../error.ts';
 import { containerIdOf } from './container-id.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
+import { runtimeStart } from './reachable-root.ts';
 import { specJson } from './runtime-spec.ts';
 import { openStdio, openTerminalStdio } from './stdio.ts';
 import { ownsTerminal } from './terminal.ts';
@@ -20,11 +21,12 @@ const RUNTIME_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 const GUARD = `read -r pid || exit 0
 read -r word && exit 0
 kill -9 "$pid"
-id=$1 state=$2
-shift 2
+id=$1 state=$2 mountpoint=$3
+shift 3
 tries=0
 until "$@" delete --force "$id" || [ "$tries" -ge 20 ]; do sleep 0.1; tries=$((tries + 1)); done
-rm -rf "$state"`;
+rm -rf "$state"
+[ -z "$mountpoint" ] || rmdir "$mountpoint"`;
 
 export interface RuntimeChoice {
   /** Absolute path of the runtime. */
@@ -46,7 +48,9 @@ export async function runWithRuntime(
   const bundle = request.stateDirectory;
   const logFile = join(bundle, 'runtime.log');
   const pidFile = join(bundle, 'pid');
-  writeFileSync(join(bundle, 'config.json'), specJson(plan.spec), { mode: 0o600 });
+  using start = runtimeStart(plan, request.rootfs);
+  const spec = { ...plan.spec, root: { ...plan.spec.root, path: start.rootfs } };
+  writeFileSync(join(bundle, 'config.json'), specJson(spec), { mode: 0o600 });
   const environment = { PATH: RUNTIME_PATH };
   // The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR.
   const runtimeFlags = [
@@ -60,21 +64,24 @@ export async function runWithRuntime(
   const ownTerminal = request.terminal === true && ownsTerminal(request);
   const stdio =
     request.terminal && !ownTerminal ? openTerminalStdio(request) : openStdio(request, plan.userOwner);
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', id, bundle, runtime.path, ...runtimeFlags], {
+  const guarded = [id, bundle, start.mountPoint ?? '', runtime.path, ...runtimeFlags];
+  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', ...guarded], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: environment,
     cwd: '/',
     detached: true,
   });
   guard.on('error', () => undefined);
-  const child = spawn(
-    runtime.path,
-    [
-      ...['--log', logFile, '--log-format', 'json', ...runtimeFlags],
-      ...['run', '--bundle', bundle, '--pid-file', pidFile, ...runFlags, id],
-    ],
-    { stdio: stdio.descriptors, env: environment, cwd: bundle, detached: !ownTerminal },
-  );
+  const [program, ...words] = start.command([
+    ...[runtime.path, '--log', logFile, '--log-format', 'json', ...runtimeFlags],
+    ...['run', '--bundle', bundle, '--pid-file', pidFile, ...runFlags, id],
+  ]);
+  const child = spawn(program, words, {
+    stdio: stdio.descriptors,
+    env: environment,
+    cwd: bundle,
+    detached: !ownTerminal,
+  });
   stdio.started();
   guard.stdin?.on('error', () => undefined);
   guard.stdin?.write(`${child.pid ?? 0}\n`);

@@ -101,7 +101,7 @@ export async function planRun(
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),
       maskedPaths: withoutUnmasked([...MASKED_PATHS, ...security.masked], security.unmasked),
       readonlyPaths: READ_ONLY_PATHS,
-      ...sysctlsOf(request, kinds, network !== undefined || request.network.path === undefined),
+      ...sysctlsOf(request, kinds, request.network.path === undefined),
       ...cgroupPathOf(request),
       ...(added.nodes.length > 0 ? { devices: added.nodes.map(plainNode) } : {}),
       resources: resourcesOf(request, host, added),

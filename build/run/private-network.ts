@@ -55,8 +55,9 @@ const STACKS: readonly Stack[] = [
 const PROGRAM_DIRECTORIES = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'];
 const READY_TIMEOUT_MS = 5_000;
 
-/** Keeps the namespace; ends when its input does, which this process alone holds. */
-const HOLDER = 'echo up; exec 1>&-; read -r word';
+/** Sets kernel parameters of the namespace and keeps it; ends when its input does, which this process alone holds. */
+const HOLDER = `while [ $# -gt 0 ]; do echo "$2" >"$1" || exit 1; shift 2; done
+echo up; exec 1>&-; read -r word`;
 /** Runs the network stack until its input ends, which this process alone holds. */
 const KEEPER = `exec 3<&0
 "$@" 3<&- &
@@ -71,17 +72,22 @@ exit "$code"`;
 /**
  * Makes a network namespace with a way out through the user-mode stack that works here: pasta, else slirp4netns.
  * Unlike Buildah as root this needs neither a bridge nor firewall rules on the host.
- * @throws BuildError `isolation-unavailable` with what each stack said
+ * @throws BuildError `isolation-unavailable` with what each stack said, `bad-option` for a sysctl that cannot be set
  */
 export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNetwork> {
-  const holder = spawn('unshare', ['--net', '--', '/bin/sh', '-c', HOLDER], {
+  const parameters = networkParameters(request.sysctls ?? []);
+  const holder = spawn('unshare', ['--net', '--', '/bin/sh', '-c', HOLDER, 'holder', ...parameters], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: PROGRAM_DIRECTORIES.join(':') },
     detached: true,
   });
   await using stack = new AsyncDisposableStack();
   stack.defer(() => end(holder));
-  if (!(await saysUp(holder)))
+  const refusal = collect(holder);
+  const isUp = await saysUp(holder);
+  if (!isUp && refusal().includes(PARAMETERS))
+    throw new BuildError('bad-option', `setting a sysctl: ${refusal()}`);
+  if (!isUp)
     throw new BuildError(
       'isolation-unavailable',
       'a private network needs a network namespace, which is refused',
@@ -120,6 +126,16 @@ export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNe
   });
 }
 
+const PARAMETERS = '/proc/sys/';
+
+/** Paths and values of the `net.` sysctls. They are set here since a mapped root may not set them in this namespace. */
+function networkParameters(sysctls: readonly string[]): string[] {
+  return sysctls.flatMap((entry) => {
+    const [, name, value = ''] = /^(net\.[\w./-]+)=(.*)$/s.exec(entry) ?? [];
+    return name && !name.includes('..') ? [PARAMETERS + name.replaceAll('.', '/'), value] : [];
+  });
+}
+
 function findProgram(name: string): string | undefined {
   return PROGRAM_DIRECTORIES.map((directory) => `${directory}/${name}`).find((path) => {
     try {
@@ -134,7 +150,7 @@ function findProgram(name: string): string | undefined {
 function saysUp(child: ChildProcess): Promise<boolean> {
   return new Promise((resolve) => {
     child.stdout?.once('data', () => resolve(true));
-    child.once('exit', () => resolve(false));
+    child.once('close', () => resolve(false));
     child.once('error', () => resolve(false));
   });
 }

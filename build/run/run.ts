@@ -53,7 +53,8 @@ async function findNetwork(
     const network = stack.use(await openPrivateNetwork(request));
     return { request: { mode: 'private', path: network.path }, offer: network };
   } catch (error) {
-    if (strict || !(error instanceof BuildError)) throw error;
+    const isMissing = error instanceof BuildError && error.code === 'isolation-unavailable';
+    if (strict || !isMissing) throw error;
     request.onWarning?.(`${error.message}; sharing the host's network`);
     return { request: { mode: 'host' } };
   }
