@@ -27,25 +27,26 @@ export async function findCachedStep(
   views: ImageViews,
   query: CacheQuery,
 ): Promise<ImageView | undefined> {
+  const topLayers = await topLayersOnBase(store, query);
   let best: ImageView | undefined;
   for (const record of await store.images.list()) {
+    if (!topLayers.has(record.topLayer ?? '')) continue;
     if (record.readOnly && record.names.length === 0) continue;
     if (query.cacheTtlMs !== undefined && query.now.getTime() - Date.parse(record.created) > query.cacheTtlMs)
       continue;
     if (best && Date.parse(best.record.created) > Date.parse(record.created)) continue;
-    if (!(await standsOnBase(store, record.topLayer, query))) continue;
     const view = await views.get(record);
     if (view && matches(view, query)) best = { ...view, record };
   }
   return best;
 }
 
-async function standsOnBase(store: Store, topLayer: string | undefined, query: CacheQuery): Promise<boolean> {
-  const wanted = query.base?.record.topLayer ?? '';
-  if (!topLayer) return wanted === '';
-  if (!query.addsLayer) return topLayer === wanted;
-  const layer = await store.layers.get(topLayer);
-  return layer !== undefined && (layer.parent ?? '') === wanted;
+/** The top layers that an image of the step can have; empty for none. */
+async function topLayersOnBase(store: Store, query: CacheQuery): Promise<ReadonlySet<string>> {
+  const base = query.base?.record.topLayer ?? '';
+  if (!query.addsLayer) return new Set([base]);
+  const layers = (await store.layers.list()).filter(({ parent = '' }) => parent === base);
+  return new Set([...layers.map(({ id }) => id), ...(base === '' ? [''] : [])]);
 }
 
 function matches(view: ImageView, query: CacheQuery): boolean {

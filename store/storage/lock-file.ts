@@ -52,7 +52,7 @@ export class LockFile implements StoreLock {
   readonly readOnly: boolean;
   readonly #mutex = new ReadWriteMutex();
   #holders = 0;
-  #opening: { readonly fd: Promise<number>; readonly abandon: AbortController } | undefined;
+  #opening: Opening | undefined;
   #fd: number | undefined;
 
   constructor(path: string, readOnly: boolean) {
@@ -98,22 +98,31 @@ export class LockFile implements StoreLock {
   #drop(): void {
     this.#holders -= 1;
     if (this.#holders > 0) return;
-    this.#opening?.abandon.abort();
+    this.#opening?.abandon?.abort();
     this.#opening = undefined;
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;
   }
 
   /** Shared by readers of this process, hence not bound to the signal of one of them. */
-  #startOpening(kind: 'read' | 'write'): { fd: Promise<number>; abandon: AbortController } {
+  #startOpening(kind: 'read' | 'write'): Opening {
+    const fd = openLockFile(this.path, this.readOnly);
+    try {
+      if (tryLock(fd, kind)) {
+        this.#fd = fd;
+        return { fd: Promise.resolve(fd) };
+      }
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
     const abandon = new AbortController();
-    const fd = this.#open(kind, abandon.signal);
-    fd.catch(() => {});
-    return { fd, abandon };
+    const waiting = this.#wait(fd, kind, abandon.signal);
+    waiting.catch(() => {});
+    return { fd: waiting, abandon };
   }
 
-  async #open(kind: 'read' | 'write', abandoned: AbortSignal): Promise<number> {
-    const fd = openLockFile(this.path, this.readOnly);
+  async #wait(fd: number, kind: 'read' | 'write', abandoned: AbortSignal): Promise<number> {
     try {
       await waitForLock(fd, kind, abandoned);
       this.#fd = fd;
@@ -123,6 +132,12 @@ export class LockFile implements StoreLock {
       throw error;
     }
   }
+}
+
+/** A lock file on its way to being held; `abandon` while another process has it. */
+interface Opening {
+  readonly fd: Promise<number>;
+  readonly abandon?: AbortController;
 }
 
 /** Two locks taken in this order, as the original does where images live in a graph root of their own. */
