@@ -18,6 +18,17 @@ export const slipway: ToolSpec = {
   flags: GLOBAL_FLAGS,
   commands: [
     {
+      name: 'build',
+      aliases: ['bud'],
+      summary: 'Build an image from a Containerfile, shown live, explained and reported',
+      load: async () => (await import('./commands/slipway/build.ts')).build,
+    },
+    {
+      name: 'why',
+      summary: 'Say why the last build of a context had to execute steps',
+      load: async () => (await import('./commands/slipway/why.ts')).why,
+    },
+    {
       name: 'serve',
       summary: 'Serve a directory as an OCI registry',
       load: async () => (await import('./commands/slipway/serve.ts')).serve,
@@ -155,8 +166,18 @@ export const slipway: ToolSpec = {
   ],
 };
 
-/** Runs the tool as this process. */
+/** Commands that change owners or mount, which a user may do in a user namespace alone. */
+const IN_USER_NAMESPACE = new Set(['build', 'bud', 'verify-repro', 'cache']);
+
+/** Runs the tool as this process, in a user namespace where the command and the user need one. */
 export async function start(): Promise<void> {
+  const words = process.argv.slice(2);
+  const names = new Set(slipway.commands?.flatMap(({ name, aliases = [] }) => [name, ...aliases]));
+  const command = words.find((word) => names.has(word));
+  if (command !== undefined && IN_USER_NAMESPACE.has(command)) {
+    const { ensureUserNamespace } = await import('./rootless.ts');
+    ensureUserNamespace(words, process.env);
+  }
   await main(slipway);
 }
 

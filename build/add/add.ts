@@ -185,7 +185,7 @@ class Addition {
         if (match.kind !== 'directory' || !read.ignore.mayIncludeBelow(toText(match.path))) continue;
       } else if (match.kind === 'directory') copied += 1;
       const digest = this.#start(match.kind === 'directory' ? 'dir' : 'file');
-      const sink = this.#sink(writer, digest);
+      const sink = this.#sink(writer, digest, (path) => this.#sourcePath(source, match, path));
       const reader = new TreeReader(context, read, (entry, size, content, origin) => {
         copied += 1;
         sink(entry, size, content, origin);
@@ -200,6 +200,11 @@ class Addition {
       'missing-file',
       `no items matching glob "${source.given}" copied (${source.matches.length} filtered out${using}): no such file or directory`,
     );
+  }
+
+  #sourcePath(source: LocalSource, match: Match, path: BytePath): BytePath {
+    if (this.#options.parents) return [...match.path.split('/').slice(0, source.pivot), path].join('/');
+    return match.kind === 'file' || match.kind === 'other' ? match.path : joinBytes(match.path, path);
   }
 
   async #match(
@@ -275,7 +280,11 @@ class Addition {
   }
 
   /** Digests what is read and writes it, with ids as the container's user namespace wants them. */
-  #sink(writer: TreeWriter, digest: ContentDigest): OnEntry {
+  #sink(
+    writer: TreeWriter,
+    digest: ContentDigest,
+    sourcePath: (path: BytePath) => BytePath = (path) => path,
+  ): OnEntry {
     const { sourceIdMappings, dryRun, knownDigests: known, onContent } = this.#options;
     const buffer = dryRun ? Buffer.allocUnsafe(1 << 18) : undefined;
     return (original, sizeBytes, content, origin) => {
@@ -290,7 +299,7 @@ class Addition {
       digest.entry(entry, sizeBytes, contentDigest);
       if (known && file && origin && contentDigest && isSame(origin))
         known.put(origin.status, contentDigest, readAtMs);
-      onContent?.(entry, sizeBytes, contentDigest);
+      onContent?.(sourcePath(entry.path), entry, sizeBytes, contentDigest);
     };
   }
 

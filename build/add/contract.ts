@@ -2,6 +2,7 @@ import type { IdMappings } from '../../store/layer/contract.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import type { ContentSummary } from './content-digest.ts';
 import type { KnownDigests } from './known-digests.ts';
+import type { BytePath } from './rooted.ts';
 import type { TreeEntry } from './tree-writer.ts';
 
 /** Something to add: a local path or pattern, an http(s) URL, a git repository, or bytes given here (a heredoc). */
@@ -32,8 +33,17 @@ export interface AddOptions {
   readonly sourceIdMappings?: IdMappings;
   /** Digests of files of earlier times; with {@link dryRun} files that are found there are not read. */
   readonly knownDigests?: KnownDigests;
-  /** Told each thing that was read, as it will stand in the image. @param digest of a file's attributes and bytes */
-  readonly onContent?: (entry: TreeEntry, sizeBytes: number, digest: Uint8Array | undefined) => void;
+  /**
+   * Told each thing that was read, as it will stand in the image.
+   * @param path of the source
+   * @param digest of a file's attributes and bytes
+   */
+  readonly onContent?: (
+    path: BytePath,
+    entry: TreeEntry,
+    sizeBytes: number,
+    digest: Uint8Array | undefined,
+  ) => void;
   /** Only digest: nothing is written. */
   readonly dryRun?: boolean;
   readonly stripSetuid?: boolean;
@@ -56,21 +66,16 @@ export interface AddOptions {
   readonly retries?: number;
   /** Default 2000. */
   readonly retryDelayMs?: number;
+  /** Where downloads are kept, to be taken again while their server says that they have not changed. */
+  readonly downloadDirectory?: string;
+  /** The Authorization header for a URL, where there is one. */
+  readonly authorization?: (kind: 'http' | 'git', url: URL) => string | undefined;
   /** Keep the `.git` directory of a git source. */
   readonly keepGitDirectory?: boolean;
   /** Text behind the history entry that {@link link} writes. */
   readonly linkHistorySuffix?: string;
 }
 
-export interface AddResult {
-  readonly summary: ContentSummary;
-  /** The container with a linked layer queued; the same value otherwise. */
-  readonly container: WorkingContainer;
-  /** Where downloads are kept, to be taken again while their server says that they have not changed. */
-  readonly downloadDirectory?: string;
-  /** The Authorization header for a URL, where there is one. */
-  readonly authorization?: (kind: 'http' | 'git', url: URL) => string | undefined;
-}
 /** What concerns downloads and git repositories. */
 export type RemoteOptions = Pick<
   AddOptions,
@@ -84,3 +89,8 @@ export type RemoteOptions = Pick<
   | 'tlsVerify'
 >;
 
+export interface AddResult {
+  readonly summary: ContentSummary;
+  /** The container with a linked layer queued; the same value otherwise. */
+  readonly container: WorkingContainer;
+}

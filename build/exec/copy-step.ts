@@ -26,7 +26,12 @@ export async function copyStep(
   stage: Stage,
   container: WorkingContainer,
   copy: ResolvedCopy,
-  given: { readonly dryRun: boolean; readonly link: boolean; readonly linkHistorySuffix: string },
+  given: {
+    readonly dryRun: boolean;
+    readonly link: boolean;
+    readonly linkHistorySuffix: string;
+    readonly onContent?: AddOptions['onContent'];
+  },
 ): Promise<CopyOutcome> {
   checkSources(copy);
   const { options, surroundings } = session;
@@ -40,21 +45,22 @@ export async function copyStep(
     link: given.link,
     linkHistorySuffix: given.linkHistorySuffix,
     dryRun: given.dryRun,
+    onContent: given.onContent,
     retries: options.retries,
     retryDelayMs: options.retryDelayMs,
     certificateDirectory: surroundings.docker.certificateDirectory,
     tlsVerify: surroundings.docker.tlsVerify,
     keepGitDirectory: copy.keepGitDirectory,
+    authorization: authorizationOf(options),
+    ...(options.memoryDirectory === undefined
+      ? {}
+      : { downloadDirectory: join(options.memoryDirectory, 'downloads') }),
   };
   const files = copy.files.map(
     (file): AddSource => ({ name: posix.basename(file.name), data: Buffer.from(file.content) }),
   );
   const where =
     copy.sources.length > 0
-    authorization: authorizationOf(options),
-    ...(options.memoryDirectory === undefined
-      ? {}
-      : { downloadDirectory: join(options.memoryDirectory, 'downloads') }),
       ? await sourceOptions(session, stage, copy)
       : { contextDirectory: session.contextDirectory };
   const { summary, container: after } = await addToContainer(

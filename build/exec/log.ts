@@ -117,11 +117,13 @@ export class StageLog {
   }
 
   /** The step went well. @param imageId absent where it made no image */
-  done(imageId: string | undefined): void {
+  done(imageId: string | undefined): { readonly isCached: boolean } {
     const durationMs = this.#stepDurationMs();
-    if (this.#cachedImage !== undefined)
-      this.#log.event({ type: 'step-cached', ...this.place, imageId: this.#cachedImage, durationMs });
+    const cached = this.#cachedImage;
+    if (cached !== undefined)
+      this.#log.event({ type: 'step-cached', ...this.place, imageId: cached, durationMs });
     else this.#log.event({ type: 'step-done', ...this.place, ...(imageId ? { imageId } : {}), durationMs });
+    return { isCached: cached !== undefined };
   }
 
   failed(message: string, exitCode: number | undefined): void {

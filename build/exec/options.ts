@@ -9,6 +9,7 @@ import type { SbomOptions } from '../sbom/options.ts';
 import type { OnBuildEvent } from './events.ts';
 import type { ResourceLog } from './resource-log.ts';
 import type { SourceRule } from './source-policy.ts';
+import type { OnStepInputs } from './step-inputs.ts';
 
 /** One `-f` file, read already. Several go on where the one before ends. */
 export interface ContainerfileText {
@@ -187,6 +188,8 @@ export interface BuildOptions {
   readonly debug?: (text: string) => void;
   /** Told what happens, beside the plain lines. */
   readonly onEvent?: OnBuildEvent;
+  /** Told what each step was made from, when it is done; collecting it costs memory for each file of COPY. */
+  readonly onInputs?: OnStepInputs;
   /** Told after each step. */
   readonly resources?: ResourceLog;
   /** Where things that outlive a build are kept (cache mounts). */

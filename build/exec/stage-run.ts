@@ -10,11 +10,12 @@ import { destinationOf } from './destination.ts';
 import { ensureDirectory } from './directories.ts';
 import type { EventLayer } from './events.ts';
 import type { StageLog } from './log.ts';
-import { bindMountChecksums } from './mounts/checksums.ts';
+import { bindMountChecksums, isBindMount } from './mounts/checksums.ts';
 import { runStep } from './run-step.ts';
 import type { BuildSession, StageResult } from './session.ts';
 import { commitStage, type StageCommitOptions } from './stage-commit.ts';
 import type { StageContainer } from './stage-container.ts';
+import type { InputCollector } from './step-inputs.ts';
 
 /** One instruction on its way through a stage. */
 export interface Step {
@@ -37,6 +38,8 @@ export class StageRun {
   readonly isLast: boolean;
   /** The name the stage's image gets; empty but for the last stage. */
   readonly name: string;
+  /** What the step in hand is made from, where somebody wants to know. */
+  inputs: InputCollector | undefined;
   didExecute = false;
   link = false;
   #committed: CommitResult | undefined;
@@ -80,10 +83,13 @@ export class StageRun {
     if (copy.link && !options.layers)
       surroundings.onWarning?.('--link is not supported when building without --layers, ignoring --link');
     const { container } = await this.container.mounted();
+    const { inputs } = this;
+    inputs?.restart();
     const outcome = await copyStep(this.session, this.stage, container, copy, {
       dryRun,
       link: this.link,
       linkHistorySuffix: buildMetadata(options, isLastStep, true),
+      ...(inputs ? { onContent: inputs.file.bind(inputs) } : {}),
     });
     if (!dryRun) this.container.replace(outcome.container);
     return outcome.summary;
@@ -93,6 +99,7 @@ export class StageRun {
   async createdBy(step: Step | undefined, contentSummary: string, isLastStep: boolean): Promise<string> {
     const run = step?.effects.run;
     const mountChecksums = run ? await bindMountChecksums(this.session, this.stage, run) : [];
+    if (run) this.inputs?.mounts(run.mounts.filter(isBindMount), mountChecksums);
     return createdBy(step?.instruction, {
       state: this.state,
       options: this.session.options,

@@ -13,6 +13,7 @@ import { findBase, type NamedBase, nameBase, parseTriggers } from './stage-base.
 import { StageContainer } from './stage-container.ts';
 import { StageRun, type Step } from './stage-run.ts';
 import { formatWarnings } from './step-config.ts';
+import { InputCollector } from './step-inputs.ts';
 import { stageInstructions } from './synthetic.ts';
 
 /** Builds one stage: executes its instructions in order, with or without an image for each. */
@@ -61,6 +62,15 @@ async function baseOf(
   try {
     const view = await findBase(session, stage, base);
     log.done(view?.record.id);
+    session.options.onInputs?.({
+      ...log.place,
+      text: `FROM ${base.isStage ? stage.base : base.shown}`,
+      stageName: stage.name,
+      isCached: true,
+      baseImage: view?.record.id ?? '',
+      arguments: [],
+      mounts: [],
+    });
     return view;
   } catch (error) {
     log.failed(error instanceof Error ? error.message : String(error), undefined);
@@ -79,7 +89,9 @@ async function oneStep(
   instruction: Instruction,
   later: readonly Instruction[],
 ): Promise<StageResult> {
-  run.log.step(stepText(instruction), instruction.position);
+  const text = stepText(instruction);
+  run.log.step(text, instruction.position);
+  run.inputs = run.session.options.onInputs ? new InputCollector() : undefined;
   try {
     const effects = applyInstruction(run.state, instruction, run.stage.escape);
     warnOfFormat(run.session, run.state, instruction);
@@ -90,14 +102,22 @@ async function oneStep(
       isLastStep: later.length === 0 && run.isLast,
       preservesVolumes: later.length === 0 || later.some((next) => next.kind === 'run'),
     });
-    run.log.done(result.imageId || undefined);
+    const { isCached } = run.log.done(result.imageId || undefined);
+    tellInputs(run, text, isCached);
     return result;
   } catch (error) {
+    tellInputs(run, text, false);
     const { message, exitCode } =
       error instanceof BuildError ? error : { message: String(error), exitCode: undefined };
     run.log.failed(message, exitCode);
     throw atStep(error, instruction);
   }
+}
+
+function tellInputs(run: StageRun, text: string, isCached: boolean): void {
+  const { session, stage, log, state, inputs } = run;
+  if (!inputs) return;
+  session.options.onInputs?.(inputs.finish({ ...log.place, text, stageName: stage.name, isCached }, state));
 }
 
 function warnOfFormat(session: BuildSession, state: StageState, { kind }: Instruction): void {

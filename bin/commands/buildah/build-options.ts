@@ -1,6 +1,7 @@
 import type { WriteStream } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
+import type { buildImage } from '../../../build/exec/build.ts';
 import { isRemoteContext } from '../../../build/exec/fetch-context.ts';
 import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
@@ -34,8 +35,18 @@ export interface BuildJob extends AsyncDisposable {
   printId(imageId: string): void;
 }
 
+/** What a command adds to Buildah's build. */
+export interface BuildAdditions {
+  /** In place of {@link buildImage}. */
+  readonly build?: typeof buildImage;
+  /** Where lines and output go; absent: stdout and stderr. */
+  readonly streams?: { readonly stdout: Writable; readonly stderr: Writable };
+  /** No lines about transfers: events tell them. */
+  readonly hideTransfers?: boolean;
+}
+
 /** Reads the flags, opens storage and context. @throws UsageError, BuildError */
-export async function openBuild(context: CommandContext): Promise<BuildJob> {
+export async function openBuild(context: CommandContext, additions: BuildAdditions = {}): Promise<BuildJob> {
   const { flags, args, io } = context;
   refuseLateFlags(args);
   checkCombinations(context);
@@ -47,11 +58,20 @@ export async function openBuild(context: CommandContext): Promise<BuildJob> {
   const resources = new AsyncDisposableStack();
   try {
     const session = resources.use(
-      await openSession(context, { flags: BUILD_FLAGS, quiet, platform: platforms[0] }),
+      await openSession(context, {
+        flags: BUILD_FLAGS,
+        quiet: quiet || additions.hideTransfers,
+        platform: platforms[0],
+      }),
     );
     const log = openLog(context, resources);
     const source = resources.use(await openContext(context, session.surroundings));
-    const common = await commonOptions(context, session, { directory: source.directory, log, quiet });
+    const common = await commonOptions(context, session, {
+      directory: source.directory,
+      log,
+      quiet,
+      streams: quiet ? undefined : additions.streams,
+    });
     const files = await readContainerfiles(context, source);
     const usage = openResourceLog(context, common.stdout, resources);
     const base: Omit<BuildOptions, 'platform' | 'platformGiven'> = {
@@ -61,7 +81,7 @@ export async function openBuild(context: CommandContext): Promise<BuildJob> {
       resources: usage,
     };
     return {
-      run: () => runPlatforms(context, session, base, platforms),
+      run: () => runPlatforms(context, session, base, platforms, additions.build),
       printId: (id) => void io.stdout.write(`${id}\n`),
       [Symbol.asyncDispose]: () => resources.disposeAsync(),
     };
@@ -135,7 +155,12 @@ export function platformsOf({ flags }: CommandContext): Platform[] {
 async function commonOptions(
   context: CommandContext,
   session: Session,
-  given: { readonly directory: string; readonly log: WriteStream | undefined; readonly quiet: boolean },
+  given: {
+    readonly directory: string;
+    readonly log: WriteStream | undefined;
+    readonly quiet: boolean;
+    readonly streams: BuildAdditions['streams'];
+  },
 ): Promise<Omit<BuildOptions, 'platform' | 'platformGiven' | 'files' | 'outputs'>> {
   const { flags, io } = context;
   const { environment } = io;
@@ -231,9 +256,10 @@ async function commonOptions(
     quiet: given.quiet,
     hideImageIds: flags.changed('iidfile'),
     ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
-    stdout: (given.log ?? io.stdout) as Writable,
-    stderr: (given.log ?? io.stderr) as Writable,
-    inheritOutput: given.log === undefined && io.stdout === process.stdout && io.stderr === process.stderr,
+    stdout: (given.log ?? given.streams?.stdout ?? io.stdout) as Writable,
+    stderr: (given.log ?? given.streams?.stderr ?? io.stderr) as Writable,
+    inheritOutput:
+      !given.log && !given.streams && io.stdout === process.stdout && io.stderr === process.stderr,
     ...(isDebug(context) ? { debug: (text: string) => debugLine(context, text) } : {}),
     signers: await signersOf(context),
     cacheDirectory: cacheDirectory(context),

@@ -15,6 +15,7 @@ export async function runPlatforms(
   session: Session,
   base: Base,
   platforms: readonly Platform[],
+  build: typeof buildImage = buildImage,
 ): Promise<BuildResult> {
   const { flags } = context;
   const host = platformOf(process.platform, process.arch);
@@ -22,7 +23,7 @@ export async function runPlatforms(
   if (list.length > 1) refuseSingleFiles(context);
   const results: BuildResult[] = [];
   for (const platform of list)
-    results.push(await runOne(context, session, base, platform, list.length > 1, host));
+    results.push(await runOne(context, session, base, { platform, several: list.length > 1, host }, build));
   const manifest = flags.string('manifest');
   const first = results[0] as BuildResult;
   if (!manifest) return first;
@@ -51,16 +52,15 @@ async function runOne(
   context: CommandContext,
   session: Session,
   base: Base,
-  platform: Platform | undefined,
-  several: boolean,
-  host: Platform,
+  { platform, several, host }: { platform: Platform | undefined; several: boolean; host: Platform },
+  build: typeof buildImage,
 ): Promise<BuildResult> {
   const chosen = platform ?? host;
   await using resources = new AsyncDisposableStack();
   const log = context.flags.bool('logsplit') ? openLog(context, resources, chosen) : undefined;
   const args = new Map(base.arguments);
   args.delete('TARGETPLATFORM');
-  return await buildImage(
+  return await build(
     { ...session.surroundings, platform: chosen },
     {
       ...base,

@@ -1,7 +1,10 @@
 import { writeFileSync } from 'node:fs';
+import { buildImage } from '../../../build/exec/build.ts';
+import type { BuildResult } from '../../../build/exec/options.ts';
+import { type BuildView, canShowLive } from '../../cli/build-view.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
-import { openBuild } from './build-options.ts';
+import { type BuildAdditions, type BuildJob, openBuild } from './build-options.ts';
 import { retryDefaults } from './containers-conf.ts';
 
 export const build: CommandSpec = {
@@ -24,10 +27,42 @@ export const build: CommandSpec = {
 };
 
 async function runBuild(context: CommandContext): Promise<number | void> {
-  const { flags } = context;
-  if (flags.bool('check')) return (await import('./build-check.ts')).checkBuild(context);
-  await using job = await openBuild(context);
+  if (context.flags.bool('check')) return (await import('./build-check.ts')).checkBuild(context);
+  const view = await liveView(context);
+  try {
+    await buildAndName(view ? { ...context, io: { ...context.io, stderr: view.messages } } : context, view);
+  } finally {
+    view?.close();
+  }
+}
+
+/** On a terminal the running steps are shown below Buildah's lines, with the time they take. */
+async function liveView(context: CommandContext): Promise<BuildView | undefined> {
+  const { stdout, stderr } = context.io;
+  if (!canShowLive(context, [stdout, stderr])) return undefined;
+  const { LiveView } = await import('../../cli/build-live.ts');
+  return new LiveView(stdout, { keepLines: true, nowMs: () => performance.now() });
+}
+
+async function buildAndName(context: CommandContext, view: BuildView | undefined): Promise<void> {
+  await using job = await openBuild(context, view ? shownBy(view) : {});
   const result = await job.run();
+  view?.close();
+  writeResult(context, job, result);
+}
+
+/** Lines and events of a build go where a view has them. */
+export function shownBy(view: BuildView): BuildAdditions {
+  const { onEvent } = view;
+  return {
+    streams: { stdout: view.stdout, stderr: view.stderr },
+    hideTransfers: onEvent !== undefined,
+    build: (surroundings, options) => buildImage(surroundings, onEvent ? { ...options, onEvent } : options),
+  };
+}
+
+/** Prints the image id, or writes the files that flags ask for. */
+export function writeResult({ flags }: CommandContext, job: BuildJob, result: BuildResult): void {
   const iidFile = flags.string('iidfile');
   const rawFile = flags.string('iidfile-raw') || flags.string('raw-iidfile');
   if (iidFile) writeFileSync(iidFile, result.imageId ? `sha256:${result.imageId}` : '');

@@ -48,6 +48,10 @@ export async function bindMountChecksums(
   return checksums;
 }
 
+export function isBindMount(text: string): boolean {
+  return parseMountSpec(text, '/').type === 'bind';
+}
+
 function allMounts(session: BuildSession, run: ResolvedRun): readonly string[] {
   return [...run.mounts, ...(session.options.run.mounts ?? [])];
 }
