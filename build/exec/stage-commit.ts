@@ -22,6 +22,8 @@ export interface StageCommitOptions {
   readonly isLastStep: boolean;
   /** The layer was queued by `--link`. */
   readonly link: boolean;
+  /** Nothing needs the container any more: its files may become the layer themselves. */
+  readonly ownsContainer: boolean;
   /** List the files of the image as `--sbom` says. */
   readonly scan?: boolean;
 }
@@ -38,12 +40,7 @@ export async function commitStage(
   if (step.squash) await storeFiles(session, stage, scanned?.imageFiles ?? {});
   const container = configuredContainer(await stage.ensure(), state, options, step);
   const destination = step.name ? destinationOf(session, step.name) : undefined;
-  const consumeContainer =
-    options.layers &&
-    options.removeIntermediate !== false &&
-    !step.squash &&
-    !step.emptyLayer &&
-    destination?.isStore !== false;
+  const consumeContainer = step.ownsContainer && !step.squash && !step.emptyLayer;
   if (consumeContainer) await stage.unmount();
   const committed = await commitContainer(surroundings, container, await destination?.reference(), {
     format: options.format,

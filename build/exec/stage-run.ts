@@ -110,14 +110,28 @@ export class StageRun {
     });
   }
 
-  async commit(step: Omit<StageCommitOptions, 'link'>): Promise<string> {
+  async commit(step: Omit<StageCommitOptions, 'link' | 'ownsContainer'>): Promise<string> {
     this.#committed = await commitStage(this.session, this.container, this.state, {
       ...step,
       link: this.link,
+      ownsContainer: this.#ownsContainer(),
     });
     const { imageId, topLayer } = this.#committed;
     if (this.session.log.listens) this.log.committed(imageId, step.name, await this.#eventLayer(topLayer));
     return imageId;
+  }
+
+  /** True where the container goes away after the commit, and nobody reads its files. */
+  #ownsContainer(): boolean {
+    const { layers, removeIntermediate } = this.session.options;
+    return removeIntermediate !== false && (layers || !this.#leavesFiles());
+  }
+
+  /** Other stages or outputs read the files of this one. */
+  #leavesFiles(): boolean {
+    const { options, graph } = this.session;
+    const isRead = graph.needs.some((needs) => needs.files.has(this.stage.index));
+    return isRead || (this.isLast && (options.outputs?.length ?? 0) > 0);
   }
 
   async #eventLayer(id: string | undefined): Promise<EventLayer | undefined> {
@@ -143,10 +157,8 @@ export class StageRun {
   /** What other stages and the caller get to know. */
   async result(imageId: string, onlyBaseImage = false): Promise<StageResult> {
     const view = imageId ? await this.session.views.byId(imageId) : undefined;
-    const { options, graph } = this.session;
-    const isRead = graph.needs.some((needs) => needs.files.has(this.stage.index));
-    const needsFiles = isRead || (this.isLast && (options.outputs?.length ?? 0) > 0);
-    const container = !options.layers && needsFiles ? await this.container.ensure() : undefined;
+    const container =
+      !this.session.options.layers && this.#leavesFiles() ? await this.container.ensure() : undefined;
     const known = this.#committed?.imageId === imageId ? this.#committed : view;
     return {
       imageId,
