@@ -49,7 +49,8 @@ async function rowsFor(
       name,
       type: TYPE_NAMES[requirement.type],
       id: await keyIds(requirement),
-      store,
+      // Sigstore signatures are not looked for in lookaside stores.
+      store: requirement.type === 'sigstoreSigned' ? '' : store,
     })),
   );
 }

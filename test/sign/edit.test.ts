@@ -110,7 +110,7 @@ test('trust show: rows as podman orders them', async () => {
     [
       'all|default|reject||https://d',
       'repository|a.example|signed||https://d',
-      'repository|b.example/x|sigstoreSigned|N/A|https://b',
+      'repository|b.example/x|sigstoreSigned|N/A|',
       'docker-daemon||accept||https://d',
     ],
   );

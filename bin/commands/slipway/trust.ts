@@ -26,8 +26,9 @@ export const trust: CommandSpec = {
 const show: CommandSpec = {
   name: 'show',
   summary: 'Show the trust policy',
-  usage: '[flags]',
-  args: { max: 0 },
+  description: 'A REGISTRY may be named, as Podman allows, and changes nothing: the whole policy is shown.',
+  usage: '[flags] [REGISTRY]',
+  args: { max: 1 },
   flags: [
     ...PLACES,
     { name: 'json', short: 'j', kind: 'bool', usage: 'print JSON' },
@@ -38,7 +39,7 @@ const show: CommandSpec = {
     const { flags, io } = context;
     const path = await existingPolicy(context);
     if (flags.bool('raw')) {
-      io.stdout.write(path === undefined ? '' : await readFile(path, 'utf8'));
+      context.print(path === undefined ? '' : await readFile(path, 'utf8'));
       return;
     }
     const [{ describeTrust }, { readPolicyFile, BUILT_IN_POLICY }] = await Promise.all([
@@ -133,8 +134,14 @@ async function choiceOf({ flags, io }: CommandContext): Promise<TrustChoice> {
       'bad-flag',
       `invalid choice: ${flags.string('type')} (choose from ${TYPES.map((known) => `'${known}'`).join(', ')})`,
     );
-  if (type === 'accept' || type === 'reject') return { type };
   const keyPaths = flags.list('pubkeysfile').map((path) => resolve(io.workingDirectory, path));
+  if (type === 'accept' || type === 'reject') {
+    if (keyPaths.length === 0) return { type };
+    throw new UsageError(
+      'usage',
+      `${keyPaths.length} public keys unexpectedly provided for trust type ${type}`,
+    );
+  }
   for (const path of keyPaths) {
     try {
       await access(path);
