@@ -1,5 +1,5 @@
 import type { BuildEvent, PlannedStage } from '../../build/exec/events.ts';
-import { plainLine } from './build-screen.ts';
+import { plainLine, shortIds } from './build-screen.ts';
 
 /** A step as it is shown. */
 export interface LiveStep {
@@ -68,7 +68,7 @@ export class LiveSteps {
 
   #label({ stage, step, total, text }: Extract<BuildEvent, { type: 'step-started' }>): string {
     const name = this.#stages.length > 1 ? `${this.#stages[stage]?.name ?? stage} ` : '';
-    return `[${plainLine(name)}${step}/${Math.max(total, step)}] ${plainLine(text.replaceAll('\n', ' '))}`;
+    return `[${plainLine(name)}${step}/${Math.max(total, step)}] ${plainLine(shortIds(text.replaceAll('\n', ' ')))}`;
   }
 }
 

@@ -7,7 +7,7 @@ section+section{border-top:2px solid var(--line);margin-top:3rem}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:.15rem 1rem;border-left:4px solid var(--built);padding-left:1rem}
 dl.bad{border-color:var(--failed)}dt{color:var(--quiet)}dd{margin:0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}
-.graph rect{fill:none;stroke:var(--built);stroke-width:1.5}.graph text{fill:currentColor;font-size:11px}
+.graph rect{fill:Canvas;stroke:var(--built);stroke-width:1.5}.graph text{fill:currentColor;font-size:11px}
 .graph .name{font-weight:600;font-size:13px}.graph .note{fill:var(--quiet)}
 .graph .skipped rect{stroke:var(--quiet);stroke-dasharray:4 3}.graph .failed rect{stroke:var(--failed);stroke-width:2.5}
 .graph .edge{fill:none;stroke:var(--quiet);stroke-width:1.5}.graph .tip{fill:var(--quiet)}

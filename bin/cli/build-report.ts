@@ -2,6 +2,7 @@ import type { LayerContents } from '../../build/record/layer-files.ts';
 import type { ReportBuild, ReportStep } from './build-report-data.ts';
 import { stageGraphSvg } from './build-report-graph.ts';
 import { REPORT_STYLE } from './build-report-style.ts';
+import { shortIds } from './build-screen.ts';
 import { formatByteSize } from './duration.ts';
 import { clip, html, Markup, markup } from './html.ts';
 
@@ -63,7 +64,7 @@ function timeRow(build: ReportBuild, step: ReportStep, end: number): Markup {
   const took = outcome === 'cached' ? 'cached' : seconds(stop - step.startMs);
   const layer = step.layerBytes === undefined ? '' : formatByteSize(Math.max(0, step.layerBytes));
   return html`<tr class="${outcome}"><td>${clip(name, 24)}</td>
-<td class="step" title="${step.text}">${step.step}. ${clip(step.text, 90)}${step.message === undefined ? '' : html`<br><em>${step.message}</em>`}</td>
+<td class="step" title="${step.text}">${step.step}. ${clip(shortIds(step.text), 90)}${step.message === undefined ? '' : html`<br><em>${step.message}</em>`}</td>
 <td class="number">${took}</td><td class="number">${layer}</td>
 <td class="bar"><svg viewBox="0 0 100 10" preserveAspectRatio="none" width="100%" height="12"><rect x="${left.toFixed(2)}" y="0" width="${width.toFixed(2)}" height="10"/></svg></td></tr>
 `;

@@ -58,6 +58,11 @@ export function plainLine(text: string): string {
     .replace(/[\u0000-\u001f\u007f-\u009f]/g, '');
 }
 
+/** Ids of images as people read them. */
+export function shortIds(text: string): string {
+  return text.replace(/\b[0-9a-f]{64}\b/g, (id) => id.slice(0, 12));
+}
+
 /** Cuts a line to a number of columns; ideographs and the like take two. */
 export function fit(text: string, columns: number): string {
   let width = 0;

@@ -1,0 +1,141 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import type { StepInputs } from '../../../build/exec/step-inputs.ts';
+import { explain } from '../../../build/record/explain.ts';
+import { findRecord, keepRecord, recordsOf } from '../../../build/record/keep.ts';
+import type { BuildRecord } from '../../../build/record/record.ts';
+
+const test = suite('build records');
+const base = mkdtempSync(join(tmpdir(), 'build-records-'));
+process.on('exit', () => rmSync(base, { recursive: true, force: true }));
+
+const step = (number: number, text: string, more: Partial<StepInputs> = {}): StepInputs => ({
+  stage: 0,
+  stageName: 'app',
+  step: number,
+  text,
+  isCached: false,
+  arguments: [],
+  mounts: [],
+  files: [],
+  ...more,
+});
+const record = (steps: readonly StepInputs[], target = ''): BuildRecord => ({
+  version: 1,
+  identity: { context: '/context', files: ['Containerfile'], target, platform: 'linux/amd64' },
+  startedAt: '2026-01-01T00:00:00.000Z',
+  imageId: 'a',
+  steps,
+});
+const FILES = [
+  ['src/a', 'file 644 0:0 1 aa'],
+  ['src/b', 'file 644 0:0 1 bb'],
+  ['src/c', 'file 644 0:0 1 cc'],
+] as const;
+
+for (const [name, before, after, reasons] of [
+  [
+    'files',
+    step(2, 'COPY src /', { files: FILES }),
+    step(2, 'COPY src /', {
+      files: [['src/a', 'file 755 0:0 2 ab'], FILES[1], ['src/d', 'file 644 0:0 1 dd']],
+    }),
+    ['changed: src/a (mode, content)', 'added: src/d', 'removed: src/c'],
+  ],
+  [
+    'arguments',
+    step(2, 'RUN x', {
+      arguments: [
+        ['A', '1'],
+        ['B', '1'],
+      ],
+    }),
+    step(2, 'RUN x', {
+      arguments: [
+        ['A', '2'],
+        ['C', '1'],
+      ],
+    }),
+    ['the argument C is new', 'the argument A changed', 'the argument B is gone'],
+  ],
+  [
+    'mounts',
+    step(2, 'RUN x', { mounts: [['target=/s', '1']] }),
+    step(2, 'RUN x', { mounts: [['target=/s', '2']] }),
+    ['what the mount target=/s shows changed'],
+  ],
+  ['text', step(2, 'RUN x'), step(2, 'RUN y'), ['the instruction changed: it was RUN x']],
+  [
+    'a new step',
+    undefined,
+    step(2, 'RUN y'),
+    ['the step was not there, or not reached, in the build before'],
+  ],
+  [
+    'nothing',
+    step(2, 'RUN x'),
+    step(2, 'RUN x'),
+    ['none of its inputs changed: the image of the build before is gone, or the cache was not used'],
+  ],
+  [
+    'a base image',
+    step(1, 'FROM alpine', { baseImage: 'a'.repeat(64) }),
+    step(1, 'FROM alpine', { baseImage: 'b'.repeat(64), isCached: true }),
+    ['the base image changed: aaaaaaaaaaaa is now bbbbbbbbbbbb'],
+  ],
+] as const)
+  test(`names what changed: ${name}`, () => {
+    const [explanation] = explain([after], record(before ? [before] : []));
+    deepEqual(explanation?.reasons, reasons);
+  });
+
+test('what stands on a changed step says so, and what was cached says nothing', () => {
+  const before = [step(2, 'COPY src /', { files: FILES }), step(3, 'RUN x'), step(4, 'RUN y')];
+  const after = [
+    step(2, 'COPY src /', { files: FILES.slice(1) }),
+    step(3, 'RUN x', { isCached: true }),
+    step(4, 'RUN y'),
+  ];
+  deepEqual(
+    explain(after, record(before)).map(({ step: number, reasons }) => [number, reasons]),
+    [
+      [2, ['removed: src/a']],
+      [4, ['it stands on step 2, which changed']],
+    ],
+  );
+});
+
+test('many files are counted', () => {
+  const files = Array.from({ length: 25 }, (_, at) => [`f${at}`, 'x'] as const);
+  const [explanation] = explain([step(2, 'COPY . /', { files })], record([step(2, 'COPY . /')]));
+  equal(explanation?.reasons.length, 11);
+  equal(explanation?.reasons.at(-1), 'added: 15 more');
+});
+
+test('records are found by their identity, and a damaged one is none', () => {
+  const directory = join(base, 'records');
+  const kept = record([step(2, 'RUN x')]);
+  keepRecord(directory, kept);
+  deepEqual(findRecord(directory, kept.identity), kept);
+  equal(findRecord(directory, { ...kept.identity, platform: 'linux/arm64' }), undefined);
+  keepRecord(directory, { ...record([], 'other'), startedAt: '2027-01-01T00:00:00.000Z' });
+  deepEqual(
+    recordsOf(directory, '/context').map(({ identity }) => identity.target),
+    ['other', ''],
+  );
+  deepEqual(recordsOf(directory, '/elsewhere'), []);
+  for (const name of readdirSync(directory)) writeFileSync(join(directory, name), 'damaged');
+  equal(findRecord(directory, kept.identity), undefined);
+});
+
+test('a limited number of records is kept', () => {
+  const directory = join(base, 'many');
+  for (let at = 0; at < 80; at += 1) keepRecord(directory, record([], `target${at}`));
+  ok(readdirSync(directory).length <= 64);
+  ok(findRecord(directory, record([], 'target79').identity));
+});
+
+test.run();
