@@ -17,8 +17,7 @@ export function signingFlags(): FlagSpec[] {
     {
       name: 'sign-by-sq-fingerprint',
       kind: 'string',
-      usage: 'sign with the Sequoia-PGP key `FINGERPRINT`',
-      noEffect: 'refused: no Sequoia key store is read; use --sign-by',
+      usage: 'sign with the key `FINGERPRINT` of the Sequoia-PGP key store',
     },
     { name: 'sign-by-sigstore', kind: 'string', usage: 'sign as the sigstore parameter file at `PATH` says' },
     {
@@ -52,21 +51,14 @@ export function signingChoice(flags: Flags): SigningChoice {
 
 /** The signers for a choice. @throws UsageError `usage`; SignError */
 export async function imageSigners(context: CommandContext, choice: SigningChoice): Promise<ImageSigner[]> {
-  const { signBy, sigstoreParameters, sigstorePrivateKey, passphraseFile } = choice;
-  if (choice.sequoiaFingerprint)
-    throw new UsageError(
-      'usage',
-      'Error using --sign-by-sq-fingerprint: Sequoia-PGP key stores are not supported',
-      {
-        hint: 'sign with --sign-by and gpg, or export the key to an armored file and give its path to --sign-by',
-      },
-    );
-  if (passphraseFile && signBy && sigstorePrivateKey)
+  const { signBy, sequoiaFingerprint, sigstoreParameters, sigstorePrivateKey, passphraseFile } = choice;
+  const passphraseUsers = [signBy, sequoiaFingerprint, sigstorePrivateKey].filter(Boolean);
+  if (passphraseFile && passphraseUsers.length > 1)
     throw new UsageError(
       'usage',
       'Only one of --sign-by, --sign-by-sq-fingerprint and --sign-by-sigstore-private-key can be used with --sign-passphrase-file',
     );
-  if (!signBy && !sigstoreParameters && !sigstorePrivateKey) return [];
+  if (passphraseUsers.length === 0 && !sigstoreParameters) return [];
   const { readPassphraseFile } = await import('../../sign/sigstore/signer-from-parameters.ts');
   const passphrase = passphraseFile
     ? await readPassphraseFile(resolve(context.io.workingDirectory, passphraseFile))
@@ -74,6 +66,7 @@ export async function imageSigners(context: CommandContext, choice: SigningChoic
   return [
     ...(sigstoreParameters ? [await parameterSigner(context, sigstoreParameters)] : []),
     ...(signBy ? [await simpleSigner(context, signBy, passphrase)] : []),
+    ...(sequoiaFingerprint ? [await sequoiaSigner(context, sequoiaFingerprint, passphrase)] : []),
     ...(sigstorePrivateKey ? [await privateKeySigner(context, sigstorePrivateKey, passphrase)] : []),
   ];
 }
@@ -91,6 +84,24 @@ export async function simpleSigner(
     ...common(),
     ...(passphrase !== undefined && { passphrase }),
     key: await simpleKey({ io, signal }, key),
+  });
+}
+
+/** A key of Sequoia's own store. */
+async function sequoiaSigner(
+  { io }: CommandContext,
+  fingerprint: string,
+  passphrase: string | undefined,
+): Promise<ImageSigner> {
+  const [{ createSimpleSigner }, { sequoiaData, sequoiaSecretKey }] = await Promise.all([
+    import('../../sign/simple/signer.ts'),
+    import('../../sign/simple/sequoia-home.ts'),
+  ]);
+  const keyFile = await sequoiaSecretKey(sequoiaData(io.environment), fingerprint);
+  return createSimpleSigner({
+    ...common(),
+    ...(passphrase !== undefined && { passphrase }),
+    key: { from: 'file', keyFile },
   });
 }
 

@@ -78,7 +78,7 @@ async function requiredSigners(context: CommandContext): Promise<readonly Signer
   const signers = await imageSigners(context, signingChoice(context.flags));
   if (signers.length > 0) return signers as readonly Signer[];
   throw new UsageError('usage', 'nothing to sign with', {
-    hint: 'give --sign-by, --sign-by-sigstore or --sign-by-sigstore-private-key',
+    hint: 'give --sign-by, --sign-by-sq-fingerprint, --sign-by-sigstore or --sign-by-sigstore-private-key',
   });
 }
 

@@ -95,7 +95,9 @@ for (const line of process.getuid?.() === 0 ? [...everywhere, ...storing] : ever
     // A build names its steps before it takes them.
     if (!line.startsWith('buildah build')) assert.equal(result.stdout, '');
     const left = ['out', 'root/vfs-images', 'root/vfs-layers', 'root/vfs/dir'].flatMap((place) =>
-      existsSync(join(directory, place)) ? readdirSync(join(directory, place), { recursive: true }) : [],
+      existsSync(join(directory, place))
+        ? readdirSync(join(directory, place), { recursive: true, encoding: 'utf8' })
+        : [],
     );
     assert.deepEqual(
       left.map(String).filter((name) => /[0-9a-f]{64}|manifest|file/.test(name)),

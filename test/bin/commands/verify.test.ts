@@ -8,6 +8,7 @@ import { type Digest, digestOf } from '../../../image/digest.ts';
 import { MEDIA_TYPE } from '../../../image/media-type.ts';
 import { SIGSTORE_SIGNATURE_TYPE } from '../../../sign/sigstore/annotations.ts';
 import { generateSigstoreKey } from '../../../sign/sigstore/private-key.ts';
+import { readKeyring } from '../../../sign/simple/keyring.ts';
 import {
   seedBlob,
   seedImage,
@@ -123,6 +124,20 @@ test('three forms at once, each seen by its readers', async (context) => {
   );
   const text = (await run(context, 'verify', ...KEYS)).stdout;
   assert.match(text, /^FORM +DIGEST +SIGNED BY +FOR +PODMAN\/SKOPEO +COSIGN +REFERRERS +RESULT$/m);
+});
+
+test('a key of the Sequoia key store, found by its fingerprint in any of the files', async (context) => {
+  const { directory } = context;
+  const { digest } = await seedImage(context.registry, 'app', '1');
+  const store = join(directory, '.local/share/sequoia/keystore/softkeys');
+  mkdirSync(store, { recursive: true });
+  const content = await keys;
+  writeFileSync(join(store, 'note.pgp'), 'not a key');
+  writeFileSync(join(store, 'alice.pgp'), content['app.asc'] as string);
+  const { fingerprints } = readKeyring([Buffer.from(content['app.gpg'] as string)]);
+  const signed = await run(context, 'sign', '--sign-by-sq-fingerprint', fingerprints[0]?.toLowerCase() ?? '');
+  assert.equal(signed.stdout, `${digest} simple\n`, signed.stderr);
+  assert.equal((await run(context, 'verify', ...KEYS)).code, 0);
 });
 
 test('signing twice keeps the first signature', async (context) => {
@@ -313,7 +328,12 @@ test('S10: 1001 attachments are refused without reading them', async (context) =
 for (const [name, words, why] of [
   ['nothing to sign with', [], /nothing to sign with/],
   ['a bundle without key', ['--sign-by', './app.asc', '--bundle'], /--bundle needs/],
-  ['a Sequoia key', ['--sign-by-sq-fingerprint', 'AB'], /Sequoia-PGP key stores are not supported/],
+  ['no fingerprint', ['--sign-by-sq-fingerprint', 'AB'], /"AB" is not a fingerprint/],
+  [
+    'a key that Sequoia does not have',
+    ['--sign-by-sq-fingerprint', 'A'.repeat(40)],
+    /no secret key A+ in the Sequoia key store/,
+  ],
 ] as const)
   test(`sign refused: ${name}`, async (context) => {
     await seedImage(context.registry, 'app', '1');
