@@ -58,7 +58,7 @@ export class SigstoreInstance {
           baseUrl: 'https://log.example',
           hashAlgorithm: 'SHA2_256',
           publicKey: { rawBytes: base64(keyDer(this.log.publicKey)), keyDetails: 'PKIX_ED25519', validFor },
-          logId: { keyId: base64(Buffer.from('logid')) },
+          logId: { keyId: base64(this.#keyId()) },
         },
       ],
       certificateAuthorities: [{ uri: 'https://ca', certChain: chain(this.middle, this.root), validFor }],
@@ -125,17 +125,23 @@ export class SigstoreInstance {
     };
   }
 
+  /** C2SP signed-note: the first octets of a hash over name, kind and key. */
+  #keyId(): Buffer {
+    const key = Buffer.from(keyDer(this.log.publicKey)).subarray(-32);
+    return sha256(Buffer.from('log.example\n'), Buffer.from([1]), key).subarray(0, 4);
+  }
+
   /** The entry as the second of two leaves. */
   #logged(body: JsonObject): JsonObject {
     const bytes = Buffer.from(canonicalJson(body));
     const sibling = sha256(Buffer.from([0]), Buffer.from('first'));
     const root = sha256(Buffer.from([1]), sibling, sha256(Buffer.from([0]), bytes));
     const note = `log.example\n2\n${base64(root)}\n`;
-    const line = base64(Buffer.concat([Buffer.alloc(4), sign(null, Buffer.from(note), this.log.privateKey)]));
+    const line = base64(Buffer.concat([this.#keyId(), sign(null, Buffer.from(note), this.log.privateKey)]));
     const witness = base64(Buffer.alloc(76));
     return {
       logIndex: '1',
-      logId: { keyId: base64(Buffer.from('logid')) },
+      logId: { keyId: base64(this.#keyId()) },
       kindVersion: { kind: body.kind as string, version: body.apiVersion as string },
       integratedTime: '0',
       inclusionProof: {

@@ -1,6 +1,6 @@
 // RFC 3161 responses made field by field, so that tests control what a time stamping authority says.
 import { createHash, sign } from 'node:crypto';
-import { DER, derEncode, derInteger, derOid } from '../../sign/der.ts';
+import { DER, derEncode, derInteger, derOid, derOne, derRead } from '../../sign/der.ts';
 import type { TestCertificate } from './x509.ts';
 
 export const TIME_STAMPING = '1.3.6.1.5.5.7.3.8';
@@ -66,6 +66,12 @@ function timestampInfo(signed: Uint8Array, atMs: number, hash: string): Uint8Arr
   );
 }
 
+function issuerAndSerial({ der }: TestCertificate): Uint8Array {
+  const [tbs] = derRead(derOne(der, DER.sequence).content);
+  const [, serial, , issuer] = derRead(tbs?.content ?? Buffer.alloc(0));
+  return sequence(issuer?.raw ?? Buffer.alloc(0), serial?.raw ?? Buffer.alloc(0));
+}
+
 function signerInfo(
   signer: TestCertificate,
   info: Uint8Array,
@@ -87,7 +93,7 @@ function signerInfo(
   ];
   return sequence(
     derInteger(Buffer.from([1])),
-    sequence(),
+    issuerAndSerial(signer),
     sequence(derOid(options.hash)),
     derEncode(0xa0, ...attributes),
     sequence(derOid('1.2.840.10045.4.3.2')),

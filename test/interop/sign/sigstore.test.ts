@@ -2,8 +2,14 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { MEDIA_TYPE } from '../../../image/media-type.ts';
+import { parseReference } from '../../../image/reference.ts';
+import { BUNDLE_TYPE } from '../../../sign/sigstore/bundle-format.ts';
 import { decryptPrivateKey, generateSigstoreKey } from '../../../sign/sigstore/private-key.ts';
-import { startTestRegistry, type TestRegistry } from '../../support/registry.ts';
+import { attachBundle } from '../../../transport/docker/sign-in-place.ts';
+import { dockerContext } from '../../support/docker-context.ts';
+import { seedImage, startTestRegistry, type TestRegistry } from '../../support/registry.ts';
+import { SigstoreInstance } from '../../support/sigstore-instance.ts';
 import { findPeer, ours, run, workDirectory, writeDirImage } from './peers.ts';
 
 // Cosign 3 and Skopeo 1.11 or newer; SLIPWAY_PEER_COSIGN and SLIPWAY_PEER_SKOPEO name them where they are not on the PATH.
@@ -219,5 +225,41 @@ withCosign('theirs verify here: attachment and bundle', async () => {
   const unseen = await pull(undefined, 'cosign-bundle', 'matchRepository');
   assert.match(unseen.output, /A signature was required, but no signature exists/);
 });
+
+withCosign('a bundle with an entry of Rekor 2 and a timestamp: cosign and we decide alike', async () => {
+  const instance = new SigstoreInstance(Date.now() - 60_000);
+  const { digest } = await seedImage(registry, 'instance', '1');
+  const size = await manifestSize('instance', digest);
+  const bundle = instance.bundle(digest);
+  await attachBundle(
+    parseReference(`${registry.address}/instance`),
+    { mediaType: MEDIA_TYPE.ociManifest, digest, size },
+    { bytes: bundle, mediaType: BUNDLE_TYPE, annotations: {} },
+    dockerContext(),
+  );
+  writeFileSync(path('root.json'), instance.trustedRoot());
+  for (const [identity, code] of [
+    ['dev@example.com', 0],
+    ['x@example.com', 1],
+  ] as const) {
+    const who = ['--trusted-root', path('root.json'), '--certificate-identity', identity];
+    const issuer = ['--certificate-oidc-issuer', 'https://issuer.example'];
+    const image = `${registry.address}/instance:1`;
+    const theirs = await run(cosign as string, [
+      ...['verify', '--new-bundle-format', '--allow-http-registry', '--insecure-ignore-sct'],
+      ...[...who, ...issuer, image],
+    ]);
+    assert.equal(theirs.code === 0 ? 0 : 1, code, theirs.output);
+    const ownWords = ['verify', '--tls-verify=false', '--insecure-policy', ...who, ...issuer, image];
+    const found = await ours('slipway', ownWords);
+    assert.equal(found.code, code, found.output);
+  }
+});
+
+async function manifestSize(repository: string, digest: string): Promise<number> {
+  const accept = MEDIA_TYPE.ociManifest;
+  const answer = await fetch(`${registry.url}/v2/${repository}/manifests/${digest}`, { headers: { accept } });
+  return (await answer.arrayBuffer()).byteLength;
+}
 
 test.run();
