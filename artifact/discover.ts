@@ -1,5 +1,6 @@
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
+import type { Platform } from '../image/platform.ts';
 import {
   type ImageReference,
   listsReferrers,
@@ -7,7 +8,7 @@ import {
   type TransportContext,
 } from '../transport/contract.ts';
 import { ArtifactError } from './error.ts';
-import { describeManifest } from './push.ts';
+import { fetchManifest } from './manifest.ts';
 
 /** A manifest and what refers to it. */
 export interface ReferrerNode {
@@ -24,12 +25,18 @@ const LIMIT_DEPTH = 32;
 export async function discoverReferrers(
   reference: ImageReference,
   context: TransportContext,
-  options: { readonly artifactType?: string; readonly depth?: number; readonly signal?: AbortSignal } = {},
+  options: {
+    readonly artifactType?: string;
+    readonly depth?: number;
+    /** Of an index, what refers to the manifest for this platform. */
+    readonly platform?: Platform;
+    readonly signal?: AbortSignal;
+  } = {},
 ): Promise<ReferrerNode> {
+  const { descriptor } = await fetchManifest(reference, context, options.platform);
   await using source = await reference.openSource(context);
   if (!listsReferrers(source))
     throw new ArtifactError('unsupported', `${reference.transport}: does not list referrers`);
-  const descriptor = describeManifest(await source.getManifest());
   const depth = Math.min(options.depth ?? 1, LIMIT_DEPTH);
   return await walk(source, descriptor, depth, new Set(), options);
 }

@@ -20,6 +20,8 @@ const DEFAULT_DIRECTORY_TYPE = 'application/vnd.oci.image.layer.v1.tar+gzip';
 /** What the image-spec v1.1 guidance asks for where there is no artifactType: `oras` does the same. */
 export const UNKNOWN_ARTIFACT_TYPE = 'application/vnd.unknown.artifact.v1';
 
+export const UNKNOWN_CONFIG_TYPE = 'application/vnd.unknown.config.v1+json';
+
 /** The empty JSON object, OCI image-spec v1.1 manifest.md, guidance for an empty descriptor. */
 export const EMPTY_BYTES: Uint8Array = Buffer.from('{}');
 export const EMPTY_DESCRIPTOR: Descriptor = {
@@ -89,7 +91,8 @@ export async function packFile(
   };
 }
 
-async function digestFile(path: string, signal?: AbortSignal): Promise<Digest> {
+/** The sha256 of a file. */
+export async function digestFile(path: string, signal?: AbortSignal): Promise<Digest> {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash, { signal });
   return `sha256:${hash.digest('hex')}` as Digest;

@@ -17,6 +17,7 @@ import type {
 } from '../transport/contract.ts';
 import { meterOf } from '../transport/meter.ts';
 import { readManifest } from '../transport/read-manifest.ts';
+import { selectImage } from '../transport/select-image.ts';
 import { ArtifactError } from './error.ts';
 import { TITLE, UNPACK } from './pack.ts';
 
@@ -28,6 +29,10 @@ export interface PullArtifactOptions {
   readonly keepOldFiles?: boolean;
   /** Titles may lead outside `directory`. Off by default: such a title is an error. */
   readonly allowPathTraversal?: boolean;
+  /** A file for the config too. */
+  readonly configPath?: string;
+  /** Pull what the artifact refers to as well, and what that refers to. */
+  readonly includeSubject?: boolean;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
@@ -52,6 +57,19 @@ export async function pullArtifact(
 ): Promise<readonly PulledFile[]> {
   await using source = await reference.openSource(context);
   const manifest = await artifactOf(policy, source, context);
+  if (options.configPath !== undefined) await pullBlob(source, manifest.config, options.configPath, options);
+  const own = await pullFiles(source, manifest, options);
+  const { configPath: _config, ...rest } = options;
+  const subject = options.includeSubject && manifest.subject?.digest;
+  const below = subject ? await selectImage(reference, { digest: subject }) : undefined;
+  return below ? [...own, ...(await pullArtifact(policy, below, context, rest))] : own;
+}
+
+async function pullFiles(
+  source: ImageSource,
+  manifest: ImageManifest,
+  options: PullArtifactOptions,
+): Promise<PulledFile[]> {
   const titled = manifest.layers.filter((layer) => layer.annotations?.[TITLE]);
   const planned = titled.map((descriptor) => ({
     descriptor,

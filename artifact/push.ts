@@ -13,6 +13,8 @@ import type {
   TransportContext,
 } from '../transport/contract.ts';
 import { meterOf } from '../transport/meter.ts';
+import { selectImage } from '../transport/select-image.ts';
+import { ArtifactError } from './error.ts';
 import {
   type ArtifactFile,
   type ArtifactOptions,
@@ -22,21 +24,27 @@ import {
   type PackedBlob,
   packFile,
   TITLE,
+  UNKNOWN_CONFIG_TYPE,
 } from './pack.ts';
 
 /** Options of {@link pushArtifact} and {@link attachArtifact}. */
 export interface PushArtifactOptions extends Omit<ArtifactOptions, 'config' | 'subject'> {
   /** A file whose bytes become the config, with its media type. */
   readonly config?: ArtifactFile;
+  readonly configAnnotations?: Annotations;
   /** Annotations for single files, by title. */
   readonly fileAnnotations?: Readonly<Record<string, Annotations>>;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }
 
+/** The descriptor of a manifest that was pushed, and its bytes. */
+export interface PushedManifest extends Descriptor {
+  readonly bytes: Uint8Array;
+}
+
 /**
  * Packs files and pushes them as one artifact, as `oras push`.
- * @returns the descriptor of the manifest
  * @throws ArtifactError `bad-file`; TransportError
  */
 export async function pushArtifact(
@@ -44,24 +52,22 @@ export async function pushArtifact(
   files: readonly ArtifactFile[],
   context: TransportContext,
   options: PushArtifactOptions = {},
-): Promise<Descriptor> {
+): Promise<PushedManifest> {
   await using destination = await reference.openDestination(context);
   return await pushTo(destination, files, context, options);
 }
 
 /**
- * Pushes files as an artifact whose subject is the image or artifact at `reference`, as `oras attach`.
+ * Pushes files as an artifact whose subject is the image or artifact at `reference`, beside it, as `oras attach`.
  * @returns the descriptors of the subject and of the new manifest
+ * @throws ArtifactError `unsupported` where a place holds one image alone, `bad-file`; TransportError
  */
 export async function attachArtifact(
   reference: ImageReference,
   files: readonly ArtifactFile[],
   context: TransportContext,
-  options: PushArtifactOptions & {
-    readonly artifactType: string;
-    readonly referenceOf: (manifest: Descriptor) => Promise<ImageReference>;
-  },
-): Promise<{ subject: Descriptor; manifest: Descriptor }> {
+  options: PushArtifactOptions & { readonly artifactType: string },
+): Promise<{ subject: Descriptor; manifest: PushedManifest }> {
   const subject = await resolveDescriptor(reference, context);
   await using bytes = await packAll(files, context, options);
   const document = artifactManifest(
@@ -69,7 +75,11 @@ export async function attachArtifact(
     { ...options, config: bytes.config?.descriptor, subject },
   );
   const manifest = describe(document, options.artifactType);
-  const target = await options.referenceOf(manifest);
+  const target = await selectImage(reference, { digest: manifest.digest });
+  if (!target || reference.transport === 'oci-archive')
+    throw new ArtifactError('unsupported', `${reference.transport}: holds one image alone`, {
+      hint: 'attach in a registry or in an oci: layout',
+    });
   await using destination = await target.openDestination(context);
   await send(destination, bytes, document, options);
   return { subject, manifest };
@@ -123,10 +133,13 @@ async function packInto(
     const annotations = { ...file.annotations, ...options.fileAnnotations?.[file.title ?? file.path] };
     layers.push(await packFile({ ...file, annotations }, directory, options.signal));
   }
-  const config = options.config && (await packFile(options.config, directory, options.signal));
+  const config =
+    options.config &&
+    (await packFile({ mediaType: UNKNOWN_CONFIG_TYPE, ...options.config }, directory, options.signal));
+  const annotations = options.configAnnotations;
   return {
     layers,
-    config: config && { ...config, descriptor: { ...config.descriptor, annotations: undefined } },
+    config: config && { ...config, descriptor: { ...config.descriptor, annotations } },
   };
 }
 
@@ -135,7 +148,7 @@ async function pushTo(
   files: readonly ArtifactFile[],
   context: TransportContext,
   options: PushArtifactOptions,
-): Promise<Descriptor> {
+): Promise<PushedManifest> {
   await using packed = await packAll(files, context, options);
   const document = artifactManifest(
     packed.layers.map((blob) => blob.descriptor),
@@ -145,8 +158,9 @@ async function pushTo(
   return describe(document, options.artifactType);
 }
 
-function describe(document: Uint8Array, artifactType?: string): Descriptor {
+function describe(document: Uint8Array, artifactType?: string): PushedManifest {
   return {
+    bytes: document,
     mediaType: MEDIA_TYPE.ociManifest,
     digest: digestOf(document),
     size: document.length,

@@ -11,6 +11,7 @@ import {
 } from './contract.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { TransportError } from './error.ts';
+import { type ImageSelector, selectImage } from './select-image.ts';
 
 const DEPTH_LIMIT = 8;
 const LIMIT_REFERRERS = 10_000;
@@ -105,18 +106,16 @@ function wantsCosign({ options }: Walk, suffix: string): boolean {
   return types === undefined || types.includes(suffix);
 }
 
-type Selector = { readonly digest: Digest } | { readonly tag: string };
-
 async function hasTag({ source, options }: Walk, tag: string): Promise<boolean> {
-  const reference = await select(source.reference, { tag });
+  const reference = await selectImage(source.reference, { tag });
   return reference !== undefined && (await digestAt(reference, options.source)) !== undefined;
 }
 
-async function carry(walk: Walk, selector: Selector): Promise<void> {
+async function carry(walk: Walk, selector: ImageSelector): Promise<void> {
   const { source, destination, options, copy, counts } = walk;
-  const from = await select(source.reference, selector);
+  const from = await selectImage(source.reference, selector);
   // Writing to an archive again would replace it.
-  const to = destination.transport === 'oci-archive' ? undefined : await select(destination, selector);
+  const to = destination.transport === 'oci-archive' ? undefined : await selectImage(destination, selector);
   if (from === undefined) return;
   if (to === undefined) {
     counts.unsupported += 1;
@@ -137,25 +136,6 @@ async function carry(walk: Walk, selector: Selector): Promise<void> {
     ...(options.signal ? { signal: options.signal } : {}),
   });
   counts.copied += 1;
-}
-
-/** Another image of the same repository or layout; undefined where the transport holds one image alone. */
-async function select(reference: ImageReference, selector: Selector): Promise<ImageReference | undefined> {
-  if (reference.transport === 'docker' && reference.named) {
-    const { DockerReference } = await import('./docker/reference.ts');
-    const { domain, path } = reference.named;
-    return DockerReference.of({ domain, path, ...selector });
-  }
-  const name = 'digest' in selector ? { name: '', digest: selector.digest } : { name: selector.tag };
-  if (reference.transport === 'oci') {
-    const { LayoutReference } = await import('./oci/reference.ts');
-    return reference instanceof LayoutReference ? reference.select(name) : undefined;
-  }
-  if (reference.transport === 'oci-archive') {
-    const { LayoutArchiveReference } = await import('./oci-archive/reference.ts');
-    return reference instanceof LayoutArchiveReference ? reference.select(name) : undefined;
-  }
-  return undefined;
 }
 
 /** Undefined where no such image is there. */

@@ -1,5 +1,4 @@
 import type { ImageReference, TransportContext } from './contract.ts';
-import { listsTags } from './contract.ts';
 import { TransportError } from './error.ts';
 
 /**
@@ -19,11 +18,14 @@ export async function listTags(
     const { listRepositoryTags } = await import('./docker/tags.ts');
     return listRepositoryTags(reference.named, context);
   }
-  await using source = await reference.openSource(context);
-  if (!listsTags(source))
-    throw new TransportError(
-      'unsupported',
-      `Unsupported transport '${reference.transport}' for tag listing. Only supported: docker, docker-archive, oci, oci-archive`,
-    );
-  return source.listTags(context.signal ? { signal: context.signal } : {});
+  const { LayoutReference } = await import('./oci/reference.ts');
+  const { LayoutArchiveReference } = await import('./oci-archive/reference.ts');
+  if (reference instanceof LayoutReference || reference instanceof LayoutArchiveReference) {
+    const { listLayoutTags } = await import('./oci/tags.ts');
+    return listLayoutTags(reference, context);
+  }
+  throw new TransportError(
+    'unsupported',
+    `Unsupported transport '${reference.transport}' for tag listing. Only supported: docker, docker-archive, oci, oci-archive`,
+  );
 }

@@ -67,14 +67,14 @@ test('an attached artifact names its subject', async ({ directory }) => {
     [{ path: join(directory, 'a'), title: 'a' }],
     contextIn(directory),
   );
-  const child = await layout(directory, ':child');
   const { subject, manifest } = await attachArtifact(
     await layout(directory),
     [{ path: join(directory, 'a'), title: 'sig' }],
     contextIn(directory),
-    { artifactType: 'application/vnd.sig', referenceOf: async () => child },
+    { artifactType: 'application/vnd.sig' },
   );
   equal(subject.digest, image.digest);
+  const child = await layout(directory, `:@${manifest.digest}`);
   await using source = await child.openSource(contextIn(directory));
   const { bytes } = await source.getManifest();
   equal(digestOf(bytes), manifest.digest);

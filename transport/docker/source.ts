@@ -16,7 +16,7 @@ import { sessionOf } from './access.ts';
 import { blobStream, wrongRange } from './blob-reader.ts';
 import type { DownloadJournal } from './download-journal.ts';
 import type { HttpResponse } from './http.ts';
-import type { DockerReference } from './reference.ts';
+import { DockerReference } from './reference.ts';
 import { registryError } from './registry-error.ts';
 import { openRepository, type Repository } from './repository.ts';
 
@@ -50,6 +50,16 @@ export async function openRegistrySource(
     }
   }
   throw failure(failures);
+}
+
+/** Blobs of a repository, also those that no manifest names. Downloads that break are taken up again. */
+export async function openRegistryBlobs(
+  repository: NamedReference,
+  context: TransportContext,
+): Promise<Pick<ImageSource, 'getBlob'> & AsyncDisposable> {
+  const { domain, path } = repository;
+  const opened = await openRepository({ domain, path }, context, 'pull');
+  return RegistrySource.ofBlobs(opened, context);
 }
 
 /** Credentials of the command line are meant for the registry that was named, not for its mirrors. */
@@ -109,6 +119,13 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
     const { digest, tag } = physical;
     const manifest = await repository.manifest(digest ?? tag ?? 'latest', digest);
     return new RegistrySource(reference, physical, repository, context, manifest);
+  }
+
+  static ofBlobs(repository: Repository, context: TransportContext): RegistrySource {
+    const { domain, path } = repository.name;
+    const reference = DockerReference.of({ domain, path }, { unknownDigest: true });
+    const manifest = { bytes: new Uint8Array(), mediaType: '' };
+    return new RegistrySource(reference, repository.name, repository, context, manifest);
   }
 
   /** The top-level manifest is read once, so that what is checked and what is copied are the same bytes. */

@@ -94,6 +94,7 @@ class Upload {
   readonly #hash;
   readonly #window: ReplayWindow;
   #ended = false;
+  #broken: { readonly error: unknown } | undefined;
 
   constructor(repository: Repository, source: Readable, options: UploadOptions) {
     this.#repository = repository;
@@ -112,6 +113,8 @@ class Upload {
         return await this.#attempt(session);
       } catch (error) {
         this.#options.signal?.throwIfAborted();
+        // Whatever the source says of itself, it has given all that it will.
+        if (this.#broken) throw this.#broken.error;
         if (!isRetryable(error)) throw error;
         const next = await this.#recover(session, error);
         if (next === 'published') return { digest: this.#digest(), size: this.#window.end };
@@ -179,7 +182,10 @@ class Upload {
   /** Every chunk is hashed and remembered before anybody can lose it. */
   async #pull(): Promise<Buffer | undefined> {
     if (this.#ended) return undefined;
-    const { done, value } = await this.#chunks.next();
+    const { done, value } = await this.#chunks.next().catch((error: unknown) => {
+      this.#broken = { error };
+      throw error;
+    });
     if (done) {
       this.#ended = true;
       return undefined;

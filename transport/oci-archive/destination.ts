@@ -1,10 +1,10 @@
-import { createReadStream } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Descriptor } from '../../image/descriptor.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import { type ArchiveOutput, openArchiveOutput } from '../archive/output.ts';
+import { packDirectory } from '../archive/pack-directory.ts';
 import { TarWriter } from '../archive/tar-writer.ts';
 import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
@@ -89,7 +89,7 @@ class LayoutArchiveDestination implements ImageDestination {
   async commit(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     await this.#inner.commit(options);
     const tar = new TarWriter(this.#output.stream, options.signal);
-    await this.#pack(tar, '', await readdir(this.#directory));
+    await packDirectory(tar, this.#directory);
     await tar.end();
     await this.#output.publish();
     this.#committed = true;
@@ -99,21 +99,5 @@ class LayoutArchiveDestination implements ImageDestination {
     await this.#inner[Symbol.asyncDispose]();
     if (!this.#committed) await this.#output.discard();
     await rm(this.#directory, { recursive: true, force: true });
-  }
-
-  async #pack(tar: TarWriter, parent: string, names: readonly string[]): Promise<void> {
-    for (const name of names.toSorted()) {
-      const path = join(this.#directory, parent, name);
-      const member = parent === '' ? name : `${parent}/${name}`;
-      const found = await stat(path);
-      if (found.isDirectory()) {
-        await tar.writeDirectory(member);
-        await this.#pack(tar, member, await readdir(path));
-      } else if (found.size < 1 << 20) await tar.writeBytes(member, await readFile(path), { mode: 0o644 });
-      else
-        await tar.writeFile(member, found.size, createReadStream(path, { highWaterMark: 1 << 20 }), {
-          mode: 0o644,
-        });
-    }
   }
 }

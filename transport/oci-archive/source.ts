@@ -12,8 +12,12 @@ export async function openLayoutArchiveSource(
   reference: LayoutArchiveReference,
   context: TransportContext,
 ): Promise<ImageSource> {
-  const archive = await openArchive(reference.path, context);
-  return openLayoutSource(reference, reference.selector, new ArchivedLayout(reference.path, archive));
+  return openLayoutSource(reference, reference.selector, await openArchivedLayout(reference.path, context));
+}
+
+/** The layout in an archive. */
+export async function openArchivedLayout(path: string, context: TransportContext): Promise<LayoutFiles> {
+  return new ArchivedLayout(path, await openArchive(path, context));
 }
 
 class ArchivedLayout implements LayoutFiles {

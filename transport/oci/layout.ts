@@ -42,6 +42,11 @@ export function parseLayoutIndex(bytes: Uint8Array, where: string): LayoutIndex 
   return { json, manifests: list.map((entry) => parseDescriptor(entry, 'manifests')) };
 }
 
+/** The names in index.json, sorted. */
+export function layoutNames({ manifests }: LayoutIndex): readonly string[] {
+  return [...new Set(manifests.flatMap((entry) => entry.annotations?.[REF_NAME] || []))].sort();
+}
+
 const SUPPORTED = [
   MEDIA_TYPE.ociManifest,
   MEDIA_TYPE.ociIndex,

@@ -3,9 +3,9 @@ import { algorithmOf, type Digest, digestOf } from '../../image/digest.ts';
 import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import { guessManifestMediaType, type ManifestDocument, parseManifest } from '../../image/manifest.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
-import type { ImageReference, ImageSource, ReferrerLister, StoredSignature, TagLister } from '../contract.ts';
+import type { ImageReference, ImageSource, ReferrerLister, StoredSignature } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { type LayoutFiles, type LayoutIndex, parseLayoutIndex, REF_NAME, selectPosition } from './layout.ts';
+import { type LayoutFiles, type LayoutIndex, parseLayoutIndex, selectPosition } from './layout.ts';
 import type { LayoutSelector } from './name.ts';
 
 /** @throws TransportError `not-found`, `bad-reference`, `bad-layout` */
@@ -25,7 +25,7 @@ export async function openLayoutSource(
 }
 
 /** One image of an OCI layout. Its manifest is checked against the descriptor in index.json. */
-export class LayoutSource implements ImageSource, TagLister, ReferrerLister {
+export class LayoutSource implements ImageSource, ReferrerLister {
   readonly reference: ImageReference;
   readonly #files: LayoutFiles;
   readonly #index: LayoutIndex;
@@ -60,12 +60,6 @@ export class LayoutSource implements ImageSource, TagLister, ReferrerLister {
 
   async getSignatures(): Promise<readonly StoredSignature[]> {
     return [];
-  }
-
-  /** The names in index.json, sorted. */
-  async listTags(): Promise<readonly string[]> {
-    const names = this.#index.manifests.flatMap((entry) => entry.annotations?.[REF_NAME] || []);
-    return [...new Set(names)].sort();
   }
 
   /** Manifests of index.json whose subject is `subject`. */

@@ -9,6 +9,7 @@ import { digestOf } from '../../../image/digest.ts';
 import { MEDIA_TYPE } from '../../../image/media-type.ts';
 import type { ImageDestination, ResumableDestination } from '../../../transport/contract.ts';
 import { parse } from '../../../transport/docker/reference.ts';
+import { TransportError } from '../../../transport/error.ts';
 import { dockerContext } from '../../support/docker-context.ts';
 import type { Fault } from '../../support/faults.ts';
 import { seedBlob, startTestRegistry, type TestRegistry } from '../../support/registry.ts';
@@ -105,20 +106,23 @@ test('wrong bytes are a digest mismatch and do not become visible', async () => 
   assert.equal(await stored(registry), 'status 404');
 });
 
-test('a source that fails ends the upload with its own error', async () => {
-  await using registry = await startTestRegistry();
-  await using destination = await open(registry);
-  const reason = new Error('the source broke');
-  async function* broken() {
-    yield BYTES.subarray(0, 100_000);
-    throw reason;
-  }
-  await assert.rejects(
-    destination.putBlob({ stream: Readable.from(broken()) }, LAYER, { isConfig: false }),
-    reason,
-  );
-  assert.equal(await stored(registry), 'status 404');
-});
+for (const reason of [
+  new Error('the source broke'),
+  new TransportError('network', 'the source broke, and may be tried again', { retryable: true }),
+])
+  test(`a source that fails ends the upload with its own error: ${reason.message}`, async () => {
+    await using registry = await startTestRegistry();
+    await using destination = await open(registry);
+    async function* broken() {
+      yield BYTES.subarray(0, 100_000);
+      throw reason;
+    }
+    await assert.rejects(
+      destination.putBlob({ stream: Readable.from(broken()) }, LAYER, { isConfig: false }),
+      reason,
+    );
+    assert.equal(await stored(registry), 'status 404');
+  });
 
 test('a refusal while the body is sent is told at once', async () => {
   await using registry = await startTestRegistry();
