@@ -24,6 +24,11 @@ export const slipway: ToolSpec = {
       load: async () => (await import('./commands/slipway/build.ts')).build,
     },
     {
+      name: 'verify-repro',
+      summary: 'Build twice and name the first thing in which the images differ',
+      load: async () => (await import('./commands/slipway/verify-repro.ts')).verifyRepro,
+    },
+    {
       name: 'why',
       summary: 'Say why the last build of a context had to execute steps',
       load: async () => (await import('./commands/slipway/why.ts')).why,

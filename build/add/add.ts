@@ -310,9 +310,12 @@ class Addition {
   ): AddResult {
     const summary: ContentSummary = summarize(digests);
     if (staging === undefined) return { summary, container: this.#container };
-    const { extract, timestampSeconds, linkHistorySuffix = '' } = this.#options;
+    const { extract, timestampSeconds, latestSeconds, linkHistorySuffix = '' } = this.#options;
+    const newestMs = Number(this.#newestNs / 1_000_000n);
     const createdMs =
-      timestampSeconds === undefined ? Number(this.#newestNs / 1_000_000n) : timestampSeconds * 1000;
+      timestampSeconds === undefined
+        ? Math.min(newestMs, (latestSeconds ?? Number.POSITIVE_INFINITY) * 1000)
+        : timestampSeconds * 1000;
     const history = {
       created: new Date(createdMs).toISOString(),
       created_by: `/bin/sh -c #(nop) ${extract ? 'ADD' : 'COPY'} --link ${formatSummary(summary)} in ${given} ${linkHistorySuffix}`,

@@ -51,6 +51,8 @@ export interface AddOptions {
   readonly stripSticky?: boolean;
   /** Seconds since the epoch for every file. */
   readonly timestampSeconds?: number;
+  /** The newest date, in seconds since the epoch, that the history entry of {@link link} may have. */
+  readonly latestSeconds?: number;
   /** Copy directories themselves, not what is in them. */
   readonly keepDirectoryNames?: boolean;
   /** Default true. */

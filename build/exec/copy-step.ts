@@ -44,6 +44,7 @@ export async function copyStep(
     parents: copy.parents,
     link: given.link,
     linkHistorySuffix: given.linkHistorySuffix,
+    latestSeconds: options.timestampSeconds ?? options.sourceDateEpochSeconds,
     dryRun: given.dryRun,
     onContent: given.onContent,
     retries: options.retries,

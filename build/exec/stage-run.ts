@@ -143,10 +143,11 @@ export class StageRun {
 
   /** Notes the line of a step in the history of the image that a later step makes. */
   async postpone(createdByLine: string): Promise<void> {
-    const { timestampSeconds } = this.session.options;
-    const created =
-      timestampSeconds === undefined ? this.session.surroundings.now() : new Date(timestampSeconds * 1000);
-    const entry = { created: created.toISOString(), created_by: createdByLine };
+    const { timestampSeconds, sourceDateEpochSeconds } = this.session.options;
+    // Buildah leaves the clock's time here with --source-date-epoch, so that no two of its builds are the same.
+    const seconds = timestampSeconds ?? sourceDateEpochSeconds;
+    const created = seconds === undefined ? this.session.surroundings.now() : new Date(seconds * 1000);
+    const entry = { created: created.toISOString().replace('.000Z', 'Z'), created_by: createdByLine };
     this.container.replace(prependHistory(entry)(await this.container.ensure()));
   }
 
