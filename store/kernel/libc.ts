@@ -10,18 +10,28 @@ export type PathLike = string | Uint8Array;
 export type Argument = number | bigint | Uint8Array | null;
 type Native = (...values: Argument[]) => number;
 
+/** A function of C as koffi calls it: here, or with `async` on a thread of libuv's pool. */
+export interface NativeFunction {
+  (...values: unknown[]): number;
+  /** @param values the arguments, then a callback of `(error, result)` */
+  async(...values: unknown[]): void;
+}
+
+export interface NativeLibrary {
+  func(name: string, result: string, parameters: string[]): NativeFunction;
+  func(declaration: string): NativeFunction;
+}
+
 /** The part of koffi that is used here; see https://koffi.dev. */
 export interface Koffi {
-  load(path: null): {
-    func(name: string, result: string, parameters: string[]): Native;
-    func(declaration: string): (...values: unknown[]) => number;
-  };
+  /** @param path null: what the process has loaded already, the C library among it. @throws Error where there is none */
+  load(path: string | null): NativeLibrary;
   struct(name: string, members: Record<string, string>): unknown;
   errno(): number;
 }
 
 let koffi: Koffi | undefined;
-let library: ReturnType<Koffi['load']> | undefined;
+let library: NativeLibrary | undefined;
 
 /**
  * koffi, loaded when first asked for. Its JavaScript takes 20 ms to find out which of its libraries fits this machine,
@@ -46,7 +56,7 @@ export function loadKoffi(): Koffi {
   return koffi;
 }
 
-function load(): NonNullable<typeof library> {
+function load(): NativeLibrary {
   library ??= loadKoffi().load(null);
   return library;
 }

@@ -1,5 +1,6 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -161,22 +162,45 @@ test('decompression: xz and bzip2 by the programs of the system, crafted and cut
   }
 });
 
-test('gzip: one member, the same bytes for any chunks and parallelism', async () => {
-  const random = Buffer.from(Array.from({ length: 700_001 }, (_, at) => (at * at * 31 + at) % 251));
-  for (const data of [Buffer.alloc(0), Buffer.from('x'), random, Buffer.concat([DATA, random, DATA])]) {
-    const outputs = new Set<string>();
-    for (const [size, parallel] of [
-      [1 << 20, 1],
-      [65_536, 4],
-      [262_144, 8],
-      [99_991, 3],
-    ] as const) {
-      const packed = await buffer(inPieces(data, size).pipe(new GzipStream({ level: 3, parallel })));
-      ok(gunzipSync(packed).equals(data));
-      outputs.add(packed.toString('hex'));
+for (const compressor of ['zlib', undefined] as const) {
+  test(`gzip by ${compressor ?? 'what the machine has'}: the same bytes for any chunks and parallelism`, async () => {
+    const random = Buffer.from(Array.from({ length: 2_700_001 }, (_, at) => (at * at * 31 + at) % 251));
+    for (const data of [Buffer.alloc(0), Buffer.from('x'), random, Buffer.concat([DATA, random, DATA])]) {
+      const outputs = new Set<string>();
+      for (const [size, parallel] of [
+        [1 << 20, 1],
+        [65_536, 4],
+        [262_144, 8],
+        [99_991, 3],
+      ] as const) {
+        const packed = await buffer(
+          inPieces(data, size).pipe(new GzipStream({ level: 3, parallel, compressor })),
+        );
+        ok(gunzipSync(packed).equals(data));
+        outputs.add(createHash('sha256').update(packed).digest('hex'));
+      }
+      equal(outputs.size, 1);
     }
-    equal(outputs.size, 1);
+  });
+}
+
+test('gzip: chunks may be used again once they are taken, and a stream may be given up', async () => {
+  const chunk = Buffer.alloc(1 << 20);
+  const stream = new GzipStream();
+  const packed = buffer(stream);
+  for (const value of [1, 2, 3]) {
+    chunk.fill(value);
+    await new Promise<void>((resolve, reject) =>
+      stream.write(chunk, (error) => (error ? reject(error) : resolve())),
+    );
   }
+  stream.end();
+  const plain = gunzipSync(await packed);
+  equal([0, 1, 2].map((block) => plain[block << 20]).join(), '1,2,3');
+  const abandoned = new GzipStream();
+  abandoned.write(Buffer.alloc(8 << 20));
+  abandoned.destroy();
+  await new Promise((resolve) => abandoned.on('close', resolve));
 });
 
 test('compressStream round trip', async () => {
