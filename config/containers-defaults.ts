@@ -4,6 +4,7 @@ export interface ContainersConfig {
     readonly annotations: readonly string[];
     readonly apparmor_profile: string;
     readonly base_hosts_file: string;
+    /** Empty: private where cgroups are unified, else the host's. */
     readonly cgroupns: string;
     readonly cgroups: string;
     readonly container_name_as_hostname: boolean;
@@ -85,7 +86,7 @@ export const CONTAINERS_DEFAULTS: ContainersConfig = {
     annotations: [],
     apparmor_profile: 'containers-default-0.68.0',
     base_hosts_file: '',
-    cgroupns: 'private',
+    cgroupns: '',
     cgroups: 'enabled',
     container_name_as_hostname: false,
     default_capabilities: [

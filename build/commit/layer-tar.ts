@@ -1,13 +1,21 @@
 import { createReadStream, statSync } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
+import type { IdMappings } from '../../store/layer/contract.ts';
 import { packLayer } from '../../store/layer/pack.ts';
 import type { LayerTimestamp } from './layers.ts';
 
-/** A plain layer stream of a directory tree, or of a file that is one already. Destroying it stops the work. */
-export function layerTar(path: string, timestamp: LayerTimestamp, signal?: AbortSignal): Readable {
+/**
+ * A plain layer stream of a directory tree, or of a file that is one already. Destroying it stops the work.
+ * `idMappings` are those of the container whose tree it is: its own ids go into the layer.
+ */
+export function layerTar(
+  path: string,
+  timestamp: LayerTimestamp,
+  options: { readonly idMappings?: IdMappings; readonly signal?: AbortSignal } = {},
+): Readable {
   if (!statSync(path).isDirectory()) return createReadStream(path, { highWaterMark: 1 << 20 });
   const output = new PassThrough({ highWaterMark: 1 << 20 });
-  packLayer(path, output, { whiteouts: 'none', timestamp, signal }).then(
+  packLayer(path, output, { whiteouts: 'none', timestamp, ...options }).then(
     () => output.end(),
     (error: unknown) => output.destroy(error as Error),
   );

@@ -107,7 +107,7 @@ async function squashed(
   const { store, signal } = surroundings;
   await using mounted = await withMount(store, container);
   const output = new PassThrough({ highWaterMark: 1 << 20 });
-  const tars = [layerTar(mounted.rootfs, timestamp)];
+  const tars = [layerTar(mounted.rootfs, timestamp, { idMappings: container.idMappings })];
   const [record] = await Promise.all([
     store.layers.createFromTar({}, output, { signal }),
     pipeline(tars[0] as NodeJS.ReadableStream, output, { signal }),

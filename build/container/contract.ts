@@ -5,6 +5,7 @@ import type { IdMappings } from '../../store/layer/contract.ts';
 import type { Store } from '../../store/storage/contract.ts';
 import type { AdmissionPolicy, DockerAccess, ImageSigner, OnProgress } from '../../transport/contract.ts';
 import type { IsolationKind } from '../run/contract.ts';
+import type { AutomaticIds } from './automatic-ids.ts';
 
 /** What every operation on working containers is given by its caller; nothing is read from the environment below. */
 export interface BuildSurroundings {
@@ -146,6 +147,8 @@ export interface CreateWorkingContainerOptions {
   readonly args?: Readonly<Record<string, string>>;
   readonly runOptions?: RunOptions;
   readonly idMappings?: IdMappings;
+  /** In place of {@link idMappings}: ids to be chosen when the container is made. */
+  readonly automaticIds?: AutomaticIds;
   readonly defaultMountsFile?: string;
   readonly mountLabel?: string;
   readonly processLabel?: string;

@@ -6,6 +6,7 @@ import { normalizePlatform } from '../../image/platform.ts';
 import { StoreError } from '../../store/error.ts';
 import type { ContainerRecord, ImageRecord, Store } from '../../store/storage/contract.ts';
 import { BuildError } from '../error.ts';
+import { chooseIds } from './automatic-ids.ts';
 import { setAnnotation, unsetAnnotation } from './config.ts';
 import type {
   BuildSurroundings,
@@ -131,6 +132,9 @@ async function newRecord(
 ): Promise<ContainerRecord> {
   const suffix = options.suffix ?? 'working-container';
   const stem = imageName ? `${imageNamePrefix(imageName)}-${suffix}` : suffix;
+  const idMappings = options.automaticIds
+    ? await chooseIds(store, options.automaticIds, image)
+    : options.idMappings;
   const flags = {
     MountLabel: options.mountLabel ?? '',
     ProcessLabel: options.processLabel ?? '',
@@ -142,7 +146,7 @@ async function newRecord(
       return await store.containers.create({
         names: [name],
         imageId: image?.id ?? '',
-        idMappings: options.idMappings,
+        idMappings,
         mountLabel: options.mountLabel,
         flags,
       });

@@ -1,5 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostIds } from '../../store/storage/id-mappings.ts';
 import { prepareVolumes } from '../exec/mounts/volume.ts';
 import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
 import { DEFAULT_PATH } from '../plan/stage-state.ts';
@@ -7,6 +8,7 @@ import { mergeEnvironment } from '../plan/variables.ts';
 import { CDI_DIRECTORIES } from '../run/cdi.ts';
 import type { IsolationKind, ResourceLimits, RunMount, RunRequest, RunResult } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
+import { resolveUser } from '../run/user.ts';
 import type { BuildSurroundings, NamespaceOption, RunOptions, WorkingContainer } from './contract.ts';
 import { withMount } from './mount.ts';
 
@@ -79,6 +81,7 @@ async function requestOf(
   const config = container.ociConfig.config ?? {};
   const settings = container.runOptions;
   const namespaces = mergedNamespaces(container.namespaces, options.namespaces ?? []);
+  const user = options.user || config.User || '';
   const volumes = [
     ...(options.defaultVolumes ?? []),
     ...(settings.Volumes ?? []),
@@ -90,11 +93,17 @@ async function requestOf(
     args: words,
     environment: environmentOf(surroundings, container, options),
     workingDirectory: options.workingDirectory || config.WorkingDir || '/',
-    user: options.user || config.User || '',
+    user,
     additionalGroups: container.groupAdd,
     hostname: options.hostname || container.dockerConfig.config?.Hostname || container.id.slice(0, 12),
     terminal: options.terminal,
-    mounts: [...(await prepareVolumes(volumes, scratch)), ...(options.mounts ?? [])],
+    mounts: [
+      ...(await prepareVolumes(volumes, {
+        scratch,
+        owner: () => hostIds(container.idMappings, resolveUser(rootfs, user)),
+      })),
+      ...(options.mounts ?? []),
+    ],
     isolation: options.isolation ?? container.isolation,
     runtime: options.runtime,
     runtimeFlags: options.runtimeFlags,

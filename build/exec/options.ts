@@ -3,7 +3,7 @@ import type { HistoryEntry } from '../../image/config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
 import type { CopyStoredOptions } from '../commit/copy-stored.ts';
-import type { NamespaceOption, PullPolicy, RunOptions } from '../container/contract.ts';
+import type { CreateWorkingContainerOptions, PullPolicy } from '../container/contract.ts';
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
 import type { OnBuildEvent } from './events.ts';
@@ -75,7 +75,10 @@ export interface RunSettings {
   readonly httpProxy?: boolean;
   readonly hostEnvironment: Readonly<Record<string, string | undefined>>;
   /** Kept in the container's state file. */
-  readonly stored?: { readonly namespaces?: readonly NamespaceOption[]; readonly options?: RunOptions };
+  readonly stored?: Pick<
+    CreateWorkingContainerOptions,
+    'namespaces' | 'idMappings' | 'automaticIds' | 'runOptions'
+  >;
 }
 
 /** Where the result's files go besides the store: `--output`. */

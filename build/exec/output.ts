@@ -1,6 +1,7 @@
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { IdMappings } from '../../store/layer/contract.ts';
 import { layerTar } from '../commit/layer-tar.ts';
 import { BuildError } from '../error.ts';
 import type { BuildOutput } from './options.ts';
@@ -13,14 +14,19 @@ export async function writeOutputs(session: BuildSession, result: StageResult): 
   const root = result.container
     ? await session.workspace.mountLayer(result.container.layerId, false)
     : await session.layerDirectory(result.view?.record.topLayer);
-  for (const output of outputs) await writeOutput(session, root, output);
+  const idMappings = result.container?.idMappings;
+  for (const output of outputs) await writeOutput(session, { root, idMappings }, output);
 }
 
-async function writeOutput(session: BuildSession, root: string, output: BuildOutput): Promise<void> {
+async function writeOutput(
+  session: BuildSession,
+  { root, idMappings }: { readonly root: string; readonly idMappings?: IdMappings },
+  output: BuildOutput,
+): Promise<void> {
   const { options, surroundings } = session;
   const seconds = options.sourceDateEpochSeconds ?? options.timestampSeconds;
   const timestamp = seconds === undefined ? undefined : ({ seconds, mode: 'set' } as const);
-  const tar: Readable = layerTar(root, timestamp, surroundings.signal);
+  const tar: Readable = layerTar(root, timestamp, { idMappings, signal: surroundings.signal });
   if (output.type === 'local') {
     const { applyLayer } = await import('../../store/layer/apply.ts');
     mkdirSync(output.path, { recursive: true, mode: 0o700 });

@@ -18,6 +18,8 @@ export interface RunSettingsInputs {
     | 'defaultMountsFile'
     | 'groupAdd'
     | 'runOptions'
+    | 'idMappings'
+    | 'automaticIds'
   >;
   readonly hostEnvironment: RunSettings['hostEnvironment'];
   readonly noHosts?: boolean;
@@ -42,7 +44,8 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     own?.length ? own : other;
   const options = container.runOptions ?? {};
   const namespaces = container.namespaces ?? [];
-  const network = namespaces.find((namespace) => namespace.Name === 'network');
+  refuseMixedNamespaces(namespaces);
+  const network = namespaces.findLast((namespace) => namespace.Name === 'network');
   return {
     isolation: container.isolation ?? 'oci',
     runtime: inputs.runtime,
@@ -78,13 +81,25 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     mounts: inputs.mounts,
     httpProxy: options.HTTPProxy,
     hostEnvironment: inputs.hostEnvironment,
-    stored: { namespaces, options },
+    stored: {
+      namespaces,
+      runOptions: options,
+      idMappings: container.idMappings,
+      automaticIds: container.automaticIds,
+    },
   };
+}
+
+function refuseMixedNamespaces(namespaces: readonly NamespaceOption[]): void {
+  const last = (name: string) => namespaces.findLast((option) => option.Name === name);
+  const user = last('user');
+  if (last('pid')?.Host && user && !user.Host)
+    throw new BuildError('bad-option', 'not allowed to mix host PID namespace with container user namespace');
 }
 
 function namespaceRecord(list: readonly NamespaceOption[]): RunSettings['namespaces'] {
   const entries = list
-    .filter((namespace) => namespace.Name !== 'network' && namespace.Name !== 'user')
+    .filter((namespace) => namespace.Name !== 'network')
     .map((namespace): [NamespaceKind, string] => [
       namespace.Name as NamespaceKind,
       namespace.Host ? 'host' : namespace.Path ? `ns:${namespace.Path}` : 'private',

@@ -1,5 +1,6 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hostIds } from '../../store/storage/id-mappings.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { parseHeredocWord } from '../parse/heredoc.ts';
@@ -10,6 +11,7 @@ import type { Stage } from '../plan/stages.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
 import type { RunMount, RunRequest } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
+import { resolveUser } from '../run/user.ts';
 import type { StageLog } from './log.ts';
 import { discardingOverlay } from './mounts/bind.ts';
 import { prepareMounts } from './mounts/prepare.ts';
@@ -42,7 +44,11 @@ export async function runStep(
     workingDirectory: state.config.WorkingDir,
     scratch,
   });
-  const volumes = await prepareVolumes(options.run.volumes ?? [], scratch);
+  const { container, rootfs } = mounted;
+  const volumes = await prepareVolumes(options.run.volumes ?? [], {
+    scratch,
+    owner: () => hostIds(container.idMappings, resolveUser(rootfs, state.config.User)),
+  });
   const settings = settingsOf(session, run, mounted);
   const request: RunRequest = {
     ...settings,

@@ -22,9 +22,7 @@ export function chooseNamespaces(request: RunRequest, host: HostFacts): SpecName
   else if (request.isolation === 'chroot') wanted.network = 'host';
   wanted.mount = 'private';
   if (request.isolation === 'chroot') wanted.cgroup = 'host';
-  if (request.idMappings) wanted.user = 'private';
-  if (wanted.pid === 'host' && wanted.user !== 'host')
-    throw new BuildError('bad-option', 'not allowed to mix host PID namespace with container user namespace');
+  if (request.idMappings && !wanted.user.startsWith('ns:')) wanted.user = 'private';
   return Object.entries(wanted).flatMap(([type, value]) => namespaceOf(type as SpecNamespaceType, value));
 }
 

@@ -1,3 +1,4 @@
+import { isSystemError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import { openRoot, type RootHandle, readInRoot } from './rooted-path.ts';
 
@@ -5,6 +6,8 @@ import { openRoot, type RootHandle, readInRoot } from './rooted-path.ts';
 const LIMIT_BYTES = 10 * 1024 * 1024;
 /** The highest id; 2^32-1 means "no change" to the kernel. */
 const LAST_ID = 0xffff_fffe;
+
+const NOBODY = 65534;
 
 export interface ResolvedUser {
   readonly uid: number;
@@ -56,6 +59,21 @@ export function resolveUser(rootfs: string, spec: string): ResolvedUser {
       ? groups.filter((entry) => entry.members.includes(line.name)).map((entry) => entry.gid)
       : [];
   return { uid, gid, groups: [...new Set([gid, ...listed])], home: line?.home || '/', name: line?.name };
+}
+
+/** The highest id of the users and groups that a root file system lists, leaving nobody out; -1 for none. */
+export function highestListedId(rootfs: string): number {
+  using root = openRoot(rootfs);
+  const isNobody = ({ name }: { readonly name: string }) => name === 'nobody' || name === 'nogroup';
+  const ids = [
+    ...passwdLines(root)
+      .filter((line) => !isNobody(line))
+      .flatMap(({ uid, gid }) => [uid, gid]),
+    ...groupLines(root)
+      .filter((line) => !isNobody(line))
+      .map(({ gid }) => gid),
+  ];
+  return ids.filter((id) => id !== NOBODY).reduce((highest, id) => Math.max(highest, id), -1);
 }
 
 /** Resolves one group name or id. @throws BuildError `bad-user` */
@@ -114,10 +132,19 @@ function fileId(text = ''): number | undefined {
 }
 
 function lines(root: RootHandle, path: string, fields: number): string[][] {
-  const text = readInRoot(root, path, LIMIT_BYTES) ?? '';
-  return text
+  return readable(root, path)
     .split('\n')
     .filter((line) => !/^\s*#/.test(line))
     .map((line) => line.split(':'))
     .filter((line) => line.length === fields);
+}
+
+/** A link that leads round in circles is a file that nobody can read: it lists nobody. */
+function readable(root: RootHandle, path: string): string {
+  try {
+    return readInRoot(root, path, LIMIT_BYTES) ?? '';
+  } catch (error) {
+    if (error instanceof BuildError && isSystemError(error.cause, 'ELOOP')) return '';
+    throw error;
+  }
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,7 +20,8 @@ export interface BuildahCommand {
   run(...words: string[]): Promise<Outcome>;
   /** The output; fails the test where the command fails. */
   ok(...words: string[]): Promise<string>;
-  remove(): void;
+  /** Unmounts what commands mounted, and removes the directory. */
+  remove(): Promise<void>;
 }
 
 export function openBuildah(
@@ -59,7 +61,12 @@ export function openBuildah(
       assert.equal(code, 0, `buildah ${words.join(' ')}: ${err}`);
       return out;
     },
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    async remove() {
+      await run('umount', '--all');
+      // The overlay driver's own directory may be a mount.
+      if (driver === 'overlay') spawnSync('umount', [join(directory, 'root/overlay')], { stdio: 'ignore' });
+      rmSync(directory, { recursive: true, force: true });
+    },
   };
 }
 

@@ -7,13 +7,14 @@ import type {
 import { volumeFields } from '../../../build/exec/mounts/volume.ts';
 import type { IsolationKind } from '../../../build/run/contract.ts';
 import { detectIsolation } from '../../../build/run/detect.ts';
-import type { IdRange } from '../../../store/layer/contract.ts';
+import type { ContainersConfig } from '../../../config/containers.ts';
 import type { CommandContext, FlagSpec, Flags } from '../../cli/contract.ts';
 import { parseByteSize } from '../../cli/duration.ts';
 import { usage } from './arguments.ts';
 import { effectiveCapabilities } from './capabilities.ts';
 import { containersConfig } from './containers-conf.ts';
 import type { Session } from './session.ts';
+import { userNamespaceOptions } from './user-namespace.ts';
 
 /** Flags of `from` and `run` about namespaces. */
 export const NAMESPACE_FLAGS: readonly FlagSpec[] = [
@@ -89,12 +90,14 @@ export async function containerOptions(context: CommandContext, session: Session
   const { flags } = context;
   const isolation = isolationOf(context);
   const { namespaces, network } = namespaceOptions(flags);
-  const mappings = await mappingOptions(context, session);
+  const user = userNamespaceOptions(flags);
+  const { containers } = await containersConfig(context);
   return {
     isolation,
-    namespaces: [...namespaces, ...mappings.namespaces],
+    namespaces: [...configuredNamespaces(containers), ...namespaces, ...user.namespaces],
     network,
-    idMappings: mappings.idMappings,
+    idMappings: user.idMappings,
+    automaticIds: user.automaticIds,
     capabilities: await effectiveCapabilities(context, flags.list('cap-add'), flags.list('cap-drop')),
     devices: flags.list('device'),
     cdiDirectory: flags.string('cdi-config-dir') || undefined,
@@ -135,6 +138,16 @@ function defaultIsolation({ io, note }: CommandContext): IsolationKind {
   if (choice.note !== undefined && !noted) note(choice.note);
   noted = true;
   return choice.preferred ?? (io.environment._CONTAINERS_USERNS_CONFIGURED ? 'rootless' : 'oci');
+}
+
+/** What containers.conf wants of namespaces that no flag speaks of. */
+function configuredNamespaces(containers: ContainersConfig['containers']): NamespaceOption[] {
+  const { cgroupns, ipcns, netns, pidns, userns, utsns } = containers;
+  const cgroup = cgroupns || (existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'private' : 'host');
+  const named = { cgroup, ipc: ipcns, network: netns, pid: pidns, user: userns, uts: utsns };
+  return Object.entries(named).flatMap(([Name, how]) =>
+    how ? [{ Name, Host: how === 'host', Path: '' }] : [],
+  );
 }
 
 /** Reads {@link NAMESPACE_FLAGS}. */
@@ -281,98 +294,4 @@ function securityOptions(list: readonly string[]): RunOptions {
     }
   }
   return { ...options, LabelOpts: labels };
-}
-
-/** The user namespace that the flags ask for: its id mappings and its namespace option. */
-async function mappingOptions(
-  context: CommandContext,
-  { surroundings }: Session,
-): Promise<{
-  readonly namespaces: readonly NamespaceOption[];
-  readonly idMappings?: CreateWorkingContainerOptions['idMappings'];
-}> {
-  const { flags } = context;
-  const user = flags.string('userns-uid-map-user') || flags.string('userns-gid-map-group');
-  const group = flags.string('userns-gid-map-group') || user;
-  const uidTexts = flags.list('userns-uid-map');
-  const gidTexts = flags.list('userns-gid-map');
-  if (gidTexts.length && !uidTexts.length)
-    throw usage('option --userns-gid-map can not be used without --userns-uid-map');
-  const uids = uidTexts.length
-    ? uidTexts.map(parseRange)
-    : user
-      ? await subordinate('/etc/subuid', user)
-      : [];
-  const gids = gidTexts.length
-    ? gidTexts.map(parseRange)
-    : uidTexts.length
-      ? uidTexts.map(parseRange)
-      : group
-        ? await subordinate('/etc/subgid', group)
-        : [];
-  const how = flags.changed('userns') ? flags.string('userns') : '';
-  if (how === '' && uids.length === 0) return { namespaces: [] };
-  if (how === 'host') {
-    if (uids.length) throw usage("can not specify ID mappings while using host's user namespace");
-    return { namespaces: [{ Name: 'user', Host: true, Path: '' }] };
-  }
-  if (/^auto(:|$)/.test(how)) {
-    const { autoMappings } = await import('./auto-userns.ts');
-    const lent = {
-      uids: await subordinate('/etc/subuid', 'containers'),
-      gids: await subordinate('/etc/subgid', 'containers'),
-    };
-    const others = await surroundings.store.containers.list();
-    return {
-      namespaces: [{ Name: 'user', Host: false, Path: '' }],
-      idMappings: autoMappings(how, lent, others, parseRange),
-    };
-  }
-  const isPath = !['', 'container', 'private'].includes(how);
-  const path = isPath ? how.replace(/^ns:/, '') : '';
-  if (path && !existsSync(path))
-    throw usage(
-      `parsing ID mapping options: checking user namespace: stat ${path}: no such file or directory`,
-    );
-  const idMappings =
-    uids.length || path
-      ? { uids, gids }
-      : { uids: await privateRanges('/proc/self/uid_map'), gids: await privateRanges('/proc/self/gid_map') };
-  return { namespaces: [{ Name: 'user', Host: false, Path: path }], idMappings };
-}
-
-function parseRange(text: string): IdRange {
-  const match = /^(\d+):(\d+):(\d+)$/.exec(text);
-  if (!match)
-    throw usage(
-      `parsing ID mapping options: initializing ID mappings: mapping "${text}" is not of the form CONTAINER:HOST:LENGTH`,
-    );
-  return { containerId: Number(match[1]), hostId: Number(match[2]), size: Number(match[3]) };
-}
-
-async function subordinate(file: string, name: string): Promise<IdRange[]> {
-  const { readFileSync } = await import('node:fs');
-  let containerId = 0;
-  const ranges: IdRange[] = [];
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
-    const [owner, first, count] = line.split(':');
-    if (owner !== name) continue;
-    ranges.push({ containerId, hostId: Number(first), size: Number(count) });
-    containerId += Number(count);
-  }
-  if (ranges.length === 0)
-    throw usage(`parsing ID mapping options: no subordinate ids for "${name}" in ${file}`);
-  return ranges;
-}
-
-/** All ids of this namespace, mapped to themselves: a private namespace without a mapping of its own. */
-async function privateRanges(file: string): Promise<IdRange[]> {
-  const { readFileSync } = await import('node:fs');
-  return readFileSync(file, 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => {
-      const [inside = '0', , count = '0'] = line.trim().split(/\s+/);
-      return { containerId: Number(inside), hostId: Number(inside), size: Number(count) };
-    });
 }

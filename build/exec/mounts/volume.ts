@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import { BuildError } from '../../error.ts';
 import type { RunMount } from '../../run/contract.ts';
 import { discardingOverlay } from './bind.ts';
+import { changeOwner } from './change-owner.ts';
 
 const OPTIONS = new Set(
   'ro rw z Z U O nosuid suid nodev dev noexec exec bind rbind private rprivate shared rshared slave rslave unbindable runbindable nocopy copy'.split(
@@ -10,12 +11,24 @@ const OPTIONS = new Set(
   ),
 );
 
+/** What {@link prepareVolumes} may need. */
+export interface VolumeSurroundings {
+  /** An existing directory that goes after the run. */
+  readonly scratch: string;
+  /** The host's ids of the user who runs the command; asked for where a volume is to be theirs. */
+  readonly owner: () => { readonly uid: number; readonly gid: number };
+}
+
 /**
- * `--volume host:container[:options]` of the command line as mounts. `O` gives a writable view whose changes are lost.
+ * `--volume host:container[:options]` of the command line as mounts. `O` gives a writable view whose changes are lost,
+ * `U` gives the host's directory to the container's user.
  * @throws BuildError `bad-mount`
  */
-export async function prepareVolumes(volumes: readonly string[], scratch: string): Promise<RunMount[]> {
-  return volumes.map((text) => prepareVolume(text, scratch));
+export async function prepareVolumes(
+  volumes: readonly string[],
+  surroundings: VolumeSurroundings,
+): Promise<RunMount[]> {
+  return volumes.map((text) => prepareVolume(text, surroundings));
 }
 
 /** The parts between colons; `\\:` is a colon of a path. */
@@ -44,8 +57,9 @@ export function parseVolume(text: string): { host: string; container: string; op
   return { host, container: target, options: list };
 }
 
-function prepareVolume(text: string, scratch: string): RunMount {
+function prepareVolume(text: string, { scratch, owner }: VolumeSurroundings): RunMount {
   const { host, container, options } = parseVolume(text);
+  if (options.includes('U')) changeOwner(host, owner());
   if (options.includes('O')) return discardingOverlay(host, container, scratch, options);
   const kept = options.filter((option) => !['z', 'Z', 'U', 'O', 'copy', 'nocopy'].includes(option));
   return { type: 'bind', source: host, destination: container, options: kept };
