@@ -3,6 +3,7 @@ import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
 import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
 import { type Adoption, adopt } from './commands/slipway/adopt.ts';
+import { IMAGE_COMMANDS } from './commands/slipway/images/commands.ts';
 
 /** Their arguments are registries, not images. */
 const NAMES: Adoption = { takesImages: false };
@@ -22,6 +23,11 @@ export const slipway: ToolSpec = {
       aliases: ['bud'],
       summary: 'Build an image from a Containerfile, shown live, explained and reported',
       load: async () => (await import('./commands/slipway/build.ts')).build,
+    },
+    {
+      name: 'cache',
+      summary: 'List, remove, export and import the cache mounts of builds',
+      load: async () => (await import('./commands/slipway/cache.ts')).cache,
     },
     {
       name: 'verify-repro',
@@ -123,56 +129,18 @@ export const slipway: ToolSpec = {
       summary: 'Show every signature of an image: by whom, over what, valid or not, and who can see it',
       load: async () => (await import('./commands/slipway/verify.ts')).verify,
     },
-    {
-      name: 'history',
-      summary: 'Show how a local image was made',
-      load: async () => (await import('./commands/slipway/images/history.ts')).history,
-    },
-    {
-      name: 'image-scp',
-      summary: 'Copy a local image into the storage of another machine over ssh',
-      load: async () => (await import('./commands/slipway/images/image-scp.ts')).imageScp,
-    },
-    {
-      name: 'image-tree',
-      summary: 'Show the layers of a local image and the images that end in them',
-      load: async () => (await import('./commands/slipway/images/image-tree.ts')).imageTree,
-    },
-    {
-      name: 'load',
-      summary: 'Load images from an archive or directory into local storage',
-      load: async () => (await import('./commands/slipway/images/load.ts')).load,
-    },
-    {
-      name: 'save',
-      summary: 'Save local images to an archive or directory',
-      load: async () => (await import('./commands/slipway/images/save.ts')).save,
-    },
-    {
-      name: 'search',
-      summary: 'Search registries for repositories',
-      load: async () => (await import('./commands/slipway/images/search.ts')).search,
-    },
-    {
-      name: 'untag',
-      summary: 'Remove names from a local image',
-      load: async () => (await import('./commands/slipway/images/untag.ts')).untag,
-    },
-    {
-      name: 'import',
-      summary: 'Make an image from an archive of a root file system',
-      load: async () => (await import('./commands/slipway/images/import.ts')).importCommand,
-    },
-    {
-      name: 'image-sign',
-      summary: 'Make simple signatures of images in registries, in a local lookaside store',
-      load: async () => (await import('./commands/slipway/images/image-sign.ts')).imageSign,
-    },
+    ...IMAGE_COMMANDS,
   ],
 };
 
 /** Commands that change owners or mount, which a user may do in a user namespace alone. */
-const IN_USER_NAMESPACE = new Set(['build', 'bud', 'verify-repro', 'cache']);
+const IN_USER_NAMESPACE = new Set([
+  'build',
+  'bud',
+  'verify-repro',
+  'cache',
+  ...IMAGE_COMMANDS.map(({ name }) => name),
+]);
 
 /** Runs the tool as this process, in a user namespace where the command and the user need one. */
 export async function start(): Promise<void> {

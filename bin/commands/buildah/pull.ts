@@ -59,9 +59,7 @@ const POLICIES: Readonly<Record<string, PullPolicy>> = {
 async function runPull(context: CommandContext): Promise<void> {
   const { flags } = context;
   const name = oneArgument(context.args, 'an image name must be specified');
-  const text = flags.string('policy');
-  const pullPolicy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
-  if (!pullPolicy) throw usage(`unsupported pull policy "${text}"`);
+  const pullPolicy = pullPolicyOf(flags.string('policy'));
   const quiet = flags.bool('quiet');
   await using session = await openSession(context, { flags: FLAGS, quiet });
   const options = {
@@ -83,7 +81,15 @@ async function runPull(context: CommandContext): Promise<void> {
   context.print(id);
 }
 
-async function everyTag(session: Session, name: string): Promise<string[]> {
+/** @throws UsageError `usage` for an unknown word */
+export function pullPolicyOf(text: string): PullPolicy {
+  const policy = Object.hasOwn(POLICIES, text) ? POLICIES[text] : undefined;
+  if (policy) return policy;
+  throw usage(`unsupported pull policy "${text}"`);
+}
+
+/** The names of every tag of a repository. */
+export async function everyTag(session: Session, name: string): Promise<string[]> {
   if (namesTransport(name) && !name.startsWith('docker://'))
     throw usage(`pulling all tags is not supported for ${name.slice(0, name.indexOf(':'))} transport`);
   const plain = name.replace(/^docker:\/\//, '');

@@ -122,13 +122,19 @@ async function pushOptions(context: CommandContext, format: CopyOptions['format'
     ...(await compressionChoice(context)),
     ...(await encryptionOptions(context)),
     format,
-    layers: flags.bool('disable-compression') ? ('plain' as const) : ('compress' as const),
+    layers: layersOf(flags),
     blobDirectory: blobDirectoryOf(context),
     removeSignatures: flags.bool('remove-signatures'),
     signers: await signersOf(context),
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
   };
+}
+
+/** Podman's push compresses for a dir: destination only where it is told to. */
+function layersOf(flags: CommandContext['flags']) {
+  if (flags.bool('disable-compression')) return 'plain' as const;
+  return flags.declares('compress') && !flags.bool('compress') ? undefined : ('compress' as const);
 }
 
 function failed(cause: unknown, name: string, destination: string): unknown {

@@ -1,6 +1,10 @@
 import { imageNotKnown } from '../../../build/container/find-image.ts';
 import { findLocalImage } from '../../../build/container/pull.ts';
-import { type RemovalReport, removeImage } from '../../../build/container/remove-image.ts';
+import {
+  type RemovalReport,
+  type RemoveImageOptions,
+  removeImage,
+} from '../../../build/container/remove-image.ts';
 import { BuildError } from '../../../build/error.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
@@ -44,12 +48,7 @@ async function removeNamed(
   names: readonly string[],
   force: boolean,
 ): Promise<void> {
-  const work = names.map((name) => async () => {
-    const found = await findLocalImage(session.surroundings, name);
-    if (!found) throw imageNotKnown(name);
-    return removeImage(session.surroundings, found.record, found.resolvedName, { force });
-  });
-  await report(context, work);
+  printRemoval(context, await removeByName(session, names, { force }));
 }
 
 /** Removes what fits the filters; what went with another one is not asked for again. */
@@ -59,28 +58,62 @@ export async function removeFiltered(
   filters: readonly string[],
   force: boolean,
 ): Promise<void> {
+  printRemoval(context, await removeMatching(session, filters, { force }));
+}
+
+/** What was removed, and what could not be. */
+export interface Removal {
+  readonly reports: readonly RemovalReport[];
+  readonly failures: readonly unknown[];
+}
+
+/** Removes images by name or id, as many as can be. */
+export async function removeByName(
+  session: Session,
+  names: readonly string[],
+  options: RemoveImageOptions & { readonly ignoreMissing?: boolean },
+): Promise<Removal> {
+  const work = names.map((name) => async () => {
+    const found = await findLocalImage(session.surroundings, name);
+    if (!found && options.ignoreMissing) return [];
+    if (!found) throw imageNotKnown(name);
+    return removeImage(session.surroundings, found.record, found.resolvedName, options);
+  });
+  return doAll(session, work);
+}
+
+/** Removes images by filters, as many as can be. */
+export async function removeMatching(
+  session: Session,
+  filters: readonly string[],
+  options: RemoveImageOptions,
+): Promise<Removal> {
   const list = await filterImages(session, ['readonly=false', ...filters]);
   const work = list.map(({ id }) => async () => {
     const record = await session.store.images.get(id);
-    return record ? removeImage(session.surroundings, record, '', { force }) : [];
+    return record ? removeImage(session.surroundings, record, '', options) : [];
   });
-  await report(context, work);
+  return doAll(session, work);
 }
 
-/** Does everything, prints what went, and ends with all failures. */
-async function report(
-  context: CommandContext,
+async function doAll(
+  { surroundings }: Session,
   work: readonly (() => Promise<RemovalReport[]>)[],
-): Promise<void> {
+): Promise<Removal> {
   const reports: RemovalReport[] = [];
   const failures: unknown[] = [];
   for (const remove of work) {
-    context.signal.throwIfAborted();
+    surroundings.signal?.throwIfAborted();
     await remove().then(
       (done) => reports.push(...done),
       (error: unknown) => failures.push(error),
     );
   }
+  return { reports, failures };
+}
+
+/** Prints what went, and ends with all failures. */
+function printRemoval(context: CommandContext, { reports, failures }: Removal): void {
   for (const { untagged } of reports) for (const name of untagged) context.print(`untagged: ${name}`);
   for (const { id, removed } of reports) if (removed) context.print(id);
   if (failures.length === 0) return;

@@ -23,7 +23,8 @@ export const trust: CommandSpec = {
   ],
 };
 
-const show: CommandSpec = {
+/** `slipway trust show` and `slipway trust-show`. */
+export const show: CommandSpec = {
   name: 'show',
   summary: 'Show the trust policy',
   description: 'A REGISTRY may be named, as Podman allows, and changes nothing: the whole policy is shown.',
@@ -75,7 +76,8 @@ function toJson({ transport, name, type, id, store }: Row): Record<string, strin
 
 const TYPES = ['accept', 'reject', 'signedBy', 'sigstoreSigned'] as const;
 
-const set: CommandSpec = {
+/** `slipway trust set` and `slipway trust-set`. */
+export const set: CommandSpec = {
   name: 'set',
   summary: 'Set the rule for a registry, namespace or repository',
   description:
