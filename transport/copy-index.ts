@@ -135,6 +135,13 @@ function pick(session: CopySession, index: ImageIndex, frozen: string | undefine
   return { copied, kept: strips ? copied : index.manifests };
 }
 
+/** The digest of an index after all but some platforms were stripped from it; undefined where none is stripped. */
+export function strippedDigest(index: ImageIndex, platforms: readonly Platform[]): Digest | undefined {
+  const manifests = index.manifests.filter(selector({ platforms }, index));
+  if (manifests.length === index.manifests.length) return undefined;
+  return manifestDigest(serializeIndex({ ...index, manifests }));
+}
+
 function selector(select: IndexSelection, index: ImageIndex): (entry: Descriptor) => boolean {
   if (select === 'all' || select === 'system') return () => true;
   if (select === 'index-only') return () => false;

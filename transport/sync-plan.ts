@@ -4,7 +4,7 @@ import { join, posix } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Manifest, manifestDigest, parseManifest } from '../image/manifest.ts';
-import { choosePlatform } from '../image/platform.ts';
+import { choosePlatform, formatPlatform } from '../image/platform.ts';
 import {
   formatReference,
   type NamedReference,
@@ -13,6 +13,7 @@ import {
   withSelector,
 } from '../image/reference.ts';
 import type { ImageReference, TransportContext } from './contract.ts';
+import { strippedDigest } from './copy-index.ts';
 import { DirectoryReference } from './dir/reference.ts';
 import { DockerReference } from './docker/reference.ts';
 import { openRepository } from './docker/repository.ts';
@@ -169,25 +170,29 @@ class Planner {
     return stale;
   }
 
-  async #newItem(source: SyncSource, destination: ImageReference): Promise<SyncItem & { chosen?: Digest }> {
+  async #newItem(source: SyncSource, destination: ImageReference): Promise<SyncItem & { chosen: Digest }> {
     await using opened = await source.reference.openSource(source.context);
     this.requests += 1;
     const { bytes, mediaType } = await readManifest(opened);
     const manifest = parseManifest(bytes, mediaType);
     const digest = manifestDigest(bytes);
     const size = sizeOf(manifest);
-    const chosen =
-      manifest.kind === 'index' && !this.#target.all
-        ? choosePlatform(manifest.manifests, source.context.platform)?.digest
-        : digest;
+    const chosen = this.#chosen(source, manifest) ?? digest;
     return {
       source,
       destination,
       action: 'create',
       digest,
-      ...(chosen ? { chosen } : {}),
+      chosen,
       ...(size === undefined ? {} : { bytes: size }),
     };
+  }
+
+  /** What the destination will have, where that is not the source's top level. */
+  #chosen({ platforms, context }: SyncSource, manifest: Manifest): Digest | undefined {
+    if (manifest.kind !== 'index') return undefined;
+    if (platforms) return strippedDigest(manifest, platforms);
+    return this.#target.all ? undefined : choosePlatform(manifest.manifests, context.platform)?.digest;
   }
 
   async #directoryItem(source: SyncSource, destination: DirectoryReference): Promise<SyncItem> {
@@ -271,6 +276,8 @@ export function planToJson({ items, prunes, requests, failures }: SyncPlan): obj
       destination: formatImageReference(destination),
       digest,
       bytes,
+      ...(source.platforms ? { platforms: source.platforms.map(formatPlatform) } : {}),
+      ...(source.access ? { access: source.access } : {}),
     })),
     prunes: prunes.map((name) => `docker://${formatReference(name)}`),
     bytes: items.reduce((total, { action, bytes }) => total + (action === 'unchanged' ? 0 : (bytes ?? 0)), 0),

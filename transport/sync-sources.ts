@@ -20,7 +20,12 @@ export interface SyncSource {
   /** Set where a sync file renames it: `path:tag` below the destination. */
   readonly renamed?: string;
   readonly platforms?: readonly Platform[];
+  /** What a sync file says of the registry, for plans; the context has it too. */
+  readonly access?: RegistryAccess;
 }
+
+/** How a sync file reaches a registry; credentials are not written into plans. */
+export type RegistryAccess = Pick<RegistrySelection, 'tlsVerify' | 'certificateDirectory'>;
 
 /** The images of one repository or directory, or why they cannot be listed. */
 export interface SyncGroup {
@@ -89,6 +94,7 @@ export async function configuredSources(
   base: TransportContext,
 ): Promise<readonly SyncGroup[]> {
   const context = contextFor(registry, base);
+  const access = accessOf(registry);
   const { satisfies, valid } = await import('semver');
   const inRange = (tag: string, range: string) => {
     const version = valid(tag, { loose: true }) ?? valid(padded(tag), { loose: true });
@@ -98,7 +104,8 @@ export async function configuredSources(
     registry.repositories.map(async (selection) => {
       const title = formatReference(selection.repository);
       try {
-        return await selectFrom(selection, context, registry.pruneLimit, inRange);
+        const group = await selectFrom(selection, context, registry.pruneLimit, inRange);
+        return access ? { ...group, sources: group.sources.map((source) => ({ ...source, access })) } : group;
       } catch (failure) {
         context.signal?.throwIfAborted();
         return { title, sources: [], failure };
@@ -156,7 +163,19 @@ function renamed(template: string, { path }: NamedReference, tag: string): strin
   );
 }
 
-function contextFor(registry: RegistrySelection, base: TransportContext): TransportContext {
+function accessOf({ tlsVerify, certificateDirectory }: RegistrySelection): RegistryAccess | undefined {
+  if (tlsVerify === undefined && certificateDirectory === undefined) return undefined;
+  return {
+    ...(tlsVerify === undefined ? {} : { tlsVerify }),
+    ...(certificateDirectory === undefined ? {} : { certificateDirectory }),
+  };
+}
+
+/** The surroundings of a registry as a sync file or a plan describes it. */
+export function contextFor(
+  registry: RegistryAccess & Pick<RegistrySelection, 'credentials'>,
+  base: TransportContext,
+): TransportContext {
   const { credentials, tlsVerify, certificateDirectory } = registry;
   if (!base.docker) return base;
   return {

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import { parseReference } from '../../image/reference.ts';
 import type { TransportContext } from '../../transport/contract.ts';
+import { copyImage } from '../../transport/copy.ts';
+import { parseImageReference } from '../../transport/references.ts';
 import {
   configuredSources,
   directorySources,
@@ -19,7 +21,7 @@ import {
 } from '../../transport/sync.ts';
 import { readPlan } from '../../transport/sync-apply.ts';
 import { destinationOf } from '../../transport/sync-plan.ts';
-import { AMD64, ANYTHING, contextFor } from '../support/layout.ts';
+import { AMD64, ANYTHING, contextFor, writeIndexLayout } from '../support/layout.ts';
 import { seedImage, startTestRegistry, type TestRegistry } from '../support/registry.ts';
 
 const test = suite<{ directory: string; registry: TestRegistry; context: TransportContext }>('sync');
@@ -184,6 +186,40 @@ test('the file: tags, patterns, ranges, excludes, renames, platforms', async ({ 
   );
   match(String(await names('  images-by-tag-regex: {app: "^nothing"}')), /No images to sync found/);
   match(String(await names('  images: {none: []}')), /none/);
+});
+
+test('platforms and TLS settings of the file go through a plan; the stripped index is known again', async ({
+  directory,
+  registry,
+  context,
+}) => {
+  const index = writeIndexLayout(join(directory, 'multi'), 'x', [
+    { os: 'linux', architecture: 'amd64' },
+    { os: 'linux', architecture: 'arm64' },
+    { os: 'linux', architecture: 's390x' },
+  ]);
+  await copyImage(
+    ANYTHING,
+    await parseImageReference('oci:multi:x', { workingDirectory: directory }),
+    await parseImageReference(`docker://${registry.address}/multi:1`, { workingDirectory: directory }),
+    { source: context, destination: context, select: 'all', preserveDigests: true },
+  );
+  const yaml = `"${registry.address}":\n  tls-verify: false\n  repositories:\n    multi:\n      platforms: [linux/amd64, linux/arm64]`;
+  const [entry] = await parseSyncConfig(yaml, 'images.yml', AMD64);
+  const secure = { ...context, docker: { ...context.docker!, tlsVerify: true } };
+  const to = target(context, { base: `${registry.address}/mirror`, all: true });
+  const plan = async () => planSync(await configuredSources(entry!, secure), to);
+  const read = await readPlan(Buffer.from(JSON.stringify(planToJson(await plan()))), secure, directory);
+  equal((await syncImages(ANYTHING, read, { copy: { select: 'all' }, destination: context })).copied, 1);
+  const stored = await (await fetch(`${registry.url}/v2/mirror/multi/manifests/1`)).json();
+  deepEqual(
+    (stored as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest),
+    index.images.slice(0, 2).map(({ digest }) => digest),
+  );
+  deepEqual(
+    (await plan()).items.map(({ action }) => action),
+    ['unchanged'],
+  );
 });
 
 test('what is wrong in a file is an error with its place, never skipped', async () => {
