@@ -1,24 +1,10 @@
-import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  rmSync,
-} from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { lock, tryLock } from '../../../store/kernel/lock.ts';
+import { CacheLocks, cacheKey, openCaches } from '../../caches/place.ts';
 import { discardingOverlay } from './bind.ts';
 import type { MountContext, PreparedMount } from './prepare.ts';
 import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
-
-const LOCKS = 'buildah-cache-lockfiles';
-const LOCK = 'buildah-cache-lockfile';
 
 /**
  * A cache mount: a directory of this user that outlives builds, found by id (or target) and owner, never by a path out
@@ -56,23 +42,20 @@ async function cacheFromElsewhere(
 
 async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<string> {
   const { cacheDirectory: parent } = context.session.options;
+  const { signal } = context.session.surroundings;
   const { uid = 0, gid = 0 } = spec;
-  const key = cacheKey(spec.id ?? (spec.target as string), uid, gid);
+  const name = spec.id ?? (spec.target as string);
+  const key = cacheKey(name, uid, gid);
   const path = join(parent, key);
-  mkdirSync(parent, { recursive: true, mode: 0o700 });
-  if (spec.sharing !== 'shared') {
-    const fd = openLock(parent, key);
-    context.cleanup.defer(() => closeSync(fd));
-    if (spec.sharing === 'locked') await lock(fd, 'write', { signal: context.session.surroundings.signal });
-    else if (!tryLock(fd, 'write')) return emptyCache(spec, context);
-  }
+  openCaches(parent);
+  const locks = new CacheLocks(parent, key);
+  context.cleanup.use(locks);
+  if (spec.sharing === 'locked') await locks.own(signal);
+  if (spec.sharing === 'private' && !locks.tryOwn()) return emptyCache(spec, context);
+  await locks.use(signal);
+  locks.describe({ name, uid, gid });
   if (!existsSync(path)) makeCache(path, spec);
   return path;
-}
-
-/** The first 16 digits of a digest, as Buildah names its cache directories. */
-export function cacheKey(name: string, uid: number, gid: number): string {
-  return createHash('sha256').update(`${name}:${uid}:${gid}`).digest('hex').slice(0, 16);
 }
 
 function makeCache(path: string, spec: MountSpec): void {
@@ -86,10 +69,4 @@ function emptyCache(spec: MountSpec, context: MountContext): string {
   makeCache(path, spec);
   context.cleanup.defer(() => rmSync(path, { recursive: true, force: true }));
   return path;
-}
-
-function openLock(parent: string, key: string): number {
-  const directory = join(parent, LOCKS, key);
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
-  return openSync(join(directory, LOCK), constants.O_RDWR | constants.O_CREAT, 0o600);
 }
