@@ -53,7 +53,7 @@ export function parseByteSize(text: string): number {
 }
 
 /** docker/go-units HumanSize: decimal units, three or four significant digits: `1.23 MB`, `5.2 kB`, `7 B`. */
-export function formatByteSize(bytes: number): string {
+export function formatByteSize(bytes: number, digits = 3): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'];
   let size = bytes;
   let unit = 0;
@@ -61,5 +61,5 @@ export function formatByteSize(bytes: number): string {
     size /= 1000;
     unit += 1;
   }
-  return `${Number(size.toPrecision(3)).toString()} ${units[unit]}`;
+  return `${Number(size.toPrecision(digits)).toString()} ${units[unit]}`;
 }

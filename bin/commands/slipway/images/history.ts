@@ -3,9 +3,9 @@ import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { formatByteSize } from '../../../cli/duration.ts';
 import { goJson } from '../../../cli/template/format.ts';
 import { humanDuration } from '../../buildah/human-duration.ts';
-import { renderRows } from '../../buildah/rows.ts';
 import { openSession } from '../../buildah/session.ts';
 import { findImageRecord } from './find.ts';
+import { isJson, printListing } from './rows.ts';
 
 /** `slipway history`: podman history. */
 export const history: CommandSpec = {
@@ -27,41 +27,46 @@ export const history: CommandSpec = {
 };
 
 function printSteps(context: CommandContext, steps: readonly HistoryStep[]): void {
-  const { flags, print, io } = context;
+  const { flags } = context;
   const format = flags.string('format');
   const whole = flags.bool('no-trunc');
-  const idOf = (step: HistoryStep) => (step.id ? step.id.slice(0, whole ? 64 : 12) : '<missing>');
-  if (format === 'json') print(goJson(steps.map(jsonStep)));
-  else if (flags.bool('quiet')) for (const step of steps) print(idOf(step));
-  else {
-    const rows = steps.map((step) => ({
-      ID: idOf(step),
-      Created: flags.bool('human') ? since(step.created) : (step.created ?? ''),
-      CreatedAt: step.created ?? '',
-      CreatedSince: since(step.created),
-      CreatedBy: whole || step.createdBy.length <= 45 ? step.createdBy : `${step.createdBy.slice(0, 42)}...`,
-      Size: flags.bool('human') ? formatByteSize(step.size) : String(step.size),
-      Comment: step.comment ?? '',
-      Tags: step.tags,
-    }));
-    const headings = {
-      ID: 'ID',
-      Created: 'CREATED',
-      CreatedBy: 'CREATED BY',
-      Size: 'SIZE',
-      Comment: 'COMMENT',
-    };
-    io.stdout.write(
-      renderRows(
-        rows,
-        format || 'table {{.ID}}\t{{.Created}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}',
-        headings,
-      ),
-    );
+  if (flags.bool('quiet') && !isJson(format)) {
+    for (const step of steps) context.print(idOf(step, whole));
+    return;
   }
+  const rows = steps.map((step) => templateRow(step, whole, flags.bool('human')));
+  if (isJson(format)) context.print(goJson(steps.map(jsonStep)));
+  else
+    printListing(context, {
+      rows,
+      format,
+      columns: '{{.ID}}\t{{.Created}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}',
+    });
 }
 
+function idOf({ id }: HistoryStep, whole: boolean): string {
+  return id ? id.slice(0, whole ? 64 : 12) : '<missing>';
+}
+
+function templateRow(step: HistoryStep, whole: boolean, human: boolean): object {
+  const { createdBy } = step;
+  const at = secondsOf(step);
+  const since = at ? `${humanDuration(Date.now() - at.getTime())} ago` : 'N/A';
+  return {
+    ID: idOf(step, whole),
+    Created: human ? since : at ? rfc3339(at) : '',
+    CreatedAt: at ?? new Date(0),
+    CreatedSince: since,
+    CreatedBy: whole || createdBy.length <= 45 ? createdBy : `${createdBy.slice(0, 42)}...`,
+    Size: formatByteSize(step.size),
+    Comment: step.comment ?? '',
+    Tags: step.tags,
+  };
+}
+
+/** Podman's two dates: as the image has it, and in whole seconds. */
 function jsonStep(step: HistoryStep): object {
+  const at = secondsOf(step);
   return {
     id: step.id ?? '<missing>',
     created: step.created,
@@ -69,9 +74,14 @@ function jsonStep(step: HistoryStep): object {
     size: step.size,
     ...(step.comment ? { comment: step.comment } : {}),
     ...(step.tags.length ? { tags: step.tags } : {}),
+    ...(at ? { Created: rfc3339(at) } : {}),
   };
 }
 
-function since(created: string | undefined): string {
-  return created ? `${humanDuration(Date.now() - Date.parse(created))} ago` : 'N/A';
+function secondsOf({ created }: HistoryStep): Date | undefined {
+  return created ? new Date(Math.floor(Date.parse(created) / 1000) * 1000) : undefined;
+}
+
+function rfc3339(at: Date): string {
+  return at.toISOString().replace('.000Z', 'Z');
 }

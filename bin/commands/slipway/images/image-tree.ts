@@ -23,19 +23,22 @@ export const imageTree: CommandSpec = {
     context.print(`Tags:     [${record.names.join(' ')}]`);
     context.print(`Size:     ${compactSize(await imageSize(session.store, record))}`);
     context.print(nodes.length ? 'Image Layers' : 'No Image Layers');
-    for (const line of renderLayers(nodes, '')) context.print(line);
+    const lines = nodes.flatMap(flatten);
+    for (const [at, node] of lines.entries()) context.print(renderLayer(node, at === lines.length - 1));
+    context.print('');
   },
 };
 
-function renderLayers(nodes: readonly LayerNode[], lead: string): string[] {
-  return nodes.flatMap((node, at) => {
-    const last = at === nodes.length - 1;
-    const owner = node.topLayerOf.length ? ` Top Layer of: [${node.topLayerOf.join(' ')}]` : '';
-    const line = `${lead}${last ? '└── ' : '├── '}ID: ${node.id.slice(0, 12)} Size: ${compactSize(node.size).padStart(7)}${owner}`;
-    return [line, ...renderLayers(node.children, `${lead}${last ? '    ' : '│   '}`)];
-  });
+/** All layers stand below the image, whichever of them is built on which, as Podman shows them. */
+function flatten(node: LayerNode): LayerNode[] {
+  return [node, ...node.children.flatMap(flatten)];
+}
+
+function renderLayer({ id, size, topLayerOf }: LayerNode, isLast: boolean): string {
+  const owner = topLayerOf.length ? ` Top Layer of: [${topLayerOf.join(' ')}]` : '';
+  return `${isLast ? '└── ' : '├── '}ID: ${id.slice(0, 12)} Size: ${compactSize(size).padStart(7)}${owner}`;
 }
 
 function compactSize(bytes: number): string {
-  return formatByteSize(bytes).replace(' ', '');
+  return formatByteSize(bytes, 4).replace(' ', '');
 }

@@ -4,9 +4,8 @@ import type { FoundRepository } from '../../../../transport/docker/search.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { UsageError } from '../../../cli/error.ts';
 import { registryFlags } from '../../../cli/registry-access.ts';
-import { goJson } from '../../../cli/template/format.ts';
 import { transportContext } from '../../../cli/transport-context.ts';
-import { renderRows } from '../../buildah/rows.ts';
+import { isJson, printListing } from './rows.ts';
 
 /** `slipway search`: podman search. */
 export const search: CommandSpec = {
@@ -65,8 +64,8 @@ async function listTags(context: CommandContext): Promise<void> {
   );
   const rows = tags.map((Tag) => ({ Name: `${name.domain}/${name.path}`, Tag }));
   const format = context.flags.string('format');
-  if (format === 'json') context.print(goJson([{ Name: `${name.domain}/${name.path}`, Tags: tags }], '    '));
-  else context.io.stdout.write(renderRows(rows, format || 'table {{.Name}}\t{{.Tag}}', {}));
+  const json = [{ Name: `${name.domain}/${name.path}`, Tags: tags }];
+  printListing(context, { rows, json, format, columns: '{{.Name}}\t{{.Tag}}' });
 }
 
 function filterOf({ flags }: CommandContext): (found: FoundRepository) => boolean {
@@ -99,6 +98,5 @@ function printFound({ flags, print, io }: CommandContext, found: readonly FoundR
   const columns = flags.bool('compatible')
     ? '{{.Name}}\t{{.Description}}\t{{.Stars}}\t{{.Official}}\t{{.Automated}}'
     : '{{.Name}}\t{{.Description}}';
-  if (format === 'json') print(goJson(rows, '    '));
-  else if (rows.length || format) io.stdout.write(renderRows(rows, format || `table ${columns}`, {}));
+  if (isJson(format) || rows.length || format) printListing({ print, io }, { rows, format, columns });
 }
