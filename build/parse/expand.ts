@@ -15,12 +15,16 @@ export interface ExpandOptions {
   readonly rawEscapes?: boolean;
   /** References to unset variables stay as written instead of becoming empty. */
   readonly keepUnset?: boolean;
+  /** Longest result in characters; default a million. */
+  readonly limit?: number;
   /** Told every name that was looked up and whether it was set. */
   readonly onLookup?: (name: string, set: boolean) => void;
 }
 
 /** Nesting of `${a:-${b:-…}}` beyond which a word is refused. */
 const LIMIT_DEPTH = 200;
+/** A value that holds itself twice doubles with each instruction. */
+const LIMIT_RESULT = 1024 * 1024;
 
 /**
  * Replaces `$v`, `${v}`, `${v:-w}` `${v-w}` `${v:+w}` `${v+w}` `${v:?w}` `${v?w}` `${v#p}` `${v##p}` `${v%p}` `${v%%p}`
@@ -92,12 +96,18 @@ class Expander {
     throw new BuildError('syntax', `failed to process ${JSON.stringify(shorten(this.#text))}: ${why}`);
   }
 
+  #checkLength(length: number): void {
+    const { limit = LIMIT_RESULT } = this.#options;
+    if (length > limit) this.#fail(`the result is longer than ${limit} characters`);
+  }
+
   /** Up to one of the characters of `stops`, which is taken, or to the end where there are none. */
   #until(stops: string, rawEscapes: boolean): { text: string; words: string[] } {
     const before = this.#rawEscapes;
     this.#rawEscapes = rawEscapes;
     const parts: string[] = [];
     const words = new WordList();
+    let length = 0;
     while (this.#at < this.#text.length) {
       const char = this.#text[this.#at] as string;
       if (stops.includes(char)) {
@@ -106,6 +116,8 @@ class Expander {
         return { text: parts.join(''), words: words.finish() };
       }
       this.#one(char, parts, words);
+      length += parts.at(-1)?.length ?? 0;
+      this.#checkLength(length);
     }
     this.#rawEscapes = before;
     if (stops !== '') this.#fail(`unexpected end of statement while looking for matching '${stops}'`);
@@ -154,8 +166,11 @@ class Expander {
   #doubleQuote(): string {
     const quote = this.#options.rawQuotes ? '"' : '';
     const parts = [quote];
+    let length = 0;
     this.#at += 1;
     while (this.#at < this.#text.length) {
+      length += parts.at(-1)?.length ?? 0;
+      this.#checkLength(length);
       const char = this.#text[this.#at] as string;
       if (char === '"') {
         this.#at += 1;

@@ -58,6 +58,9 @@ export function heredocText(heredoc: Heredoc): string {
   return heredoc.chomp ? heredoc.content.replace(/^\t+/gm, '') : heredoc.content;
 }
 
+/** As long as a Containerfile may be. */
+const LIMIT_TEXT = 16 * 1024 * 1024;
+
 /**
  * Replaces variables in a heredoc's text. Single quotes keep what they enclose as it is, as in Buildah; where they do
  * not all close, which Buildah refuses, they mean nothing, as in BuildKit.
@@ -68,7 +71,7 @@ export function expandHeredoc(
   variables: Variables,
   options: Pick<ExpandOptions, 'escape' | 'onLookup'> = {},
 ): string {
-  const raw = { ...options, rawQuotes: true, rawEscapes: true };
+  const raw = { ...options, rawQuotes: true, rawEscapes: true, limit: LIMIT_TEXT };
   try {
     return expandWord(text, variables, raw);
   } catch (error) {

@@ -64,6 +64,8 @@ class FileScanner {
   readonly #file: string;
   readonly #lines: ScannedLine[] = [];
   readonly #directives = new Map<string, string>();
+  /** Some row has bytes that no instruction may have. */
+  readonly #isSuspect: boolean;
   #escape = '\\';
   #continuation = /\\[ \t]*$/;
   #row = 0;
@@ -73,6 +75,7 @@ class FileScanner {
     this.#rows = text.replace(/^\uFEFF/, '').split(/\r?\n/);
     if (this.#rows.at(-1) === '') this.#rows = this.#rows.slice(0, -1);
     this.#file = file;
+    this.#isSuspect = text.includes('\0') || !text.isWellFormed();
   }
 
   scan(): ScannedFile {
@@ -142,6 +145,7 @@ class FileScanner {
     let length = 0;
     let row: string | undefined = first;
     for (;;) {
+      this.#checkRow(row, this.#row);
       const joined: string = row.replace(this.#continuation, '');
       parts.push(joined);
       length += joined.length;
@@ -153,6 +157,13 @@ class FileScanner {
       row = next.row;
     }
     return { original: parts.join(''), emptyLine };
+  }
+
+  /** What cannot be in a file name, an argument or an image's configuration. */
+  #checkRow(row: string, line: number): void {
+    if (!this.#isSuspect) return;
+    if (row.includes('\0')) this.#fail(line, 'a NUL character');
+    if (!row.isWellFormed()) this.#fail(line, 'text that is not UTF-8', 'save the file in UTF-8');
   }
 
   /** Comments and empty lines inside a continuation do not end it. */
@@ -208,6 +219,7 @@ class FileScanner {
           );
         const row = this.#rows[this.#row] as string;
         this.#row += 1;
+        this.#checkRow(row, this.#row);
         if ((announced.chomp ? row.replace(/^\t+/, '') : row) === announced.name) break;
         content.push(`${row}\n`);
       }

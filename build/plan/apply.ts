@@ -163,7 +163,7 @@ function applyPairs(state: StageState, instruction: EnvInstruction, expand: Inst
   // All are expanded first: no pair of an instruction sees another.
   const pairs = instruction.pairs.map((pair) => pair.map(expand.word) as [string, string]);
   for (const [name, value] of pairs) {
-    if (instruction.kind === 'label') state.config.Labels[name] = value;
+    if (instruction.kind === 'label') state.setLabel(name, value);
     else state.setVariable(name, value);
   }
 }
@@ -229,7 +229,7 @@ function resolveCopy(
   };
   return {
     kind,
-    sources: instruction.sources.filter((source) => !isInline(instruction, source)).map(expand.word),
+    sources: filesOf(instruction).map(expand.word),
     files: instruction.heredocs.map((heredoc) => ({
       name: heredoc.name,
       content: heredoc.expand ? expand.heredoc(heredocText(heredoc)) : heredocText(heredoc),
@@ -247,9 +247,11 @@ function resolveCopy(
   };
 }
 
-function isInline(instruction: CopyInstruction, source: string): boolean {
-  const name = parseHeredocWord(source)?.name;
-  return name !== undefined && instruction.heredocs.some((heredoc) => heredoc.name === name);
+/** The sources that are no heredocs of this instruction. */
+function filesOf({ sources, heredocs }: CopyInstruction): readonly string[] {
+  if (heredocs.length === 0) return sources;
+  const names = new Set(heredocs.map(({ name }) => name));
+  return sources.filter((source) => !names.has(parseHeredocWord(source)?.name ?? ''));
 }
 
 function resolveRun(

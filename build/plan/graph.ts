@@ -91,13 +91,14 @@ function afterStage(stage: Stage, names: StageNames): number | undefined {
   if (stage.after === undefined) return undefined;
   const found = names.find(stage.after, { before: stage.index });
   if (found) return found.index;
-  const itself = stage.name === stage.after;
-  throw new BuildError(
-    'no-such-stage',
-    itself
-      ? `FROM --after=${stage.from.after}: cannot depend on later stage "${stage.after}"`
-      : `FROM --after=${stage.from.after}: stage "${stage.after}" not found`,
-  );
+  const { file, line } = stage.from.position;
+  const why =
+    stage.name === stage.after
+      ? `cannot depend on later stage "${stage.after}"`
+      : `stage "${stage.after}" not found`;
+  throw new BuildError('no-such-stage', `${file}:${line}: FROM --after=${stage.from.after}: ${why}`, {
+    facts: { path: file, line },
+  });
 }
 
 /** The names behind `--from` and `from=`; ARG defaults of the stage count. */

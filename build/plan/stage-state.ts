@@ -1,4 +1,5 @@
 import type { Healthcheck, RuntimeConfig } from '../../image/config.ts';
+import { BuildError } from '../error.ts';
 import type { Variables } from '../parse/expand.ts';
 import { PROXY_ARGUMENTS } from './arguments.ts';
 import { assignedValue, mergeEnvironment, nameOf } from './variables.ts';
@@ -21,6 +22,9 @@ export interface StageConfig {
   Domainname: string;
 }
 
+/** Characters of all values that a stage sets; far above what kernels and registries take. */
+const LIMIT_VALUES = 16 * 1024 * 1024;
+
 /** The PATH of images that set none. */
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
@@ -41,6 +45,7 @@ export class StageState {
   readonly userArguments: ReadonlyMap<string, string>;
   readonly headingArguments: ReadonlyMap<string, string>;
   readonly builtins: ReadonlyMap<string, string>;
+  #spent = 0;
   readonly volumes: string[] = [];
   author = '';
   commandSet = false;
@@ -109,14 +114,29 @@ export class StageState {
     };
   }
 
+  setLabel(name: string, value: string): void {
+    this.#spend(name, value);
+    // Not an assignment: a label may be called __proto__.
+    const property = { value, enumerable: true, writable: true, configurable: true };
+    Object.defineProperty(this.config.Labels, name, property);
+  }
+
   setVariable(name: string, value: string): void {
+    this.#spend(name, value);
     const entry = `${name}=${value}`;
     this.#own.set(name, entry);
     this.#environment.set(name, entry);
   }
 
+  #spend(name: string, value: string): void {
+    this.#spent += name.length + value.length;
+    if (this.#spent > LIMIT_VALUES)
+      throw new BuildError('syntax', `the values of this stage are longer than ${LIMIT_VALUES} characters`);
+  }
+
   /** ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. */
   declare(name: string, value: string | undefined): void {
+    this.#spend(name, value ?? '');
     this.allowed.add(name);
     const builtin = this.builtins.get(name);
     if (builtin !== undefined) {

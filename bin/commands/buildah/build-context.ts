@@ -1,11 +1,11 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
-import { text as readText } from 'node:stream/consumers';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { fetchContext, isRemoteContext, readContext } from '../../../build/exec/fetch-context.ts';
 import type { ContainerfileText } from '../../../build/exec/options.ts';
 import { preprocess } from '../../../build/exec/preprocess.ts';
+import { decodeContainerfile } from '../../../build/parse/decode.ts';
 import { isSystemError } from '../../../errors.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
@@ -123,11 +123,11 @@ async function readGiven(
 ): Promise<ContainerfileText> {
   const { io, signal } = context;
   if (file === '-' || file === '/dev/stdin')
-    return { name: '/dev/stdin', text: await readText(io.stdin as Readable) };
+    return { name: '/dev/stdin', text: await readLimited(io.stdin as Readable, 'stdin') };
   if (/^https?:\/\//.test(file)) {
     const response = await fetch(file, { signal });
     if (!response.ok) throw usage(`reading ${file}: invalid response status ${response.status}`);
-    return { name: file, text: checked(file, await response.text()) };
+    return { name: file, text: checked(file, await readLimited(response.body ?? [], file)) };
   }
   const path = locate(io.workingDirectory, directory, file);
   const status = statSync(path);
@@ -136,7 +136,22 @@ async function readGiven(
     throw usage(`${path} is larger than ${LIMIT_BYTES} bytes`);
   if (!status.isFile() && !path.startsWith('/dev/') && !path.startsWith('/proc/') && !status.isFIFO())
     throw usage(`assumed Containerfile "${path}" is not a file`);
-  return { name: shown(io.workingDirectory, path), path, text: checked(path, readFileSync(path, 'utf8')) };
+  return {
+    name: shown(io.workingDirectory, path),
+    path,
+    text: checked(path, decodeContainerfile(readFileSync(path))),
+  };
+}
+
+async function readLimited(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, name: string) {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    if (size > LIMIT_BYTES) throw usage(`${name} is larger than ${LIMIT_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  return decodeContainerfile(Buffer.concat(chunks));
 }
 
 /** From here first, then from the context, as Buildah looks. */

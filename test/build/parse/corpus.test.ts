@@ -2,6 +2,7 @@ import { deepEqual, equal, ok } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import { BuildError } from '../../../build/error.ts';
+import { decodeContainerfile } from '../../../build/parse/decode.ts';
 import { parseContainerfile } from '../../../build/parse/parse.ts';
 import { applyInstruction } from '../../../build/plan/apply.ts';
 import { stageGraph } from '../../../build/plan/graph.ts';
@@ -33,7 +34,7 @@ function summary(text: string): unknown {
 
 for (const name of readdirSync(VALID)) {
   test(`valid: ${name}`, () => {
-    const actual = summary(readFileSync(`${VALID}/${name}/Containerfile`, 'utf8'));
+    const actual = summary(decodeContainerfile(readFileSync(`${VALID}/${name}/Containerfile`)));
     const file = `${VALID}/${name}/result.json`;
     if (!existsSync(file) && process.env.UPDATE_FIXTURES)
       writeFileSync(file, `${JSON.stringify(actual, null, 1)}\n`);
@@ -58,7 +59,7 @@ for (const name of readdirSync(INVALID)) {
     const expected = readFileSync(`${INVALID}/${name}/message`, 'utf8').trim();
     let said = '';
     try {
-      check(readFileSync(`${INVALID}/${name}/Containerfile`, 'utf8'));
+      check(decodeContainerfile(readFileSync(`${INVALID}/${name}/Containerfile`)));
     } catch (error) {
       ok(error instanceof BuildError, `${String(error)} is no BuildError`);
       said = error.hint ? `${error.message} | ${error.hint}` : error.message;
