@@ -42,7 +42,10 @@ const STACKS: readonly Stack[] = [
         '-U',
         'none',
       ],
-      ...['--no-map-gw', '--quiet', '--foreground', ...options, '--netns', `/proc/${pid}/ns/net`],
+      // Not an option of pasta but Buildah's word for leaving one out.
+      ...(options.includes('--map-gw') ? [] : ['--no-map-gw']),
+      ...['--quiet', '--foreground', ...options.filter((option) => option !== '--map-gw')],
+      ...['--netns', `/proc/${pid}/ns/net`],
     ],
   },
   {

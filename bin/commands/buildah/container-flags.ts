@@ -22,7 +22,12 @@ export const NAMESPACE_FLAGS: readonly FlagSpec[] = [
   { name: 'ipc', kind: 'string', usage: 'IPC namespace: `private`, host or a path' },
   { name: 'network', kind: 'string', usage: 'network: `private`, none, host, a path or a list of networks' },
   { name: 'net', kind: 'string', usage: 'the same as --network' },
-  { name: 'no-map-gw', kind: 'bool', usage: 'do not make the host reachable through the gateway address' },
+  {
+    name: 'no-map-gw',
+    kind: 'bool',
+    usage: 'do not make the host reachable through the gateway address',
+    noEffect: 'so it is unless --network=pasta:--map-gw asks for it',
+  },
   { name: 'pid', kind: 'string', usage: 'PID namespace: `private`, host or a path' },
   { name: 'uts', kind: 'string', usage: 'UTS namespace: `private`, host or a path' },
 ];
