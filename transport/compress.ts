@@ -2,14 +2,11 @@ import { pipeline, type Readable } from 'node:stream';
 import { compressStream } from '../store/blob/compress.ts';
 import { TransportError } from './error.ts';
 
-/** A compressor's setting: the algorithm and its level (gzip 1 to 9, default 4; zstd 1 to 22, default 3). */
+/** A compressor's setting: the algorithm and its level (gzip 1 to 9, zstd 1 to 22; absent: the compressor's default). */
 export interface CompressionChoice {
   readonly format: 'gzip' | 'zstd' | 'zstd:chunked';
   readonly level?: number;
 }
-
-/** Layers get as small as Skopeo's default makes them, in less time than zlib's own default of 6 takes. */
-const GZIP_LEVEL = 4;
 
 /**
  * Compresses a stream; equal input and choice give equal bytes.
@@ -17,7 +14,7 @@ const GZIP_LEVEL = 4;
  */
 export function compress(plain: Readable, choice: CompressionChoice): Readable {
   checkLevel(choice);
-  const { format, level = format === 'gzip' ? GZIP_LEVEL : undefined } = choice;
+  const { format, level } = choice;
   const stream = compressStream(format === 'gzip' ? 'gzip' : 'zstd', level === undefined ? {} : { level });
   if (!stream) throw new Error(`no compressor for ${format}`);
   return pipeline(plain, stream, () => {});
