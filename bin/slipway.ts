@@ -95,11 +95,6 @@ export const slipway: ToolSpec = {
       load: async () => (await import('./commands/slipway/look.ts')).cat,
     },
     {
-      name: 'diff',
-      summary: 'Show which files differ between two images',
-      load: async () => (await import('./commands/slipway/look.ts')).diff,
-    },
-    {
       name: 'lint',
       summary: 'Check a Containerfile by the rules of BuildKit, and say which builders can build it',
       load: async () => (await import('./commands/slipway/lint.ts')).lint,

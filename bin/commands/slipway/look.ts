@@ -1,11 +1,6 @@
 import { SlipwayError } from '../../../errors.ts';
 import { parsePlatform, platformOf } from '../../../image/platform.ts';
-import {
-  compareFiles,
-  type ImageFile,
-  listImageFiles,
-  readImageFile,
-} from '../../../transport/look/files.ts';
+import { type ImageFile, listImageFiles, readImageFile } from '../../../transport/look/files.ts';
 import { type LookedAtImage, lookAtImage } from '../../../transport/look/image.ts';
 import { normalizePath } from '../../../transport/look/layer.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
@@ -21,7 +16,13 @@ const PLATFORM: FlagSpec = {
   kind: 'string',
   usage: 'look at the image for `OS/ARCH[/VARIANT]`; default: this machine’s',
 };
-const LOOK_FLAGS: readonly FlagSpec[] = [...registryFlags(), REGISTRIES_D_FLAG, ...POLICY_FLAGS, PLATFORM];
+/** Flags of commands that look at images without pulling them. */
+export const LOOK_FLAGS: readonly FlagSpec[] = [
+  ...registryFlags(),
+  REGISTRIES_D_FLAG,
+  ...POLICY_FLAGS,
+  PLATFORM,
+];
 
 /** `slipway ls`. */
 export const ls: CommandSpec = {
@@ -65,33 +66,8 @@ export const cat: CommandSpec = {
     }),
 };
 
-/** `slipway diff`. */
-export const diff: CommandSpec = {
-  name: 'diff',
-  summary: 'Show which files differ between two images',
-  description:
-    'Prints A, C and D lines, as podman does, for the files that the second image adds, changes and deletes.',
-  usage: '[flags] REFERENCE REFERENCE',
-  args: { min: 2, max: 2 },
-  flags: [...LOOK_FLAGS, { name: 'json', kind: 'bool', usage: 'print the changes as JSON' }],
-  run: async (context) => {
-    const trees: ReadonlyMap<string, ImageFile>[] = [];
-    for (const text of context.args)
-      await withImage(
-        context,
-        text,
-        async (image) => void trees.push(await listImageFiles(image, context.signal)),
-      );
-    const changes = compareFiles(
-      trees[0] as ReadonlyMap<string, ImageFile>,
-      trees[1] as ReadonlyMap<string, ImageFile>,
-    );
-    if (context.flags.bool('json')) context.print(JSON.stringify(changes));
-    else for (const { kind, path } of changes) context.print(`${kind} ${path}`);
-  },
-};
-
-async function withImage(
+/** Looks at the image of a reference that the policy admits; the command declares {@link LOOK_FLAGS}. */
+export async function withImage(
   context: CommandContext,
   text: string,
   use: (image: LookedAtImage) => Promise<void>,

@@ -54,6 +54,11 @@ export const IMAGE_COMMANDS: NonNullable<ToolSpec['commands']> = [
     load: async () => (await import('./image-tree.ts')).imageTree,
   },
   {
+    name: 'diff',
+    summary: 'Show which files an image changes, or differ between two images',
+    load: async () => (await import('./diff.ts')).diff,
+  },
+  {
     name: 'search',
     summary: 'Search registries for repositories',
     load: async () => (await import('./search.ts')).search,
