@@ -10,6 +10,7 @@ import type {
 } from '../container/contract.ts';
 import { withMount } from '../container/mount.ts';
 import { BuildError } from '../error.ts';
+import { concatenateTars } from './concatenate.ts';
 import { extraFilesTar } from './extra-files.ts';
 import type { CommittedLayer } from './image-documents.ts';
 import { layerTar } from './layer-tar.ts';
@@ -36,7 +37,7 @@ export async function commitLayers(
   epoch: number | undefined,
 ): Promise<CommittedLayers> {
   const timestamp = layerTimestamp(options, epoch);
-  if (options.squash) return squashed(surroundings, container, options, timestamp);
+  if (options.squash) return squashed(surroundings, container, options, timestamp, epoch);
   const { store } = surroundings;
   const layers = await baseLayers(store, container.layerId);
   const add = async (tar: NodeJS.ReadableStream) => {
@@ -101,6 +102,7 @@ async function squashed(
   container: WorkingContainer,
   options: CommitOptions,
   timestamp: LayerTimestamp,
+  epoch: number | undefined,
 ): Promise<CommittedLayers> {
   if ([...container.prependedLayers, ...container.appendedLayers].length || options.appendedLayers?.length)
     throw new BuildError('unsupported', 'an image with only one layer cannot take prebuilt layers');
@@ -108,9 +110,12 @@ async function squashed(
   await using mounted = await withMount(store, container);
   const output = new PassThrough({ highWaterMark: 1 << 20 });
   const tars = [layerTar(mounted.rootfs, timestamp, { idMappings: container.idMappings })];
+  const { extraFiles = {} } = options;
+  if (Object.keys(extraFiles).length)
+    tars.push(extraFilesTar(extraFiles, epoch ?? seconds(surroundings.now())));
   const [record] = await Promise.all([
     store.layers.createFromTar({}, output, { signal }),
-    pipeline(tars[0] as NodeJS.ReadableStream, output, { signal }),
+    pipeline(concatenateTars(tars), output, { signal }),
   ]);
   const layers = [await committed(store, record)];
   return { layers, ownLayer: record.id };

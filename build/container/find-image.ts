@@ -148,7 +148,7 @@ async function chosen(
 }
 
 /** `name:tag@digest` means the digest; the tag is dropped, as Docker does. */
-function withoutTagBesideDigest(name: string): string {
+export function withoutTagBesideDigest(name: string): string {
   const at = name.indexOf('@');
   if (at < 0) return name;
   const colon = name.lastIndexOf(':', at);

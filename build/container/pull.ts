@@ -14,7 +14,7 @@ import type { CopyOptions } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSurroundings, PullPolicy } from './contract.ts';
-import { findImage, imageNotKnown, type ShortNames } from './find-image.ts';
+import { findImage, imageNotKnown, type ShortNames, withoutTagBesideDigest } from './find-image.ts';
 import { allowedSurroundings } from './registry-sources.ts';
 
 /** Options of {@link pullImage}. */
@@ -48,7 +48,7 @@ export async function pullImage(
 ): Promise<ImageRecord> {
   const other = await transportReference(surroundings, name);
   if (other && other.transport !== 'docker') return copyFromTransport(surroundings, other, options);
-  const plain = other?.named ? formatReference(other.named) : name;
+  const plain = withoutTagBesideDigest(other?.named ? formatReference(other.named) : name);
   if (plain.startsWith('sha256:') || /^[0-9a-f]{64}$/.test(plain))
     return imageOfId(surroundings, plain, options);
   return pullFromRegistry(surroundings, plain, options);

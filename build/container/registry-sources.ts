@@ -4,7 +4,7 @@ import type { BuildSurroundings } from './contract.ts';
 
 /**
  * Heeds BUILD_REGISTRY_SOURCES, by which OpenShift's build controller says which registries a build may use: the
- * surroundings to go on with, without certificate checks where it lists insecure registries.
+ * surroundings to go on with, without certificate checks where it lists the registry as insecure.
  * @throws BuildError `policy-denied`, `bad-option`
  */
 export function allowedSurroundings(
@@ -23,7 +23,7 @@ export function allowedSurroundings(
     );
   if (blocked.includes(domain)) throw denied('it is in the blocked registries list');
   if (allowed.length && !allowed.includes(domain)) throw denied('not in allowed registries list');
-  if (insecure.length === 0) return surroundings;
+  if (!insecure.includes(domain)) return surroundings;
   if (surroundings.docker.tlsVerify === true)
     throw new BuildError('bad-option', "can't require tls verification on an insecured registry");
   return { ...surroundings, docker: { ...surroundings.docker, tlsVerify: false } };

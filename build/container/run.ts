@@ -10,6 +10,7 @@ import type { IsolationKind, ResourceLimits, RunMount, RunRequest, RunResult } f
 import { runCommand } from '../run/run.ts';
 import { resolveUser } from '../run/user.ts';
 import type { BuildSurroundings, NamespaceOption, RunOptions, WorkingContainer } from './contract.ts';
+import { ownHostname } from './hostname.ts';
 import { withMount } from './mount.ts';
 
 /** What one run overrides of the container's own settings; flags of `buildah run`. */
@@ -47,6 +48,8 @@ export interface RunInContainerOptions {
   readonly defaultUlimits?: readonly string[];
   readonly sysctls?: readonly string[];
   readonly baseHostsFile?: string;
+  /** The container's name is the host name where no other is given (containers.conf). */
+  readonly nameAsHostname?: boolean;
   readonly engine: string;
   readonly stdin?: RunRequest['stdin'];
   readonly stdout?: RunRequest['stdout'];
@@ -95,7 +98,10 @@ async function requestOf(
     workingDirectory: options.workingDirectory || config.WorkingDir || '/',
     user,
     additionalGroups: container.groupAdd,
-    hostname: options.hostname || container.dockerConfig.config?.Hostname || container.id.slice(0, 12),
+    hostname:
+      options.hostname ||
+      container.dockerConfig.config?.Hostname ||
+      ownHostname(container, options.nameAsHostname),
     terminal: options.terminal,
     mounts: [
       ...(await prepareVolumes(volumes, {

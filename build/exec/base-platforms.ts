@@ -62,6 +62,15 @@ async function listedPlatforms(surroundings: BuildSurroundings, name: string): P
   throw new BuildError('pull-failed', `base image name "${name}" didn't resolve to a manifest list`);
 }
 
+const NO_SYSTEM = new Set(['', 'unknown']);
+/** Those that Go's compiler knows: others stand for attestations and the like. */
+const ARCHITECTURES = new Set(
+  (
+    '386 amd64 amd64p32 arm arm64 loong64 mips mipsle mips64 mips64le mips64p32 mips64p32le ppc64 ppc64le riscv ' +
+    'riscv64 s390x sparc sparc64 wasm'
+  ).split(' '),
+);
+
 async function indexPlatforms(surroundings: BuildSurroundings, name: string): Promise<string[] | undefined> {
   try {
     const reference = await parseImageReference(`docker://${name}`, surroundings);
@@ -70,7 +79,7 @@ async function indexPlatforms(surroundings: BuildSurroundings, name: string): Pr
     const manifest = parseManifest(bytes, mediaType);
     if (manifest.kind !== 'index') return undefined;
     return manifest.manifests.flatMap(({ platform, artifactType }) =>
-      platform && !artifactType && platform.os !== '' && platform.os !== 'unknown'
+      platform && !artifactType && !NO_SYSTEM.has(platform.os) && ARCHITECTURES.has(platform.architecture)
         ? [formatPlatform(normalizePlatform(platform))]
         : [],
     );

@@ -52,7 +52,8 @@ export interface RunSettings {
   readonly noHosts?: boolean;
   readonly noHostname?: boolean;
   readonly baseHostsFile?: string;
-  readonly hostname?: string;
+  /** The container's name is the host name where the image gives none (containers.conf). */
+  readonly nameAsHostname?: boolean;
   readonly capabilitiesAdd: readonly string[];
   readonly capabilitiesDrop: readonly string[];
   readonly defaultCapabilities?: readonly string[];

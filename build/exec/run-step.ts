@@ -2,6 +2,7 @@ import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostIds } from '../../store/storage/id-mappings.ts';
 import type { WorkingContainer } from '../container/contract.ts';
+import { ownHostname } from '../container/hostname.ts';
 import { BuildError } from '../error.ts';
 import { parseHeredocWord } from '../parse/heredoc.ts';
 import type { ResolvedRun } from '../plan/apply.ts';
@@ -61,7 +62,7 @@ export async function runStep(
     environment: mergeEnvironment([...proxies(session), ...run.environment], prepared.environment),
     workingDirectory: state.config.WorkingDir || '/',
     user: state.config.User,
-    hostname: state.config.Hostname || mounted.container.id.slice(0, 12),
+    hostname: state.config.Hostname || ownHostname(mounted.container, options.run.nameAsHostname),
     mounts: [
       ...prepared.mounts,
       ...heredocMounts,

@@ -146,7 +146,8 @@ export class BuildSession {
   async pull(reference: string, platform = this.surroundings.platform): Promise<ImageRecord> {
     const { options, surroundings } = this;
     const allowed = applySourcePolicy(options.sourceRules ?? [], reference);
-    const customPlatform = platform !== surroundings.platform || options.platformGiven;
+    // A local image under this name may be the one that another stage wanted for its own platform.
+    const customPlatform = options.platformGiven || this.stages.some((stage) => stage.platform !== undefined);
     options.debug?.(
       `Setting MaxPullPushRetries to ${options.retries ?? 3} and PullPushRetryDelay to ${(options.retryDelayMs ?? 2000) / 1000}s`,
     );

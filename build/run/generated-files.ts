@@ -45,13 +45,16 @@ export function generatedFiles(request: RunRequest, situation: FileSituation): S
   return mounts;
 }
 
-function resolverText(dns: NonNullable<RunRequest['dns']>, { kinds, network }: FileSituation): string {
+/** An ordinary user's network stack is asked first, as Buildah does; root's containers ask the host's resolvers. */
+function resolverText(dns: NonNullable<RunRequest['dns']>, { kinds, network, host }: FileSituation): string {
+  const offered = host.rootless
+    ? { networkServers: network?.resolvers, keepHostServers: network !== undefined }
+    : { fallbackServers: network?.resolvers };
   return resolverFile({
     base: hostText('/etc/resolv.conf'),
     ...dns,
     ownNetwork: kinds.has('network'),
-    networkServers: network?.resolvers,
-    keepHostServers: network !== undefined,
+    ...offered,
   });
 }
 

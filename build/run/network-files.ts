@@ -76,6 +76,8 @@ export interface ResolverParts {
   readonly ownNetwork: boolean;
   /** Resolvers that the network set-up offers (pasta's forwarder, netavark's aardvark). */
   readonly networkServers?: readonly string[];
+  /** Used where no resolver of the host can be reached. */
+  readonly fallbackServers?: readonly string[];
   /** Keep the host's resolvers behind {@link networkServers}. */
   readonly keepHostServers?: boolean;
 }
@@ -89,7 +91,8 @@ export function resolverFile(parts: ResolverParts): string {
   if (servers.length === 0 || (parts.servers.length === 0 && parts.keepHostServers)) {
     const reachable = parts.ownNetwork ? host.servers.filter((server) => !isLocal(server)) : host.servers;
     servers.push(...reachable);
-    if (servers.length === 0 && parts.ownNetwork) servers = [...PUBLIC_RESOLVERS];
+    if (servers.length === 0 && parts.ownNetwork)
+      servers = [...(parts.fallbackServers?.length ? parts.fallbackServers : PUBLIC_RESOLVERS)];
   }
   const search = parts.search.length > 0 ? parts.search : host.search;
   const options = parts.options.length > 0 ? parts.options : host.options;

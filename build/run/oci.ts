@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../error.ts';
@@ -91,6 +92,7 @@ export async function runWithRuntime(
   try {
     const { code, signal } = await ended(child, runtime.path);
     await settle(stdio, request);
+    if (runtime.flags.includes('--debug')) tellLog(logFile, request);
     request.signal?.throwIfAborted();
     const failure = runtimeFailure(logFile);
     if (failure !== undefined || signal !== null) {
@@ -108,6 +110,8 @@ export async function runWithRuntime(
     request.signal?.removeEventListener('abort', kill);
     stdio.abandon();
     guard.stdin?.end('done\n');
+    // Whoever adopts the orphans of this process is to find none.
+    if (guard.pid !== undefined && guard.exitCode === null) await once(guard, 'exit');
   }
 }
 
@@ -149,6 +153,19 @@ async function killContainer(child: ChildProcess, pidFile: string): Promise<void
     if (tries === 250) child.kill('SIGKILL');
     await sleep(20);
   }
+}
+
+function logLine(json: string): string {
+  const { time = '', level = '', msg = '' } = JSON.parse(json) as Record<string, string>;
+  return `time="${time}" level=${level} msg=${JSON.stringify(msg)}\n`;
+}
+
+/** The log of the runtime, which was asked to say more, as if it had gone to the command's stderr. */
+function tellLog(logFile: string, { stderr }: RunRequest): void {
+  if (!existsSync(logFile)) return;
+  const text = readFileSync(logFile, 'utf8').split('\n').filter(Boolean).map(logLine).join('');
+  if (stderr === undefined || stderr === 'inherit') writeSync(2, text);
+  else stderr.write(text);
 }
 
 /** The runtime's own complaint, from its log: what the command says goes to its own stderr. */

@@ -150,7 +150,7 @@ async function decrypt(encrypted: BlobStream, layer: Descriptor, keys: OpenKeys)
   if (!secret)
     throw new TransportError(
       'unsupported',
-      `decrypting layer ${layer.digest}: no suitable key unwrapper found or none of the private keys could be used for decryption`,
+      `decrypting layer ${layer.digest}: no suitable key unwrapper found or none of the private keys could be used for decryption: no suitable key found for decrypting layer key`,
       { hint: 'give the private key of a recipient with --decryption-key; pkcs7 needs the certificate too' },
     );
   const mac = readMac(Buffer.from(annotations[PUBLIC_OPTIONS] ?? '', 'base64'));

@@ -20,7 +20,7 @@ import { openLog, openResourceLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { cacheDirectory } from './cache-directory.ts';
-import { compressionChoice } from './compression-flags.ts';
+import { compressionChoice, compressionName } from './compression-flags.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
 import { containersConfig } from './containers-conf.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
@@ -202,7 +202,7 @@ async function commonOptions(
     compressLayers: !flags.bool('disable-compression'),
     copy: {
       ...(await compressionChoice(context)),
-      layers: flags.bool('disable-compression') ? 'plain' : 'compress',
+      layers: flags.bool('disable-compression') && !(await compressionName(context)) ? 'plain' : 'compress',
     },
     blobDirectory: blobDirectoryOf(context),
     squash: flags.bool('squash'),

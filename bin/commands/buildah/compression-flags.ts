@@ -11,14 +11,20 @@ export const COMPRESSION_FLAGS: readonly FlagSpec[] = [
 
 const FORMATS = ['gzip', 'zstd', 'zstd:chunked'] as const;
 
+/** The format that the flags or containers.conf name, gzip in containers.conf being no choice. */
+export async function compressionName(context: CommandContext): Promise<string> {
+  const { engine } = await containersConfig(context);
+  const configured = engine.compression_format === 'gzip' ? '' : engine.compression_format;
+  return context.flags.string('compression-format') || configured;
+}
+
 /** Reads {@link COMPRESSION_FLAGS}; what they leave open is up to containers.conf. */
 export async function compressionChoice(
   context: CommandContext,
 ): Promise<Pick<CopyOptions, 'compression' | 'forceCompression'>> {
   const { flags } = context;
   const { engine } = await containersConfig(context);
-  const configured = engine.compression_format === 'gzip' ? '' : engine.compression_format;
-  const text = flags.string('compression-format') || configured;
+  const text = await compressionName(context);
   const level = flags.changed('compression-level')
     ? flags.number('compression-level')
     : engine.compression_level;

@@ -91,14 +91,7 @@ async function runRun(context: CommandContext): Promise<number> {
     engine: `buildah-${BUILDAH_LEVEL}`,
     ...configured(await containersConfig(context)),
   });
-  if (!isValid(exitCode, flags.list('valid-exit-codes')))
-    throw new BuildError(
-      'run-failed',
-      signal
-        ? `while running runtime: killed by signal ${signal}`
-        : `while running runtime: exit status ${exitCode}`,
-      { exitCode },
-    );
+  if (!isValid(exitCode, flags.list('valid-exit-codes'))) throw runFailed(exitCode, signal);
   const shell = container.dockerConfig.config?.Shell?.join(' ') || '/bin/sh -c';
   const after = withHistory(context, container, `${shell} ${words.join(' ')}`);
   if (after !== container) await saveContainer(session.store, after);
@@ -121,7 +114,17 @@ function configured({ containers, engine }: Awaited<ReturnType<typeof containers
     defaultUlimits: containers.default_ulimits,
     sysctls: containers.default_sysctls,
     baseHostsFile: containers.base_hosts_file || undefined,
+    nameAsHostname: containers.container_name_as_hostname,
   };
+}
+
+function runFailed(exitCode: number, signal: string | undefined): BuildError {
+  if (exitCode === 0)
+    return new BuildError('run-failed', 'exit status 0 is not in the valid exit codes list', {
+      exitCode: 125,
+    });
+  const why = signal ? `killed by signal ${signal}` : `exit status ${exitCode}`;
+  return new BuildError('run-failed', `while running runtime: ${why}`, { exitCode });
 }
 
 function isValid(exitCode: number, texts: readonly string[]): boolean {

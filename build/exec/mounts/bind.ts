@@ -12,14 +12,14 @@ export async function prepareBind(spec: MountSpec, context: MountContext): Promi
   const { session, stage } = context;
   const root =
     spec.from === undefined
-      ? spec.readOnly === false
+      ? spec.readOnly === false && !context.forgetsWrites
         ? await session.writableContext()
         : session.contextDirectory
       : (await session.filesFrom(stage.index, spec.from)).directory;
   const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   const destination = spec.target as string;
   const bind = spec.recursive ? 'rbind' : 'bind';
-  if (spec.readOnly === false && spec.from === undefined)
+  if (spec.readOnly === false && spec.from === undefined && !context.forgetsWrites)
     return {
       mount: { type: 'bind', source: source.path, destination, options: ['rw', ...spec.flags, bind] },
     };

@@ -22,6 +22,8 @@ export interface MountContext {
   readonly scratch: string;
   /** Undone, in reverse order, when the RUN has ended. */
   readonly cleanup: AsyncDisposableStack;
+  /** What is written to the context is lost with this RUN, where else later RUNs of the build see it. */
+  readonly forgetsWrites: boolean;
   /** How many agents were mounted before. */
   readonly agents: number;
 }
@@ -40,7 +42,7 @@ export async function prepareMounts(
   session: BuildSession,
   stage: Stage,
   texts: readonly string[],
-  given: { readonly workingDirectory: string; readonly scratch: string },
+  given: { readonly workingDirectory: string; readonly scratch: string; readonly forgetsWrites?: boolean },
 ): Promise<PreparedMounts> {
   const cleanup = new AsyncDisposableStack();
   const mounts: RunMount[] = [];
@@ -49,7 +51,8 @@ export async function prepareMounts(
   try {
     for (const text of texts) {
       const spec = parseMountSpec(text, given.workingDirectory);
-      const context: MountContext = { session, stage, scratch: given.scratch, cleanup, agents };
+      const { scratch, forgetsWrites = false } = given;
+      const context: MountContext = { session, stage, scratch, forgetsWrites, cleanup, agents };
       const prepared = await {
         bind: prepareBind,
         cache: prepareCache,

@@ -61,6 +61,16 @@ const RESOLVERS: readonly (readonly [string, Partial<ResolverParts>, string])[] 
     { ownNetwork: true, networkServers: ['10.0.2.3'], keepHostServers: true, options: ['ndots:1'] },
     'search home.test\nnameserver 10.0.2.3\nnameserver 192.0.2.1\noptions ndots:1\n',
   ],
+  [
+    "the network's resolver in place of a local one",
+    { ownNetwork: true, fallbackServers: ['10.0.2.3'], base: 'nameserver 127.0.0.53\n' },
+    'nameserver 10.0.2.3\n',
+  ],
+  [
+    "the host's resolver without the network's, where it can be reached",
+    { ownNetwork: true, fallbackServers: ['10.0.2.3'], base: 'nameserver 192.0.2.7\n' },
+    'nameserver 192.0.2.7\n',
+  ],
 ];
 for (const [name, parts, expected] of RESOLVERS)
   test(`resolv.conf: ${name}`, () => {

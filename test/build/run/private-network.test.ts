@@ -24,7 +24,7 @@ const body = async () => {
     network: { mode: 'private', strict: true },
   });
   assert.match(output, /\t00000000\t/);
-  assert.match(output, /nameserver (10\.0\.2\.3|169\.254\.1\.1)\n/);
+  assert.match(output, /nameserver \S+\n/);
   assert.match(output, /\tbox\n/);
   assert.deepEqual(processes('slirp4netns --configure'), []);
 };

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import { openBuildah } from '../../support/buildah-command.ts';
+import { makeRootfs } from '../../support/rootfs.ts';
+
+const test = suite('buildah run');
+const environment: Record<string, string> = { BUILDAH_ISOLATION: 'oci' };
+const { directory, ok, run, remove } = openBuildah('run', {
+  driver: 'overlay',
+  environment,
+});
+test.after(remove);
+
+const runtimes = ['/usr/bin/runc', '/usr/sbin/runc', '/usr/bin/crun'];
+const withRuntime = process.getuid?.() === 0 && runtimes.some((path) => existsSync(path)) ? test : test.skip;
+if (withRuntime !== test) console.log('SKIP buildah run: needs root and a runtime');
+
+async function container(...flags: string[]): Promise<{ readonly id: string; readonly root: string }> {
+  const id = await ok('from', ...flags, 'scratch');
+  await ok('copy', '--quiet', id, makeRootfs(join(directory, 'tree'), { commands: ['hostname'] }), '/');
+  return { id, root: await ok('mount', id) };
+}
+
+withRuntime('exit codes: 0 succeeds unless others are named', async () => {
+  const { id } = await container();
+  const code = async (...words: string[]) => run('run', '--network', 'none', ...words);
+  assert.equal((await code(id, 'sh', '-c', 'exit 3')).code, 3);
+  assert.equal((await code('--valid-exit-codes', '0,3', id, 'sh', '-c', 'exit 3')).code, 0);
+  const zero = await code('--valid-exit-codes', '3', id, 'true');
+  assert.equal(zero.code, 125);
+  assert.match(zero.err, /exit status 0 is not in the valid exit codes list/);
+});
+
+withRuntime('writes to a mounted directory are lost, and its name may have a colon', async () => {
+  const { id } = await container();
+  mkdirSync(join(directory, 'was:empty'));
+  const mount = `type=bind,src=${directory}/was:empty,dst=/seen,rw`;
+  await ok('run', '--network', 'none', '--mount', mount, id, 'sh', '-c', 'touch /seen/file; cat /seen/file');
+  assert.equal(existsSync(join(directory, 'was:empty/file')), false);
+});
+
+withRuntime('a passwd file that is a link to itself lists nobody', async () => {
+  const { id, root } = await container();
+  unlinkSync(join(root, 'etc/passwd'));
+  symlinkSync('/etc/passwd', join(root, 'etc/passwd'));
+  const { code, err } = await run('run', '--user', 'somebody', id, 'true');
+  assert.equal(code, 125);
+  assert.match(err, /unknown user/);
+});
+
+withRuntime('containers.conf may make the name the host name', async () => {
+  const { id, root } = await container('--name', 'the_name');
+  const hostname = async () => {
+    await ok('run', '--network', 'none', id, 'sh', '-c', 'cat /proc/sys/kernel/hostname >/name');
+    return readFileSync(join(root, 'name'), 'utf8').trim();
+  };
+  assert.match(await hostname(), /^[0-9a-f]{12}$/);
+  writeFileSync(join(directory, 'containers.conf'), '[containers]\ncontainer_name_as_hostname = true\n');
+  environment.CONTAINERS_CONF = join(directory, 'containers.conf');
+  assert.equal(await hostname(), 'thename');
+});
+
+test.run();
