@@ -1,9 +1,11 @@
-import type { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import type { ReadEntry } from 'tar';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { detectAndDecompress } from '../../store/blob/compression.ts';
+import { expectedOf, verified } from '../../store/blob/verify.ts';
 import { StoreError } from '../../store/error.ts';
 import type { ImageSource } from '../contract.ts';
+import { TransportError } from '../error.ts';
 
 /** What a layer says about one path; paths have neither a leading nor a trailing slash. */
 export interface LayerEntry {
@@ -18,7 +20,7 @@ export interface LayerEntry {
   readonly target?: string;
 }
 
-/** Called for each entry; taking the content means reading `content` to its end before the promise resolves. */
+/** Called for each entry until it answers `stop`; taking the content means reading `content` to its end before the promise resolves. */
 export type OnLayerEntry = (
   entry: LayerEntry,
   content: ReadEntry,
@@ -37,8 +39,10 @@ const KINDS: Readonly<Record<string, LayerEntry['kind']>> = {
 };
 
 /**
- * Streams a layer of an open source through its decompression, entry by entry; `stop` ends the transfer there.
- * @throws StoreError `bad-layer`
+ * Streams a layer of an open source through its decompression, entry by entry, checking all bytes: behind a `stop` they
+ * are still read, since only the end tells whether those before were right.
+ * @throws StoreError `bad-layer`, `digest-mismatch`, `truncated`, `too-large`; TransportError `unsupported` for an
+ * encrypted layer
  */
 export async function readLayer(
   source: ImageSource,
@@ -46,9 +50,14 @@ export async function readLayer(
   onEntry: OnLayerEntry,
   signal?: AbortSignal,
 ): Promise<void> {
+  if (descriptor.mediaType.endsWith('+encrypted'))
+    throw new TransportError('unsupported', `layer ${descriptor.digest} is encrypted`, {
+      hint: 'copy the image with --decryption-key first, and look into the copy',
+    });
   const { Parser } = await import('tar');
   const blob = await source.getBlob(descriptor, { signal });
-  const plain = await decompress(blob.stream);
+  const meter = verified(blob.stream, expectedOf(descriptor, `layer ${descriptor.digest}`));
+  const { stream: plain } = await detectAndDecompress(meter);
   const parser = new Parser({ strict: true, maxDecompressionRatio: Number.POSITIVE_INFINITY });
   let stopped = false;
   const failed = Promise.withResolvers<never>();
@@ -66,10 +75,11 @@ export async function readLayer(
   });
   try {
     for await (const chunk of plain as AsyncIterable<Buffer>) {
-      if (!parser.write(chunk))
+      if (!stopped && !parser.write(chunk))
         await Promise.race([new Promise((resolve) => parser.once('drain', resolve)), failed.promise]);
-      if (stopped) return;
     }
+    await finished(meter.resume(), { writable: false });
+    if (stopped) return;
     const ended = new Promise((resolve) => parser.once('end', resolve));
     parser.end();
     await Promise.race([ended, failed.promise]);
@@ -77,10 +87,6 @@ export async function readLayer(
     plain.destroy();
     blob.stream.destroy();
   }
-}
-
-async function decompress(stream: Readable): Promise<Readable> {
-  return (await detectAndDecompress(stream)).stream;
 }
 
 function toEntry(read: ReadEntry): LayerEntry {

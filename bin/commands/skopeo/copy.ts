@@ -7,6 +7,7 @@ import type {
   OnProgress,
   ReferrerCounts,
   TransportContext,
+  TransportName,
 } from '../../../transport/contract.ts';
 import type { CopyOptions, CopyResult, IndexSelection } from '../../../transport/copy-options.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
@@ -15,6 +16,7 @@ import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { cachePath, imageFlags, transportContext } from '../../cli/transport-context.ts';
+import { readEncryption } from './copy-encryption.ts';
 import {
   progressStream,
   readIdentity,
@@ -149,7 +151,7 @@ export async function runCopy(
   const source = await parseName(context, args[0] as string, 'Invalid source name');
   const destination = await parseName(context, args[1] as string, 'Invalid destination name');
   const options = { ...shared, select: chosen ?? selection(destination) };
-  refuseIneffective(context, destination);
+  warnOfIneffective(context, destination);
   const { copyImage } = await import('../../../transport/copy.ts');
   const { withRetries } = await import('../../../transport/retry.ts');
   const signers = await imageSigners(context, signingChoice(context.flags));
@@ -298,41 +300,22 @@ function readLevel(flags: CommandContext['flags']): number | undefined {
   return flags.changed('dest-compress-level') ? flags.number('dest-compress-level') : undefined;
 }
 
-function refuseIneffective(context: CommandContext, { transport }: ImageReference): void {
+/** They decompress every layer. */
+const UNCOMPRESSED: readonly TransportName[] = ['docker-archive', 'docker-daemon', 'containers-storage'];
+
+/** An option that does nothing is not passed over in silence. */
+function warnOfIneffective(context: CommandContext, { transport }: ImageReference): void {
   const { flags } = context;
   for (const name of ['dest-compress', 'dest-decompress'])
     if (flags.bool(name) && transport !== 'dir')
       warn(context, `--${name} can only be used if the destination transport is 'dir'`);
-}
-
-async function readEncryption(
-  context: CommandContext,
-): Promise<Pick<CopyOptions, 'encryptLayers' | 'encryptor' | 'decryptor'>> {
-  const { flags, io } = context;
-  const encryption = flags.list('encryption-key');
-  const decryption = flags.list('decryption-key');
-  const layers = flags.list('encrypt-layer');
-  if (encryption.length && decryption.length)
-    throw new UsageError('usage', '--encryption-key and --decryption-key cannot be specified together');
-  if (layers.length && encryption.length === 0)
-    throw new UsageError('usage', '--encrypt-layer can only be used with --encryption-key');
-  if (encryption.length === 0 && decryption.length === 0) return {};
-  const { openDecryptor, openEncryptor } = await import('../../../transport/encrypt/keys.ts');
-  const surroundings = { workingDirectory: io.workingDirectory, environment: io.environment };
-  if (decryption.length)
-    return {
-      decryptor: await openDecryptor(decryption, surroundings).catch(prefixed('Invalid decryption keys')),
-    };
-  return {
-    encryptor: await openEncryptor(encryption, surroundings).catch(prefixed('Invalid encryption keys')),
-    encryptLayers: layers.map(readLayerIndex),
-  };
-}
-
-function readLayerIndex(text: string): number {
-  if (/^[+-]?\d{1,9}$/.test(text)) return Number(text);
-  throw new UsageError(
-    'usage',
-    `invalid argument ${JSON.stringify(text)} for "--encrypt-layer" flag: not an integer`,
-  );
+  const compresses =
+    !UNCOMPRESSED.includes(transport) && (transport !== 'dir' || flags.bool('dest-compress'));
+  if (flags.string('dest-compress-format') !== '' && !compresses)
+    warn(
+      context,
+      transport === 'dir'
+        ? '--dest-compress-format has no effect for dir: without --dest-compress'
+        : `--dest-compress-format has no effect: ${transport}: keeps layers uncompressed`,
+    );
 }

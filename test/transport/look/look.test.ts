@@ -187,4 +187,20 @@ test('a truncated layer is an error', async ({ image, directory }) => {
   );
   await rejects(listImageFiles(image));
 });
+test('a layer with other bytes is an error, also where the file was found before its end', async ({
+  image,
+  directory,
+}) => {
+  const layer = image.layers[1] as { digest: string };
+  const [first, ...rest] = LAYERS[1] as Item[];
+  const wrong = gzipSync(tarOf([{ ...(first as Item), text: 'spoofed' }, ...rest, { path: 'more' }]));
+  writeFileSync(join(directory, 'blobs/sha256', layer.digest.slice(7)), wrong);
+  await rejects(listImageFiles(image), /content|larger|ends/);
+  const output = new PassThrough().resume();
+  await rejects(readImageFile(image, 'etc/name', output), /content|larger|ends/);
+});
+test('an encrypted layer is named as such', async ({ image }) => {
+  const layers = image.layers.map((layer) => ({ ...layer, mediaType: `${layer.mediaType}+encrypted` }));
+  await rejects(listImageFiles({ ...image, layers }), { code: 'unsupported', message: /is encrypted/ });
+});
 test.run();
