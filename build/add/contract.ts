@@ -31,7 +31,7 @@ export interface AddOptions {
   /** Collect into a layer of its own, independent of what is below. */
   readonly link?: boolean;
   readonly sourceIdMappings?: IdMappings;
-  /** Digests of files of earlier times; with {@link dryRun} files that are found there are not read. */
+  /** Digests of files of earlier times: where nothing is written, files that are found there are not read. */
   readonly knownDigests?: KnownDigests;
   /**
    * Told each thing that was read, as it will stand in the image.
@@ -44,8 +44,6 @@ export interface AddOptions {
     sizeBytes: number,
     digest: Uint8Array | undefined,
   ) => void;
-  /** Only digest: nothing is written. */
-  readonly dryRun?: boolean;
   readonly stripSetuid?: boolean;
   readonly stripSetgid?: boolean;
   readonly stripSticky?: boolean;

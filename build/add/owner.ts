@@ -9,6 +9,14 @@ export interface Owner {
 const PASSWD_LIMIT_BYTES = 16 * 1024 * 1024;
 const ID_MAX = 0xfffffffe;
 
+/** The owner that a spec of numbers alone means, which needs no files to be looked up in; undefined for others. */
+export function numericOwner(spec: string): Owner | undefined {
+  const parts = /^(\d+)(?::(\d+))?$/.exec(spec);
+  if (!parts) return undefined;
+  const [uid, gid] = [Number(parts[1]), Number(parts[2] ?? parts[1])];
+  return uid <= ID_MAX && gid <= ID_MAX ? { uid, gid } : undefined;
+}
+
 /**
  * The owner that `--chown` names: `user[:group]`, names or numbers. A lone number is user and group; a lone name takes
  * its group from the root file system's passwd file.

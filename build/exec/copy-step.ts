@@ -1,5 +1,5 @@
 import { join, posix } from 'node:path';
-import { addToContainer } from '../add/add.ts';
+import { addToContainer, summarizeSources } from '../add/add.ts';
 import { formatSummary } from '../add/content-digest.ts';
 import type { AddOptions, AddSource } from '../add/contract.ts';
 import { isGitSource, isRemoteSource } from '../add/remote.ts';
@@ -27,12 +27,37 @@ export async function copyStep(
   container: WorkingContainer,
   copy: ResolvedCopy,
   given: {
-    readonly dryRun: boolean;
     readonly link: boolean;
     readonly linkHistorySuffix: string;
     readonly onContent?: AddOptions['onContent'];
   },
 ): Promise<CopyOutcome> {
+  const [sources, options] = await additionOf(session, stage, copy);
+  const added = await addToContainer(session.surroundings, container, copy.destination, sources, {
+    ...options,
+    ...given,
+  });
+  return { summary: formatSummary(added.summary), container: added.container };
+}
+
+/** The summary that {@link copyStep} would give; `container` is asked for only where `--chown` has a name to look up. */
+export async function copySummary(
+  session: BuildSession,
+  stage: Stage,
+  container: () => Promise<WorkingContainer>,
+  copy: ResolvedCopy,
+  onContent?: AddOptions['onContent'],
+): Promise<string> {
+  const [sources, options] = await additionOf(session, stage, copy);
+  const given = { ...options, ...(onContent ? { onContent } : {}) };
+  return formatSummary(await summarizeSources(session.surroundings, container, sources, given));
+}
+
+async function additionOf(
+  session: BuildSession,
+  stage: Stage,
+  copy: ResolvedCopy,
+): Promise<[readonly AddSource[], AddOptions]> {
   checkSources(copy);
   const { options, surroundings } = session;
   const base: AddOptions = {
@@ -42,11 +67,7 @@ export async function copyStep(
     chmod: copy.chmod,
     checksum: copy.checksum,
     parents: copy.parents,
-    link: given.link,
-    linkHistorySuffix: given.linkHistorySuffix,
     latestSeconds: options.timestampSeconds ?? options.sourceDateEpochSeconds,
-    dryRun: given.dryRun,
-    onContent: given.onContent,
     retries: options.retries,
     retryDelayMs: options.retryDelayMs,
     certificateDirectory: surroundings.docker.certificateDirectory,
@@ -64,14 +85,7 @@ export async function copyStep(
     copy.sources.length > 0
       ? await sourceOptions(session, stage, copy)
       : { contextDirectory: session.contextDirectory };
-  const { summary, container: after } = await addToContainer(
-    surroundings,
-    container,
-    copy.destination,
-    [...files, ...copy.sources.map(belowContext)],
-    { ...base, ...where },
-  );
-  return { summary: formatSummary(summary), container: after };
+  return [[...files, ...copy.sources.map(belowContext)], { ...base, ...where }];
 }
 
 /** An absolute source counts from the context's top, which an empty one means too. */

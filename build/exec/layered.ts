@@ -46,7 +46,7 @@ export class LayeredSteps {
       run.session.options.debug?.('Cache missed');
       return {};
     }
-    const summary = effects.copy ? await run.copy(effects.copy, isLastStep, true) : '';
+    const summary = effects.copy ? await run.summary(effects.copy) : '';
     const line = await run.createdBy(step, summary, isLastStep);
     let cached = await this.#lookUp(line, step);
     if (!cached && remote.pulls && (await remote.pull(line, addsLayer(step), run.container.view)))

@@ -4,7 +4,7 @@ import type { Instruction } from '../parse/instruction.ts';
 import type { Effects, ResolvedCopy } from '../plan/apply.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
-import { copyStep } from './copy-step.ts';
+import { copyStep, copySummary } from './copy-step.ts';
 import { buildMetadata, createdBy } from './created-by.ts';
 import { destinationOf } from './destination.ts';
 import { ensureDirectory } from './directories.ts';
@@ -68,7 +68,7 @@ export class StageRun {
       await runStep(this.session, this.stage, this.state, effects.run, mounted, this.log);
       return '';
     }
-    if (effects.copy) return this.copy(effects.copy, step.isLastStep, false);
+    if (effects.copy) return this.#copy(effects.copy, step.isLastStep);
     if (this.session.options.layers) return '';
     if (effects.volumes && step.preservesVolumes)
       for (const path of effects.volumes) ensureDirectory(await this.container.mounted(), path, undefined);
@@ -76,23 +76,32 @@ export class StageRun {
     return '';
   }
 
-  /** The summary of what COPY or ADD brings; with `dryRun` it is only looked at. */
-  async copy(copy: ResolvedCopy, isLastStep: boolean, dryRun: boolean): Promise<string> {
+  /** The summary of what COPY or ADD would bring. No container is made for it. */
+  async summary(copy: ResolvedCopy): Promise<string> {
+    this.link = copy.link && this.session.options.layers;
+    const container = async () => (await this.container.mounted()).container;
+    return copySummary(this.session, this.stage, container, copy, this.#onContent());
+  }
+
+  async #copy(copy: ResolvedCopy, isLastStep: boolean): Promise<string> {
     const { options, surroundings } = this.session;
     this.link = copy.link && options.layers;
     if (copy.link && !options.layers)
       surroundings.onWarning?.('--link is not supported when building without --layers, ignoring --link');
     const { container } = await this.container.mounted();
-    const { inputs } = this;
-    inputs?.restart();
+    const onContent = this.#onContent();
     const outcome = await copyStep(this.session, this.stage, container, copy, {
-      dryRun,
       link: this.link,
       linkHistorySuffix: buildMetadata(options, isLastStep, true),
-      ...(inputs ? { onContent: inputs.file.bind(inputs) } : {}),
+      ...(onContent ? { onContent } : {}),
     });
-    if (!dryRun) this.container.replace(outcome.container);
+    this.container.replace(outcome.container);
     return outcome.summary;
+  }
+
+  #onContent(): InputCollector['file'] | undefined {
+    this.inputs?.restart();
+    return this.inputs?.file.bind(this.inputs);
   }
 
   /** The history line of a step. */

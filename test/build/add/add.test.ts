@@ -18,7 +18,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
-import { addToContainer } from '../../../build/add/add.ts';
+import { addToContainer, summarizeSources } from '../../../build/add/add.ts';
 import type { AddOptions, AddSource } from '../../../build/add/contract.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { sampleContainer } from '../container/sample.ts';
@@ -36,6 +36,7 @@ interface Place {
     sources: readonly AddSource[],
     options?: AddOptions,
   ): ReturnType<typeof addToContainer>;
+  summarize(sources: readonly AddSource[], options?: AddOptions): ReturnType<typeof summarizeSources>;
 }
 
 /** An empty root file system and context; files keep their owner, so that no privileges are needed. */
@@ -58,15 +59,15 @@ function place(): Place {
     now: () => new Date(0),
   } as unknown as BuildSurroundings;
   const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+  const given = { contextDirectory: context, chown: `${own.uid}:${own.gid}` };
+  const noContainer = () => Promise.reject(new Error('nothing here needs a container'));
   return {
     root,
     context,
     add: (destination, sources, options = {}) =>
-      addToContainer(surroundings, sampleContainer(), destination, sources, {
-        contextDirectory: context,
-        chown: `${own.uid}:${own.gid}`,
-        ...options,
-      }),
+      addToContainer(surroundings, sampleContainer(), destination, sources, { ...given, ...options }),
+    summarize: (sources, options = {}) =>
+      summarizeSources(surroundings, noContainer, sources, { ...given, ...options }),
   };
 }
 
@@ -106,17 +107,27 @@ test('what is in a directory is added, with links, modes and hard links', async 
 });
 
 test('equal content gives equal digests, other content another', async () => {
-  const { context, add } = place();
+  const { context, add, summarize } = place();
   mkdirSync(join(context, 'd'));
   writeFileSync(join(context, 'd/f'), 'x');
   const first = (await add('/1', ['d'])).summary;
   utimesSync(join(context, 'd/f'), 5, 5);
-  const second = (await add('/2', ['d'], { dryRun: true })).summary;
+  const second = await summarize(['d']);
   writeFileSync(join(context, 'd/f'), 'y');
   const third = (await add('/3', ['d'])).summary;
   assert.equal(first.hex, second.hex);
   assert.notEqual(first.hex, third.hex);
   assert.equal(first.kind, 'dir');
+});
+
+test('a summary without a container is that of the addition, whatever the destination calls the file', async () => {
+  const { root, context, add, summarize } = place();
+  writeFileSync(join(context, 'f'), 'x');
+  mkdirSync(join(root, 'directory'));
+  const expected = await summarize(['f']);
+  for (const destination of ['/directory', '/new-name', '/new/'])
+    assert.deepEqual((await add(destination, ['f'])).summary, expected, destination);
+  await assert.rejects(summarize(['f'], { chown: 'somebody' }), /nothing here needs a container/);
 });
 
 test('--parents keeps directories from behind the pivot', async () => {

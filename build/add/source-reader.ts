@@ -1,0 +1,286 @@
+import type { Hash } from 'node:crypto';
+import type { BuildSurroundings } from '../container/contract.ts';
+import { BuildError } from '../error.ts';
+import { extractArchive, extractStream } from './archive.ts';
+import { parseChmod } from './chmod.ts';
+import { ContentDigest, startFileDigest } from './content-digest.ts';
+import type { AddOptions, AddSource } from './contract.ts';
+import { joinBytes } from './glob.ts';
+import { toContainer } from './id-mapping.ts';
+import { findLocalSource, type LocalSource, type Match } from './local-source.ts';
+import type { Owner } from './owner.ts';
+import { IgnoreRules } from './pattern.ts';
+import { fetchRemote, isGitSource, isRemoteSource, type RemoteContent } from './remote.ts';
+import { type BytePath, fromText, RootedDirectory, toText } from './rooted.ts';
+import { type FileOrigin, type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
+import type { ContentReader, TreeEntry } from './tree-writer.ts';
+
+/** What a source turned out to be. */
+export type Source =
+  | { readonly kind: 'local'; readonly source: LocalSource }
+  | { readonly kind: 'remote'; readonly url: string }
+  | { readonly kind: 'git'; readonly url: string }
+  | { readonly kind: 'inline'; readonly name: string; readonly data: Uint8Array };
+
+/** @throws BuildError `bad-argument`, `bad-option`, `missing-file`, `unsafe-path` */
+export async function findSource(
+  context: RootedDirectory,
+  contextPath: string,
+  source: AddSource,
+  options: AddOptions,
+  workingDirectory: string,
+): Promise<Source> {
+  if (typeof source !== 'string') return { kind: 'inline', ...source };
+  if (source === '') throw new BuildError('bad-argument', 'empty source location');
+  if (isGitSource(source)) return { kind: 'git', url: source };
+  if (isRemoteSource(source)) return { kind: 'remote', url: source };
+  if (options.checksum)
+    throw new BuildError('bad-option', 'checksum flag is not supported for local sources');
+  return {
+    kind: 'local',
+    source: await findLocalSource(context, contextPath, source, options, workingDirectory),
+  };
+}
+
+/** Reads sources entry by entry, and digests what it reads on the way. */
+export class SourceReader {
+  readonly #surroundings: BuildSurroundings;
+  readonly #options: AddOptions;
+  readonly #read: ReadOptions;
+  readonly #emit: OnEntry | undefined;
+  readonly #digests: ContentDigest[] = [];
+  #newestNs = 0n;
+
+  /**
+   * @param owner of everything; undefined: the sources' own
+   * @param emit takes each entry; absent: everything is only digested, content that is known already not even read
+   */
+  constructor(
+    surroundings: BuildSurroundings,
+    options: AddOptions,
+    owner: Owner | undefined,
+    emit: OnEntry | undefined,
+  ) {
+    this.#surroundings = surroundings;
+    this.#options = options;
+    this.#read = this.#readOptions(owner);
+    this.#emit = emit;
+  }
+
+  /** The newest modification time so far, in nanoseconds. */
+  get newestNs(): bigint {
+    return this.#newestNs;
+  }
+
+  /** One for each thing that was added. Call once, after the last {@link read}. */
+  digests(): { readonly kind: string; readonly hex: string }[] {
+    return this.#digests.map((digest) => ({ kind: digest.kind, hex: digest.finish() }));
+  }
+
+  async read(context: RootedDirectory, source: Source): Promise<void> {
+    this.#surroundings.signal?.throwIfAborted();
+    if (source.kind === 'local') await this.#local(context, source.source);
+    else if (source.kind === 'inline') this.#inline(source.name, source.data);
+    else await this.#fetched(source);
+  }
+
+  #readOptions(owner: Owner | undefined): ReadOptions {
+    const options = this.#options;
+    const stripBits =
+      (options.stripSetuid ? 0o4000 : 0) |
+      (options.stripSetgid ? 0o2000 : 0) |
+      (options.stripSticky ? 0o1000 : 0);
+    return {
+      owner,
+      stripBits,
+      chmod: options.chmod ? parseChmod(options.chmod) : undefined,
+      timestampNs: this.#timestampNs(),
+      ignore: options.excludes?.length ? new IgnoreRules(options.excludes) : undefined,
+      onWarning: this.#surroundings.onWarning,
+    };
+  }
+
+  /** Content is read again where it is written: what is digested is then what was written. */
+  #knownDigest(): ReadOptions['knownDigest'] {
+    const { knownDigests } = this.#options;
+    return this.#emit || !knownDigests ? undefined : (status) => knownDigests.get(status);
+  }
+
+  #timestampNs(): bigint | undefined {
+    const { timestampSeconds } = this.#options;
+    return timestampSeconds === undefined ? undefined : BigInt(timestampSeconds) * 1_000_000_000n;
+  }
+
+  #inline(name: string, data: Uint8Array): void {
+    const entry = inlineEntry(name, 0o644, this.#read, this.#surroundings.now());
+    this.#sink(this.#start('file'))(entry, data.length, bytesReader(data));
+  }
+
+  async #local(context: RootedDirectory, source: LocalSource): Promise<void> {
+    const { ignore } = this.#read;
+    let copied = 0;
+    const parents = new Set<string>();
+    for (const match of source.matches) {
+      if (match.path !== '' && ignore?.excludes(toText(match.path))) {
+        if (match.kind !== 'directory' || !ignore.mayIncludeBelow(toText(match.path))) continue;
+      } else if (match.kind === 'directory') copied += 1;
+      const sink = this.#sink(this.#start(match.kind === 'directory' ? 'dir' : 'file'), (path) =>
+        this.#sourcePath(source, match, path),
+      );
+      const counted: OnEntry = (...entry) => {
+        copied += 1;
+        sink(...entry);
+      };
+      const reader = new TreeReader(context, { ...this.#read, knownDigest: this.#knownDigest() }, counted);
+      if (this.#options.parents) emitParents(reader, match, source.pivot, parents);
+      await this.#match(context, reader, match, source, sink);
+      if (match.kind === 'archive') copied += 1;
+    }
+    if (copied > 0 || source.matches.length === 0) return;
+    const using = this.#options.ignoreFile ? ` using ${this.#options.ignoreFile}` : '';
+    throw new BuildError(
+      'missing-file',
+      `no items matching glob "${source.given}" copied (${source.matches.length} filtered out${using}): no such file or directory`,
+    );
+  }
+
+  #sourcePath(source: LocalSource, match: Match, path: BytePath): BytePath {
+    if (this.#options.parents) return [...match.path.split('/').slice(0, source.pivot), path].join('/');
+    return match.kind === 'file' || match.kind === 'other' ? match.path : joinBytes(match.path, path);
+  }
+
+  async #match(
+    context: RootedDirectory,
+    reader: TreeReader,
+    match: Match,
+    source: LocalSource,
+    sink: OnEntry,
+  ): Promise<void> {
+    const parts = match.path.split('/');
+    const kept = this.#options.parents ? parts.slice(source.pivot).join('/') : undefined;
+    const name = parts.at(-1) as BytePath;
+    if (match.kind === 'archive') {
+      await extractArchive(context, match.resolved, sink, this.#archiveOptions());
+    } else if (match.kind === 'directory') {
+      const prefix = kept ?? (this.#options.keepDirectoryNames ? name : '');
+      if (prefix && !this.#options.parents) reader.directoryEntry(match.resolved, prefix);
+      reader.contents(match.resolved, prefix);
+    } else reader.file(match.resolved, kept ?? name);
+  }
+
+  #archiveOptions() {
+    return { timestampNs: this.#timestampNs(), signal: this.#surroundings.signal };
+  }
+
+  async #fetched(source: { readonly kind: 'remote' | 'git'; readonly url: string }): Promise<void> {
+    const sink = this.#sink(this.#start(''));
+    await using content: RemoteContent = await fetchRemote(source.url, this.#options, this.#surroundings);
+    using root = new RootedDirectory(content.directory);
+    if (source.kind === 'git') {
+      const below = root.resolve(fromText(content.name));
+      const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? false;
+      const timestampNs = content.modifiedMs > 0 ? BigInt(content.modifiedMs) * 1_000_000n : undefined;
+      const read: ReadOptions = {
+        ...this.#read,
+        timestampNs: this.#read.timestampNs ?? timestampNs,
+        ignore: gitIgnore(this.#options, keep),
+      };
+      new TreeReader(root, read, sink).contents(below, '');
+      return;
+    }
+    const name = fromText(content.name);
+    if (this.#options.extractRemote && (await extractStream(root, name, sink, this.#archiveOptions())))
+      return;
+    const read: ReadOptions = {
+      ...this.#read,
+      owner: this.#read.owner ?? { uid: 0, gid: 0 },
+      timestampNs: this.#read.timestampNs ?? BigInt(Math.floor(content.modifiedMs)) * 1_000_000n,
+    };
+    new TreeReader(root, read, sink).file(name, name);
+  }
+
+  #start(kind: '' | 'file' | 'dir'): ContentDigest {
+    const digest = new ContentDigest(kind);
+    this.#digests.push(digest);
+    return digest;
+  }
+
+  /** Digests what is read and hands it on, with ids as the container's user namespace wants them. */
+  #sink(digest: ContentDigest, sourcePath: (path: BytePath) => BytePath = (path) => path): OnEntry {
+    const { sourceIdMappings, knownDigests, onContent } = this.#options;
+    return (original, sizeBytes, content, origin) => {
+      const entry = sourceIdMappings ? { ...original, ...toContainer(sourceIdMappings, original) } : original;
+      if (entry.modifiedNs > this.#newestNs) this.#newestNs = entry.modifiedNs;
+      const readAtMs = origin && knownDigests ? this.#surroundings.now().getTime() : 0;
+      const file = entry.kind === 'file' && !origin?.digest ? startFileDigest(entry.xattrs) : undefined;
+      const reader = content && file ? digesting(content, file) : content;
+      if (this.#emit) this.#emit(entry, sizeBytes, reader);
+      else if (reader) drain(reader);
+      const contentDigest = origin?.digest ?? file?.digest();
+      digest.entry(entry, sizeBytes, contentDigest);
+      if (knownDigests && file && origin && contentDigest && isSame(origin))
+        knownDigests.put(origin.status, contentDigest, readAtMs);
+      onContent?.(sourcePath(entry.path), entry, sizeBytes, contentDigest);
+    };
+  }
+}
+
+function isSame({ status, again }: FileOrigin): boolean {
+  const now = again();
+  return (
+    now.sizeBytes === status.sizeBytes &&
+    now.modifiedNs === status.modifiedNs &&
+    now.changedNs === status.changedNs
+  );
+}
+
+function digesting(content: ContentReader, digest: Hash): ContentReader {
+  return (buffer) => {
+    const count = content(buffer);
+    if (count > 0) digest.update(buffer.subarray(0, count));
+    return count;
+  };
+}
+
+let scratch: Buffer | undefined;
+
+function drain(reader: ContentReader): void {
+  scratch ??= Buffer.allocUnsafe(1 << 18);
+  while (reader(scratch) > 0);
+}
+
+function emitParents(reader: TreeReader, match: Match, pivot: number, done: Set<string>): void {
+  const parts = match.path.split('/');
+  const last = match.kind === 'directory' ? parts.length : parts.length - 1;
+  for (let count = pivot + 1; count <= last; count += 1) {
+    const source = parts.slice(0, count).join('/');
+    if (done.has(source)) continue;
+    done.add(source);
+    reader.directoryEntry(source, parts.slice(pivot, count).join('/'));
+  }
+}
+
+function inlineEntry(name: string, mode: number, read: ReadOptions, now: Date): TreeEntry {
+  return {
+    path: joinBytes('', fromText(name)),
+    kind: 'file',
+    mode: read.chmod ? read.chmod(mode, false) : mode,
+    uid: read.owner?.uid ?? 0,
+    gid: read.owner?.gid ?? 0,
+    modifiedNs: read.timestampNs ?? BigInt(now.getTime()) * 1_000_000n,
+  };
+}
+
+function bytesReader(bytes: Uint8Array): ContentReader {
+  let at = 0;
+  return (buffer) => {
+    const chunk = bytes.subarray(at, at + buffer.length);
+    buffer.set(chunk);
+    at += chunk.length;
+    return chunk.length;
+  };
+}
+
+function gitIgnore(options: AddOptions, keepGitDirectory: boolean): IgnoreRules {
+  return new IgnoreRules([...(options.excludes ?? []), ...(keepGitDirectory ? [] : ['**/.git'])]);
+}
