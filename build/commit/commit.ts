@@ -9,6 +9,7 @@ import type {
   WorkingContainer,
 } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
+import { BUILT_HERE } from './built-mark.ts';
 import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { imageDocuments } from './image-documents.ts';
@@ -57,6 +58,7 @@ export async function commitToStore(
       { key: documents.configDigest, data: documents.config },
       { key: `manifest-${documents.manifestDigest}`, data: documents.manifest },
       { key: 'manifest', data: documents.manifest },
+      { key: BUILT_HERE, data: Buffer.from('{}') },
     ],
   };
   if (blobs) {

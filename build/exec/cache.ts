@@ -1,6 +1,7 @@
 import type { HistoryEntry } from '../../image/config.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { Store } from '../../store/storage/contract.ts';
+import { BUILT_HERE } from '../commit/built-mark.ts';
 import type { ImageView, ImageViews } from './image-view.ts';
 
 /** The step that a cached image is looked for. */
@@ -20,7 +21,7 @@ export interface CacheQuery {
 /**
  * The newest image in the store that an earlier build made by the same step on the same base: parent layer, whole
  * history and diffIDs agree (imagebuildah intermediateImageExists). Images are looked up by their top layer, so the
- * cost does not grow with the store.
+ * cost does not grow with the store. What was pulled is no candidate, but from a `--cache-from`.
  */
 export async function findCachedStep(
   store: Store,
@@ -32,6 +33,7 @@ export async function findCachedStep(
   for (const record of await store.images.list()) {
     if (!topLayers.has(record.topLayer ?? '')) continue;
     if (record.readOnly && record.names.length === 0) continue;
+    if (!record.bigDataNames.includes(BUILT_HERE)) continue;
     if (query.cacheTtlMs !== undefined && query.now.getTime() - Date.parse(record.created) > query.cacheTtlMs)
       continue;
     if (best && Date.parse(best.record.created) > Date.parse(record.created)) continue;

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SlipwayError } from '../../errors.ts';
+import { BUILT_HERE } from '../commit/built-mark.ts';
 import { copyStored } from '../commit/copy-stored.ts';
 import { pullImage } from '../container/pull.ts';
 import type { ImageView } from './image-view.ts';
@@ -32,7 +33,7 @@ export class RemoteCache {
     const { surroundings, options } = this.#session;
     for (const repository of options.cacheFrom ?? []) {
       try {
-        await pullImage(
+        const record = await pullImage(
           { ...surroundings, onProgress: undefined },
           `docker://${repository}:${key}`,
           {
@@ -41,6 +42,7 @@ export class RemoteCache {
             retryDelayMs: options.retryDelayMs,
           },
         );
+        await surroundings.store.images.setBigData(record.id, BUILT_HERE, Buffer.from('{}'));
       } catch (error) {
         if (!(error instanceof SlipwayError)) throw error;
         options.debug?.(`failed pulling cache from source ${repository}: ${error.message}`);
