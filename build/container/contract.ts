@@ -127,6 +127,8 @@ export interface CreateWorkingContainerOptions {
   readonly from: string;
   /** Default `missing`. */
   readonly pullPolicy?: PullPolicy;
+  /** Of the container that is made; absent: a random one. 64 hexadecimal digits. */
+  readonly id?: string;
   /** The container's exact name; absent: `<image>-<suffix>[-n]`. */
   readonly name?: string;
   /** Default `working-container`. */

@@ -144,6 +144,7 @@ async function newRecord(
     const name = options.name ?? (await freeName(store, stem, attempt));
     try {
       return await store.containers.create({
+        ...(options.id === undefined ? {} : { id: options.id }),
         names: [name],
         imageId: image?.id ?? '',
         idMappings,

@@ -7,6 +7,7 @@ import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
 import { warnAboutArguments } from './argument-warnings.ts';
 import { checkNames, destinationOf } from './destination.ts';
+import { removeLeftovers } from './leftovers.ts';
 import { BuildLog } from './log.ts';
 import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
@@ -67,6 +68,7 @@ async function buildInside(
   log: BuildLog,
   controller: AbortController,
 ): Promise<BuildResult> {
+  await removeLeftovers(surroundings.store, (text) => surroundings.onWarning?.(text));
   await using workspace = new Workspace(surroundings);
   const session = openSession(surroundings, options, workspace, log);
   announce(session);
@@ -87,7 +89,7 @@ async function buildInside(
     };
   } finally {
     session.saveDigests();
-    await workspace[Symbol.asyncDispose]();
+    await workspace.clear();
     await removeTemporaryImages(session, temporary);
   }
 }
@@ -191,8 +193,10 @@ async function runStages(
       const result = await slots.run(() => reportedStage(session, stage), session.surroundings.signal);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
-      if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)
+      if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage) {
         temporary.push(result.imageId);
+        session.workspace.addImage(result.imageId);
+      }
       return result;
     })();
     running.set(stage.index, promise);

@@ -54,7 +54,10 @@ export class StageContainer {
     const { view, from } = this.#position;
     const platform = this.#session.platformOf(this.#stage);
     const name = from === 'scratch' ? '' : from;
-    const made = await createFromRecord({ ...surroundings, platform }, name, view?.record, this.#options());
+    const made = await createFromRecord({ ...surroundings, platform }, name, view?.record, {
+      ...this.#options(),
+      id: workspace.newContainerId(),
+    });
     workspace.addContainer(made);
     this.#container = view ? made : setPlatform(platform)(made);
     return this.#container;

@@ -1,6 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
+import { LeftoverJournal } from './leftovers.ts';
 
 /**
  * Everything that a build makes for its own time: working containers, mounts, temporary directories. Registered when
@@ -14,14 +16,17 @@ export class Workspace implements AsyncDisposable {
   readonly #others: AsyncDisposable[] = [];
   readonly #unmounts: (() => void)[] = [];
   readonly #kept = new Set<string>();
+  readonly #journal: LeftoverJournal;
 
   constructor(surroundings: BuildSurroundings) {
     this.#surroundings = surroundings;
+    this.#journal = LeftoverJournal.open(surroundings.store);
   }
 
   /** A new directory below the temporary one, readable by its owner alone. */
   directory(purpose: string): string {
     const path = mkdtempSync(join(this.#surroundings.temporaryDirectory, `slipway-${purpose}-`));
+    this.#journal.add({ kind: 'directory', path });
     this.#directories.push(path);
     return path;
   }
@@ -36,13 +41,26 @@ export class Workspace implements AsyncDisposable {
     this.#others.push(resource);
   }
 
+  /** An id for a container that is about to be made. */
+  newContainerId(): string {
+    const id = randomBytes(32).toString('hex');
+    this.#journal.add({ kind: 'container', id });
+    return id;
+  }
+
   addContainer(container: WorkingContainer): void {
     this.#containers.set(container.id, container);
+  }
+
+  /** An image that goes when the build ends, unless it has a name then. */
+  addImage(id: string): void {
+    this.#journal.add({ kind: 'image', id });
   }
 
   /** Mounts a layer for the rest of the build. */
   async mountLayer(layerId: string, readOnly: boolean): Promise<string> {
     const path = await this.#surroundings.store.layers.mount(layerId, { readOnly });
+    this.#journal.add({ kind: 'mount', layerId });
     this.#mounts.push(layerId);
     return path;
   }
@@ -50,6 +68,7 @@ export class Workspace implements AsyncDisposable {
   /** The container stays when the build ends (`--rm=false`). */
   keepContainer(id: string): void {
     this.#kept.add(id);
+    this.#journal.remove({ kind: 'container', id });
   }
 
   async removeContainer(id: string): Promise<void> {
@@ -57,6 +76,7 @@ export class Workspace implements AsyncDisposable {
     this.#containers.delete(id);
     if (container) await this.unmountLayer(container.layerId);
     await this.#surroundings.store.deleteContainer(id);
+    this.#journal.remove({ kind: 'container', id });
   }
 
   /** Drops this build's mounts of a layer. */
@@ -64,10 +84,17 @@ export class Workspace implements AsyncDisposable {
     for (let at = this.#mounts.indexOf(layerId); at >= 0; at = this.#mounts.indexOf(layerId)) {
       this.#mounts.splice(at, 1);
       await this.#surroundings.store.layers.unmount(layerId);
+      this.#journal.remove({ kind: 'mount', layerId });
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.clear();
+    this.#journal[Symbol.dispose]();
+  }
+
+  /** Takes everything away. What cannot be is tried again by the next build. */
+  async clear(): Promise<void> {
     const failures: unknown[] = [];
     const attempt = async (action: () => unknown) => {
       try {
