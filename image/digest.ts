@@ -38,10 +38,15 @@ export function tryParseDigest(text: string): Digest | undefined {
   }
 }
 
+/** True where {@link algorithmOf} knows the algorithm, so that content can be checked. */
+export function hasKnownAlgorithm(digest: Digest): boolean {
+  return Object.hasOwn(HEX_LENGTH, digest.slice(0, digest.indexOf(':')));
+}
+
 /** @throws ImageError `unsupported-digest` for an algorithm that cannot be computed here. */
 export function algorithmOf(digest: Digest): DigestAlgorithm {
   const name = digest.slice(0, digest.indexOf(':'));
-  if (!Object.hasOwn(HEX_LENGTH, name)) {
+  if (!hasKnownAlgorithm(digest)) {
     throw new ImageError(
       'unsupported-digest',
       `unsupported digest algorithm ${quoted(name)} in ${quoted(digest)}`,

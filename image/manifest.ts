@@ -1,5 +1,5 @@
 import type { Annotations, Descriptor } from './descriptor.ts';
-import { type Digest, digestOf, parseDigest } from './digest.ts';
+import { algorithmOf, type Digest, digestOf, hasKnownAlgorithm, parseDigest } from './digest.ts';
 import { ImageError } from './error.ts';
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from './json.ts';
 import { isIndexMediaType, isSchema1MediaType, MEDIA_TYPE } from './media-type.ts';
@@ -219,9 +219,11 @@ export function parseDescriptor(value: JsonValue | undefined, where: string): De
   const size = json.size;
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0)
     throw bad(`${where}: invalid size ${JSON.stringify(size)}`);
+  const digest = parseDigest(text(json.digest, `${where}.digest`));
+  if (json.data !== undefined) checkData(text(json.data, `${where}.data`), digest, size, where);
   return {
     mediaType: json.mediaType === undefined ? '' : text(json.mediaType, `${where}.mediaType`),
-    digest: parseDigest(text(json.digest, `${where}.digest`)),
+    digest,
     size,
     ...optional('urls', json.urls, (urls) =>
       array(urls, `${where}.urls`).map((url) => text(url, `${where}.urls`)),
@@ -231,6 +233,14 @@ export function parseDescriptor(value: JsonValue | undefined, where: string): De
     ...optional('platform', json.platform, parsePlatformObject),
     ...optional('artifactType', json.artifactType, text),
   };
+}
+
+/** Embedded content must be the content (image-spec v1.1, descriptor.md); of an unknown algorithm the size alone is known. */
+function checkData(data: string, digest: Digest, size: number, where: string): void {
+  const bytes = Buffer.from(data, 'base64');
+  const right = () => !hasKnownAlgorithm(digest) || digestOf(bytes, algorithmOf(digest)) === digest;
+  if (bytes.length === size && right()) return;
+  throw bad(`${where}: the embedded data is not the content that ${digest} of ${size} bytes means`);
 }
 
 function parsePlatformObject(value: JsonValue): Platform {

@@ -18,7 +18,7 @@ import type { ImageSource, StoredSignature } from './contract.ts';
 import { type CopiedLayer, copyLayer } from './copy-layer.ts';
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
-import { type ImagePlan, planImage } from './plan.ts';
+import { type ImagePlan, planImage, staysSame } from './plan.ts';
 import { readVerifiedBlob } from './read-blob.ts';
 import { formatImageReference } from './references.ts';
 import { schema1SourceLayers } from './schema1-layers.ts';
@@ -64,11 +64,12 @@ export async function copyOneImage(
       : undefined;
   const original = manifest.kind === 'image' ? manifest.layers : schema1SourceLayers(manifest);
   const layers = await layersForCopy(source, original, frozen, instance);
-  const diffIds = config && readDiffIds(config, manifest, layers.length);
+  const diffIds = config && readDiffIds(config, manifest);
+  const fitting = diffIds?.length === layers.length;
   const plan = planImage({
     mediaType: manifest.mediaType,
     layers,
-    ...(diffIds ? { diffIds } : {}),
+    ...(diffIds && fitting ? { diffIds } : {}),
     destination,
     ...(frozen === undefined ? {} : { frozen }),
     signing: (options.signers?.length ?? 0) > 0,
@@ -80,6 +81,7 @@ export async function copyOneImage(
     decrypt: options.decryptor !== undefined,
     ...(options.downloadForeignLayers ? { downloadForeignLayers: true } : {}),
   });
+  if (diffIds && !fitting) checkLayerCount(plan, diffIds.length);
   const written = await writeImage(session, { document, manifest, config, plan }, asChild);
   await sign(session, written, kept, asChild);
   return written;
@@ -147,18 +149,26 @@ function checkRequiredDigest(
   );
 }
 
-/** Plain digests by layer, where the config is an image's and speaks of as many layers as there are. */
+/** Layers cannot change when the config speaks of other ones: nobody could tell whether their content is right. */
+function checkLayerCount(plan: ImagePlan, diffIds: number): void {
+  if (plan.layers.every((layer) => layer.action === 'keep-url' || staysSame(layer))) return;
+  throw new TransportError(
+    'bad-layout',
+    `the config has ${diffIds} diff_ids for ${plan.layers.length} layers`,
+    { hint: 'the image is malformed; it can only be copied as it is, to a registry, oci: or dir:' },
+  );
+}
+
+/** Plain digests by layer, where the config is an image's. */
 function readDiffIds(
   config: Uint8Array,
   manifest: ImageManifest | Schema1Manifest,
-  layers: number,
 ): readonly Digest[] | undefined {
   if (manifest.kind !== 'image') return undefined;
   const { mediaType } = manifest.config;
   if (mediaType !== MEDIA_TYPE.ociConfig && mediaType !== MEDIA_TYPE.dockerConfig) return undefined;
   try {
-    const diffIds = parseImageConfig(config).rootfs.diff_ids;
-    return diffIds.length === layers ? diffIds : undefined;
+    return parseImageConfig(config).rootfs.diff_ids;
   } catch (error) {
     // Artifacts may use the image config type for something else.
     if (error instanceof ImageError) return undefined;

@@ -10,7 +10,7 @@ import { type Converted, chain, convertLayer, describeLayer } from './convert-la
 import type { CopySession } from './copy-session.ts';
 import { TransportError } from './error.ts';
 import { meterOf } from './meter.ts';
-import type { ImagePlan, LayerPlan } from './plan.ts';
+import { type ImagePlan, type LayerPlan, staysSame } from './plan.ts';
 import { formatImageReference } from './references.ts';
 import { needsRereading } from './retry.ts';
 
@@ -138,18 +138,6 @@ export function noteLocation(session: CopySession, digest: Digest): void {
 }
 
 const RESUME_BYTES = 1 << 20;
-
-/** True where the bytes go over as they are, so that an earlier copy's beginning of them is of use. */
-function staysSame({ source, wish, recompress, decrypt, encrypt, needsDiffId }: LayerPlan): boolean {
-  const compression = compressionOf(source.mediaType);
-  const compressed = compression === 'gzip' || compression === 'zstd';
-  return (
-    !decrypt &&
-    !encrypt &&
-    !needsDiffId &&
-    (wish === 'keep' || (wish === 'compress' && !recompress && compressed))
-  );
-}
 
 /** Moves only what an interrupted copy did not; undefined where there is nothing to go on from. */
 async function resume(

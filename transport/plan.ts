@@ -72,6 +72,18 @@ export interface ImagePlan {
   readonly layers: readonly LayerPlan[];
 }
 
+/** True where the bytes go over as they are. */
+export function staysSame({ source, wish, recompress, decrypt, encrypt, needsDiffId }: LayerPlan): boolean {
+  const compression = compressionOf(source.mediaType);
+  const compressed = compression === 'gzip' || compression === 'zstd';
+  return (
+    !decrypt &&
+    !encrypt &&
+    !needsDiffId &&
+    (wish === 'keep' || (wish === 'compress' && !recompress && compressed))
+  );
+}
+
 /**
  * Decides how an image is copied; pure (containers/image, copy/manifest.go and copy/single.go).
  * @throws TransportError `bad-option` where wishes contradict each other or the frozen manifest, `unsupported` where
