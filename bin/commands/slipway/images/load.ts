@@ -1,12 +1,21 @@
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { loadImages } from '../../../../build/images/save.ts';
-import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
+import { isSystemError } from '../../../../errors.ts';
+import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contract.ts';
 import { UsageError } from '../../../cli/error.ts';
 import { temporaryDirectory } from '../../../cli/transport-context.ts';
 import { openSession } from '../../buildah/session.ts';
+
+/** Podman's hidden flag. */
+const POLICY_FILE_FLAG: FlagSpec = {
+  name: 'signature-policy',
+  kind: 'string',
+  usage: 'read the signature policy from this `FILE`',
+  hidden: true,
+};
 
 /** `slipway load`: podman load. */
 export const load: CommandSpec = {
@@ -17,6 +26,7 @@ export const load: CommandSpec = {
   flags: [
     { name: 'input', short: 'i', kind: 'string', usage: 'read `FILE` or directory; default: stdin' },
     { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
+    POLICY_FILE_FLAG,
   ],
   run: async (context) => {
     const input = context.flags.string('input');
@@ -25,11 +35,26 @@ export const load: CommandSpec = {
         'usage',
         'cannot read from terminal, use command-line redirection or the --input flag',
       );
-    await using session = await openSession(context, { quiet: context.flags.bool('quiet') });
+    await checkInput(context, input);
+    await using session = await openSession(context, {
+      flags: load.flags ?? [],
+      quiet: context.flags.bool('quiet'),
+    });
     const names = await withInput(context, input, (path) => loadImages(session.surroundings, path));
     for (const name of names) context.print(`Loaded image: ${name}`);
   },
 };
+
+async function checkInput({ io }: CommandContext, input: string): Promise<void> {
+  if (input === '' || input === '-') return;
+  try {
+    await stat(resolve(io.workingDirectory, input));
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const why = cause.code === 'ENOENT' ? 'no such file or directory' : cause.message;
+    throw new UsageError('usage', `stat ${input}: ${why}`, { cause });
+  }
+}
 
 /** Gives a path: that of the file named, or of a copy of stdin. */
 export async function withInput<T>(

@@ -2,12 +2,15 @@ import { createReadStream } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { imageNotKnown } from '../../../../build/container/find-image.ts';
+import { findLocalImage } from '../../../../build/container/pull.ts';
 import { SAVE_FORMATS, type SaveFormat, saveImages } from '../../../../build/images/save.ts';
+import { formatReference } from '../../../../image/reference.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { UsageError } from '../../../cli/error.ts';
 import { temporaryDirectory } from '../../../cli/transport-context.ts';
+import { localName } from '../../buildah/local-name.ts';
 import { openSession, type Session } from '../../buildah/session.ts';
-import { findImageRecord } from './find.ts';
 
 /** `slipway save`: podman save. */
 export const save: CommandSpec = {
@@ -34,17 +37,7 @@ export const save: CommandSpec = {
     { name: 'quiet', short: 'q', kind: 'bool', usage: 'print no progress' },
   ],
   run: async (context) => {
-    const format = context.flags.string('format') as SaveFormat;
-    if (!SAVE_FORMATS.includes(format))
-      throw new UsageError(
-        'usage',
-        `unsupported format ${JSON.stringify(format)}: ${SAVE_FORMATS.join(', ')}`,
-      );
-    const output = context.flags.string('output');
-    if (output === '' && format.endsWith('-dir'))
-      throw new UsageError('usage', `--format ${format} needs --output DIRECTORY`);
-    if (output === '' && context.io.stdout.isTTY)
-      throw new UsageError('usage', 'refusing to save to terminal. Use -o flag or redirect');
+    const { format, output } = checkedFlags(context);
     await using session = await openSession(context, { quiet: context.flags.bool('quiet') });
     const options = { format, compress: context.flags.bool('compress') };
     const images = await chosen(context, session);
@@ -57,18 +50,36 @@ export const save: CommandSpec = {
   },
 };
 
+function checkedFlags({ flags, io }: CommandContext): {
+  readonly format: SaveFormat;
+  readonly output: string;
+} {
+  const format = flags.string('format') as SaveFormat;
+  const output = flags.string('output');
+  const refuse = (text: string) => new UsageError('usage', text);
+  if (!SAVE_FORMATS.includes(format))
+    throw refuse(`format value must be one of ${[...SAVE_FORMATS].reverse().join(' ')}`);
+  if (flags.bool('compress') && format !== 'docker-dir')
+    throw refuse("--compress can only be set when --format is 'docker-dir'");
+  if (output.includes(':')) throw refuse(`invalid filename (should not contain ':') "${output}"`);
+  if (output === '' && format.endsWith('-dir')) throw refuse(`--format ${format} needs --output DIRECTORY`);
+  if (output === '' && io.stdout.isTTY) throw refuse('refusing to save to terminal. Use -o flag or redirect');
+  return { format, output };
+}
+
 async function chosen({ args, flags }: CommandContext, session: Session) {
   const [first = '', ...others] = args;
-  const nameOf = async (text: string) => {
-    const record = await findImageRecord(session, text);
-    return {
-      id: record.id,
-      names: record.id.startsWith(text) ? [] : record.names.filter((name) => name.includes(text)).slice(0, 1),
-    };
+  const named = async (text: string) => {
+    const found = await findLocalImage(session.surroundings, text);
+    if (!found) throw imageNotKnown(text);
+    const { record, resolvedName } = found;
+    // An image found by its id keeps no name.
+    return { id: record.id, names: record.names.includes(resolvedName) ? [resolvedName] : [] };
   };
-  if (flags.bool('multi-image-archive')) return await Promise.all(args.map(nameOf));
-  const image = await nameOf(first);
-  return [{ ...image, names: [...image.names, ...others] }];
+  if (flags.bool('multi-image-archive')) return await Promise.all(args.map(named));
+  const image = await named(first);
+  const more = others.map((text) => formatReference(localName(text)));
+  return [{ ...image, names: [...new Set([...more, ...image.names])] }];
 }
 
 /** Archives are written to a file first: what fails half-way never reaches the pipe. */
