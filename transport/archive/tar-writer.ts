@@ -52,7 +52,8 @@ export class TarWriter {
   }
 
   async writeSymlink(name: string, target: string): Promise<void> {
-    await this.#write(header(name, '2', 0, target, { mode: 0o777 }));
+    // containers/image gives links no permission bits.
+    await this.#write(header(name, '2', 0, target, { mode: 0 }));
   }
 
   async writeDirectory(name: string, options: MemberOptions = {}): Promise<void> {
