@@ -11,6 +11,7 @@ import {
 import { isIndexMediaType, MEDIA_TYPE } from '../image/media-type.ts';
 import { formatPlatform, type Platform } from '../image/platform.ts';
 import { serializeIndex } from '../image/serialize.ts';
+import { missingVariants, type Variant, variantEntry } from './compression-variants.ts';
 import type { StoredSignature } from './contract.ts';
 import { type CopiedImage, copyOneImage, keptSignatures, sign } from './copy-image.ts';
 import type { IndexSelection } from './copy-options.ts';
@@ -47,17 +48,52 @@ export async function copyIndex(
   const kept = await keptSignatures(session, signatures, true);
   checkRequired(session, document, place);
   const frozen = frozenReason(session, kept);
-  const format = targetFormat(session, index, frozen);
+  const variants = variantsOf(session, index, frozen);
+  const format = variants.length ? 'oci' : targetFormat(session, index, frozen);
   const picked = pick(session, index, frozen);
   if (picked.copied.length === 0)
     await session.policy.admit({ reference: source.reference, manifest: document, signatures });
   const { copied, images } = await copyChildren(session, picked.copied, index, document, place);
-  const edited = editIndex(index, picked.kept, copied);
+  const added = await copyVariants(session, variants, document);
+  const edited = editIndex(index, picked.kept, copied, added);
   session.say('manifest', 'Writing manifest list to image destination');
   const written = await writeIndex(session, document, index, convertIndex(edited, format), frozen, place);
   session.say('signatures', 'Storing list signatures');
   await sign(session, written, kept, place.instance !== undefined);
-  return { image: written, images };
+  return { image: written, images: images + added.length };
+}
+
+/** @throws TransportError `bad-option` where the index may not change, or must not be an OCI index */
+function variantsOf(session: CopySession, index: ImageIndex, frozen: string | undefined): readonly Variant[] {
+  const { addCompressions = [], format, select } = session.options;
+  if (addCompressions.length === 0 || select === 'index-only') return [];
+  const variants = missingVariants(index, addCompressions);
+  if (variants.length && frozen !== undefined)
+    throw new TransportError(
+      'bad-option',
+      `images in other compressions cannot be added to the manifest list: ${frozen}`,
+    );
+  if (variants.length && format !== undefined && format !== 'oci')
+    throw new TransportError('bad-option', `images in other compressions need the format oci, not ${format}`);
+  return variants;
+}
+
+async function copyVariants(
+  session: CopySession,
+  variants: readonly Variant[],
+  topLevel: ManifestDocument,
+): Promise<Descriptor[]> {
+  const added: Descriptor[] = [];
+  for (const variant of variants) {
+    const { entry, format } = variant;
+    session.say('image', `Copying image ${entry.digest} with ${format}`);
+    const document = await readManifest(session.source, entry.digest);
+    const place = { instance: entry.digest, asChild: true };
+    const { manifest, digest } = await copyOneImage(session.compressing(format), document, topLevel, place);
+    const { bytes, mediaType } = manifest;
+    added.push(variantEntry(variant, { mediaType, digest, size: bytes.length }));
+  }
+  return added;
 }
 
 function checkRequired(session: CopySession, document: ManifestDocument, place: IndexPlace): void {
@@ -222,6 +258,7 @@ function editIndex(
   index: ImageIndex,
   kept: readonly Descriptor[],
   copied: ReadonlyMap<Digest, CopiedImage>,
+  added: readonly Descriptor[],
 ): ImageIndex {
   const manifests = kept.map((entry) => {
     const image = copied.get(entry.digest);
@@ -229,7 +266,7 @@ function editIndex(
     const { bytes, mediaType } = image.manifest;
     return { ...entry, digest: image.digest, size: bytes.length, mediaType };
   });
-  return { ...index, manifests };
+  return { ...index, manifests: [...manifests, ...added] };
 }
 
 async function writeIndex(

@@ -39,6 +39,8 @@ export interface CopyOptions {
   readonly compressionLevel?: number;
   /** Never use a layer of another compression that the destination has. */
   readonly forceCompression?: boolean;
+  /** An index gets every image in these formats too, each marked as such. */
+  readonly addCompressions?: readonly CompressionChoice['format'][];
   readonly downloadForeignLayers?: boolean;
   /** Layer positions to encrypt, negative from the top; empty: all. */
   readonly encryptLayers?: readonly number[];

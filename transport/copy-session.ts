@@ -1,3 +1,4 @@
+import type { CompressionChoice } from './compress.ts';
 import type {
   AdmissionPolicy,
   CopyCounts,
@@ -17,7 +18,7 @@ export class CopySession {
   readonly destination: ImageDestination;
   readonly options: CopyOptions;
   readonly limit: Limit;
-  readonly #counts = { moved: 0, present: 0, mounted: 0, reused: 0, bytes: 0 };
+  #counts = { moved: 0, present: 0, mounted: 0, reused: 0, bytes: 0 };
 
   constructor(
     policy: AdmissionPolicy,
@@ -36,6 +37,16 @@ export class CopySession {
         destination.parallelBlobs ?? DEFAULT_PARALLEL,
       ),
     );
+  }
+
+  /** The same copy for images whose layers are all to be compressed so. */
+  compressing(format: CompressionChoice['format']): CopySession {
+    const { policy, source, destination, options } = this;
+    const manifests = format === 'gzip' ? {} : { format: 'oci' as const };
+    const wishes = { ...options, ...manifests, compression: { format }, forceCompression: true };
+    const other = new CopySession(policy, source, destination, wishes);
+    other.#counts = this.#counts;
+    return other;
   }
 
   get counts(): CopyCounts {

@@ -57,7 +57,18 @@ const REASONS: Readonly<Record<string, string>> = {
 function downloadError(url: string, cause: NodeJS.ErrnoException): BuildError {
   if (cause instanceof BuildError) return cause;
   const reason = REASONS[cause.code ?? ''] ?? cause.message;
-  return new BuildError('missing-file', `reading "${redact(url)}": ${reason}`, { cause, retryable: true });
+  return new BuildError('missing-file', `reading "${redact(url)}": ${peerOf(cause)}${reason}`, {
+    cause,
+    retryable: true,
+  });
+}
+
+/** Who refused: it may be a proxy, which the URL does not name. */
+function peerOf(cause: Error): string {
+  const tried = cause instanceof AggregateError ? (cause.errors as Error[]) : [cause];
+  for (const { address, port } of tried as { address?: string; port?: number }[])
+    if (address !== undefined && port !== undefined) return `dial tcp ${address}:${port}: `;
+  return '';
 }
 
 class Download {

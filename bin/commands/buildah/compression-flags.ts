@@ -9,6 +9,13 @@ export const COMPRESSION_FLAGS: readonly FlagSpec[] = [
   { name: 'force-compression', kind: 'bool', usage: 'never reuse layers that are compressed otherwise' },
 ];
 
+/** Of the commands that push manifest lists. */
+export const ADD_COMPRESSION_FLAG: FlagSpec = {
+  name: 'add-compression',
+  kind: 'slice',
+  usage: 'push every image of a list in this format too: gzip, zstd or zstd:chunked; repeat for several',
+};
+
 const FORMATS = ['gzip', 'zstd', 'zstd:chunked'] as const;
 
 /** The format that the flags or containers.conf name, gzip in containers.conf being no choice. */
@@ -33,4 +40,16 @@ export async function compressionChoice(
   const forceCompression = flags.changed('force-compression') ? flags.bool('force-compression') : text !== '';
   if (!format && level === undefined) return { forceCompression };
   return { compression: { format: format ?? 'gzip', level }, forceCompression };
+}
+
+/** Reads {@link ADD_COMPRESSION_FLAG}, else what containers.conf says. */
+export async function addedCompressions(context: CommandContext): Promise<CopyOptions['addCompressions']> {
+  const { flags } = context;
+  const { engine } = await containersConfig(context);
+  const names = flags.changed('add-compression') ? flags.list('add-compression') : engine.add_compression;
+  return names.map((text) => {
+    const format = FORMATS.find((name) => name === text);
+    if (!format) throw usage(`cannot find compressor for "${text}"`);
+    return format;
+  });
 }

@@ -2,7 +2,12 @@ import { writeFileSync } from 'node:fs';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contract.ts';
 import { parseDuration } from '../../../cli/duration.ts';
 import { usage } from '../arguments.ts';
-import { COMPRESSION_FLAGS, compressionChoice } from '../compression-flags.ts';
+import {
+  ADD_COMPRESSION_FLAG,
+  addedCompressions,
+  COMPRESSION_FLAGS,
+  compressionChoice,
+} from '../compression-flags.ts';
 import { retryDefaults } from '../containers-conf.ts';
 import { manifestFormat, pushDestination } from '../push.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from '../registry-flags.ts';
@@ -15,6 +20,7 @@ const FLAGS: readonly FlagSpec[] = [
   ...REGISTRY_FLAGS,
   ...RETRY_FLAGS,
   ...COMPRESSION_FLAGS,
+  ADD_COMPRESSION_FLAG,
   { name: 'all', kind: 'bool', default: true, usage: 'push the images of the list too' },
   { name: 'digestfile', kind: 'string', usage: 'write the digest of the list to this file' },
   { name: 'format', short: 'f', kind: 'string', usage: 'manifest format: oci or v2s2' },
@@ -51,6 +57,7 @@ async function runPush(context: CommandContext): Promise<void> {
   const { record } = await findList(session, name);
   const { digest } = await pushList(session, record, await pushDestination(session, destination), {
     ...(await compressionChoice(context)),
+    addCompressions: await addedCompressions(context),
     format,
     select: flags.bool('all') ? 'all' : 'index-only',
     removeSignatures: flags.bool('remove-signatures'),
