@@ -89,6 +89,9 @@ export async function extractArchive(
     readSync(fd, head, 0, head.length, 0);
     if (detectCompression(head) === 'none') extractPlain(fd, sink, options);
     else await extractCompressed(fd, toText(path), sink, options);
+  } catch (cause) {
+    if (!(cause instanceof StoreError)) throw cause;
+    throw new BuildError('bad-argument', `reading archive "${toText(path)}": ${cause.message}`, { cause });
   } finally {
     closeSync(fd);
   }

@@ -50,11 +50,9 @@ export async function fetchContext(url: string, surroundings: BuildSurroundings)
   await using _content = content;
   const path = join(content.directory, content.name);
   if (statSync(path).size === 0) throw new BuildError('bad-context', `no contents in "${redact(url)}"`);
-  const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
   return await unpack(
     content.directory,
     content.name,
-    directory,
     github?.[1] ? `${github[1]}-master` : '',
     surroundings,
   );
@@ -77,38 +75,47 @@ export async function readContext(
   surroundings: BuildSurroundings,
 ): Promise<FetchedContext> {
   const received = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-stdin-'));
-  const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
   try {
     await pipeline(stream, createWriteStream(join(received, 'context')), { signal: surroundings.signal });
-    return await unpack(received, 'context', directory, '', surroundings);
-  } catch (error) {
-    rmSync(directory, { recursive: true, force: true });
-    throw error;
+    return await unpack(received, 'context', '', surroundings);
   } finally {
     rmSync(received, { recursive: true, force: true });
   }
 }
 
-/** SECURITY B10: what an archive left behind before it failed never meets the fallback, which gets a fresh directory. */
+/** SECURITY B10: what is no archive is a Containerfile; an archive that breaks off fails, whatever it left behind. */
 async function unpack(
+  source: string,
+  name: string,
+  below: string,
+  surroundings: BuildSurroundings,
+): Promise<FetchedContext> {
+  const directory = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-context-'));
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => rmSync(directory, { recursive: true, force: true }));
+  const found = await placeOf(source, name, directory, below, surroundings);
+  const kept = stack.move();
+  return { directory: found, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+async function placeOf(
   source: string,
   name: string,
   directory: string,
   below: string,
   surroundings: BuildSurroundings,
-): Promise<FetchedContext> {
+): Promise<string> {
   const first = join(directory, 'archive');
   mkdirSync(first);
-  const dispose = { [Symbol.asyncDispose]: async () => rmSync(directory, { recursive: true, force: true }) };
   if (await extractInto(source, name, first, surroundings)) {
     using root = new RootedDirectory(first);
     const inside = root.resolve(fromText(below));
-    return { directory: join(first, Buffer.from(inside, 'latin1').toString()), ...dispose };
+    return join(first, Buffer.from(inside, 'latin1').toString());
   }
   const second = join(directory, 'file');
   mkdirSync(second);
   writeFileSync(join(second, 'Dockerfile'), readFileSync(join(source, name)), { mode: 0o600 });
-  return { directory: second, ...dispose };
+  return second;
 }
 
 async function extractInto(
@@ -121,17 +128,12 @@ async function extractInto(
   using from = new RootedDirectory(source);
   using to = new RootedDirectory(into);
   using writer = new TreeWriter(to, '', { directoryOwner: owner, skipDevices: true });
-  try {
-    const isArchive = await extractStream(
-      from,
-      fromText(name),
-      (entry, _size, content) => writer.put({ ...entry, ...owner, xattrs: [] }, content),
-      { signal: surroundings.signal },
-    );
-    if (isArchive) writer.finish();
-    return isArchive;
-  } catch (error) {
-    if (!(error instanceof BuildError) || error.code === 'unsafe-path') throw error;
-    return false;
-  }
+  const isArchive = await extractStream(
+    from,
+    fromText(name),
+    (entry, _size, content) => writer.put({ ...entry, ...owner, xattrs: [] }, content),
+    { signal: surroundings.signal },
+  );
+  if (isArchive) writer.finish();
+  return isArchive;
 }
