@@ -1,4 +1,5 @@
 import { SlipwayError } from '../../errors.ts';
+import { printable } from '../../image/printable.ts';
 import type { CommandContext, CommandEntry, CommandIo, CommandSpec, FlagSpec, ToolSpec } from './contract.ts';
 import { UsageError } from './error.ts';
 import { HELP_FLAG, type ParsedFlags, parseFlags } from './flags.ts';
@@ -190,7 +191,9 @@ function reportError(tool: ToolSpec, error: unknown, io: CommandIo, signal: Abor
     return reason instanceof SlipwayError && reason.exitCode !== undefined ? reason.exitCode : 130;
   }
   if (error instanceof SlipwayError) {
-    io.stderr.write(tool.formatError(error.hint ? `${error.message} (${error.hint})` : error.message));
+    const text = error.hint ? `${error.message} (${error.hint})` : error.message;
+    // Parts of it may be of an image or a registry; lines are our own.
+    io.stderr.write(tool.formatError(text.split('\n').map(printable).join('\n')));
     return error.exitCode ?? tool.failureExitCode;
   }
   const text = error instanceof Error ? systemMessage(error) : String(error);

@@ -1,12 +1,12 @@
 import { ImageError } from '../../image/error.ts';
 import { isJsonObject, parseJsonObject } from '../../image/json.ts';
+import { printable } from '../../image/printable.ts';
 import { TransportError, type TransportErrorCode } from '../error.ts';
 import { parseChallenges } from './challenge.ts';
 import type { HttpResponse } from './http.ts';
 import { redactUrl } from './origin.ts';
 import { readBody } from './read-body.ts';
 import { isTransientStatus } from './retry.ts';
-import { printable } from './warning.ts';
 
 const BODY_LIMIT_BYTES = 1024 * 1024;
 

@@ -1,3 +1,5 @@
+import { printable } from '../../image/printable.ts';
+
 const LIMIT_CHARS = 4096;
 
 /**
@@ -25,12 +27,4 @@ export function parseWarning(header: string): string | undefined {
 /** A Go-like quoted string: control, bidirectional and other invisible characters are escaped. */
 export function quoteForTerminal(text: string): string {
   return `"${printable(text).replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
-}
-
-/** Replaces what could move a cursor or reorder text by escapes. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

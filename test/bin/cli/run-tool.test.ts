@@ -25,6 +25,14 @@ const fail: CommandSpec = {
     throw new SlipwayError('x', 'it broke', { hint: 'mend it', exitCode: 3 });
   },
 };
+const inject: CommandSpec = {
+  name: 'inject',
+  summary: 'Fail with the words of others',
+  usage: '',
+  run: async () => {
+    throw new SlipwayError('x', 'tag \u001b]0;title\u0007\u202Egnp.exe', { hint: 'it has \u001b[2J' });
+  },
+};
 const group: CommandSpec = {
   name: 'group',
   summary: 'A group',
@@ -45,6 +53,7 @@ const tool: ToolSpec = {
   commands: [
     { name: 'echo', aliases: ['say'], summary: 'Print words', load: async () => echo },
     { name: 'fail', summary: 'Fail', load: async () => fail },
+    { name: 'inject', summary: 'Fail with the words of others', load: async () => inject },
     { name: 'group', summary: 'A group', load: async () => group },
   ],
 };
@@ -103,5 +112,9 @@ test('errors: exit code, hint, argument count, unknown flag', async () => {
   equal(failed.err, 'Error: it broke (mend it)\n');
   equal((await run('echo')).err, 'Error: requires at least 1 arg(s), only received 0\n');
   equal((await run('echo', '--nope')).err, 'Error: unknown flag: --nope\n');
+});
+test('R13: control characters of a registry or an archive do not reach the terminal', async () => {
+  const { err } = await run('inject');
+  equal(err, 'Error: tag \\u001b]0;title\\u0007\\u202egnp.exe (it has \\u001b[2J)\n');
 });
 test.run();

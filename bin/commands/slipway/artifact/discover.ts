@@ -1,4 +1,5 @@
 import type { ReferrerNode } from '../../../../artifact/discover.ts';
+import { printable } from '../../../../image/printable.ts';
 import type { CommandSpec } from '../../../cli/contract.ts';
 import { parseAnyReference } from '../../../cli/image-reference.ts';
 import { registryFlags } from '../../../cli/registry-access.ts';
@@ -40,7 +41,7 @@ export const discover: CommandSpec = {
 
 function renderReferrers(node: ReferrerNode, lead = ''): string[] {
   const { artifactType, mediaType, digest } = node.descriptor;
-  const text = lead === '' ? digest : `${lead}${artifactType ?? mediaType} ${digest}`;
+  const text = lead === '' ? digest : `${lead}${printable(artifactType ?? mediaType)} ${digest}`;
   const inner = lead.replace(/├── $/, '│   ').replace(/└── $/, '    ');
   return [
     text,

@@ -1,3 +1,4 @@
+import { printable } from '../../../../image/printable.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { registryFlags } from '../../../cli/registry-access.ts';
 import { transportContext } from '../../../cli/transport-context.ts';
@@ -73,5 +74,5 @@ function behind({ flags }: CommandContext, names: readonly string[]): readonly s
 
 async function show(context: CommandContext, value: object, names: readonly string[]): Promise<void> {
   if (names.length > 0 || context.flags.string('format') !== 'text')
-    await printResult(context, value, names.join('\n'));
+    await printResult(context, value, names.map(printable).join('\n'));
 }
