@@ -31,7 +31,9 @@ export class RemoteCache {
   async pull(createdBy: string, addsLayer: boolean, base: ImageView | undefined): Promise<boolean> {
     const key = stepKey(createdBy, addsLayer, base);
     const { surroundings, options } = this.#session;
+    const { unreachable } = this.#session;
     for (const repository of options.cacheFrom ?? []) {
+      if (unreachable.has(repository)) continue;
       try {
         const record = await pullImage(
           { ...surroundings, onProgress: undefined },
@@ -45,6 +47,8 @@ export class RemoteCache {
         await surroundings.store.images.setBigData(record.id, BUILT_HERE, Buffer.from('{}'));
       } catch (error) {
         if (!(error instanceof SlipwayError)) throw error;
+        // Every step would wait for all tries again.
+        if (error.retryable) unreachable.add(repository);
         options.debug?.(`failed pulling cache from source ${repository}: ${error.message}`);
         continue;
       }

@@ -61,6 +61,8 @@ export class BuildSession {
   /** Of all files, those of unneeded stages too. */
   readonly instructions: readonly Instruction[];
   readonly results = new Map<number, StageResult>();
+  /** Repositories of `--cache-from` that did not answer. */
+  readonly unreachable = new Set<string>();
   /** The rules of the main context. */
   readonly ignore: IgnoreFile;
   #writableContext: string | undefined;
