@@ -1,6 +1,8 @@
 export { addToContainer } from './add/add.ts';
 export type { AddOptions, AddResult, AddSource } from './add/contract.ts';
 export { commitContainer, commitToStore } from './commit/commit.ts';
+export type { Difference } from './compare/difference.ts';
+export { compareImages } from './compare/images.ts';
 export type {
   BuildSurroundings,
   CommitOptions,
@@ -31,10 +33,15 @@ export type {
   ContainerfileText,
   RunSettings,
 } from './exec/options.ts';
+export type { OnStepInputs, StepInputs } from './exec/step-inputs.ts';
 export { expandWord, expandWords, type Variables } from './parse/expand.ts';
 export type * from './parse/instruction.ts';
 export { type Containerfile, parseContainerfile } from './parse/parse.ts';
 export { type StageGraph, stageGraph } from './plan/graph.ts';
 export { type Stage, splitStages } from './plan/stages.ts';
+export { explain } from './record/explain.ts';
+export { findRecord, keepRecord, recordsOf } from './record/keep.ts';
+export type { BuildIdentity, BuildRecord, Explanation } from './record/record.ts';
+export { BuildRecorder } from './record/recorder.ts';
 export type { RunRequest, RunResult } from './run/contract.ts';
 export { runCommand } from './run/run.ts';
