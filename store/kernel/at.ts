@@ -158,25 +158,26 @@ export function chmodAt(directory: number, name: PathLike, mode: number): void {
   }
 }
 
+const times = Buffer.alloc(32);
+
+/** Two struct timespec, valid until the next call. */
 function timespecs(accessNs: bigint, modifiedNs: bigint): Buffer {
-  const bytes = Buffer.alloc(32);
-  for (const [index, ns] of [accessNs, modifiedNs].entries()) {
-    let seconds = ns / 1_000_000_000n;
-    let rest = ns % 1_000_000_000n;
-    if (rest < 0n) {
-      seconds -= 1n;
-      rest += 1_000_000_000n;
-    }
-    bytes.writeBigInt64LE(seconds, index * 16);
-    bytes.writeBigInt64LE(rest, index * 16 + 8);
-  }
-  return bytes;
+  writeTimespec(0, accessNs);
+  writeTimespec(16, modifiedNs);
+  return times;
+}
+
+function writeTimespec(at: number, ns: bigint): void {
+  const rest = ns % 1_000_000_000n;
+  const seconds = ns / 1_000_000_000n;
+  times.writeBigInt64LE(rest < 0n ? seconds - 1n : seconds, at);
+  times.writeBigInt64LE(rest < 0n ? rest + 1_000_000_000n : rest, at + 8);
 }
 
 /** Sets access and modification time in nanoseconds since the epoch; a final symlink is not followed. */
 export function setTimesAt(directory: number, name: PathLike, accessNs: bigint, modifiedNs: bigint): void {
-  const times = timespecs(accessNs, modifiedNs);
-  checked(nativeUtimensat(directory, cString(name), times, AT_SYMLINK_NOFOLLOW), 'utimensat', name);
+  const given = timespecs(accessNs, modifiedNs);
+  checked(nativeUtimensat(directory, cString(name), given, AT_SYMLINK_NOFOLLOW), 'utimensat', name);
 }
 
 /** As {@link setTimesAt} for an open file. */

@@ -27,8 +27,8 @@ export const SYSCALL = {
 } as const;
 export type SyscallName = keyof typeof SYSCALL;
 
-/** How each argument of a raw call is passed: `i` an integer, `p` memory or null. */
-type Shape = string;
+/** How many arguments a call has and which of them are memory or null, as bits above a leading 1. */
+type Shape = number;
 const shapes = new Map<Shape, ReturnType<typeof libcFunction>>();
 
 function numberOf(name: SyscallName): number {
@@ -42,10 +42,11 @@ function numberOf(name: SyscallName): number {
  * alone. Gives the result, or the negated errno.
  */
 export function rawSyscall(name: SyscallName, ...values: Argument[]): number {
-  const shape = values.map((value) => (value === null || typeof value === 'object' ? 'p' : 'i')).join('');
+  let shape: Shape = 1;
+  for (const value of values) shape = (shape << 1) | (typeof value === 'object' ? 1 : 0);
   let native = shapes.get(shape);
   if (!native) {
-    const parameters = [...shape].map((kind) => (kind === 'p' ? 'void*' : 'long'));
+    const parameters = values.map((value) => (typeof value === 'object' ? 'void*' : 'long'));
     native = libcFunction('syscall', 'long', ['long', ...parameters]);
     shapes.set(shape, native);
   }
