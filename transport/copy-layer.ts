@@ -39,7 +39,7 @@ export async function copyLayer(
   if (reused) return { descriptor: reused, ...known };
   for (let tries = 1; ; tries += 1) {
     try {
-      return (await resume(session, layer, signal)) ?? (await transfer(session, layer, format, signal));
+      return (await resume(session, layer, signal)) ?? (await transfer(session, plan, layer, format, signal));
     } catch (error) {
       if (tries > REREADS || signal.aborted || !needsRereading(error)) throw error;
       const reason = error instanceof Error ? error.message : String(error);
@@ -172,6 +172,7 @@ function isResumable(destination: object): destination is ResumableDestination {
 
 async function transfer(
   session: CopySession,
+  plan: ImagePlan,
   layer: LayerPlan,
   format: ManifestFormat,
   signal: AbortSignal,
@@ -199,7 +200,9 @@ async function transfer(
     session.count('moved', put.size);
     noteLocation(session, put.digest);
     session.report({ type: 'done', what: 'blob', descriptor: source });
-    return await describe(session, layer, format, converted, put, verify);
+    const copied = await describe(session, layer, format, converted, put, verify);
+    // A wrong label is part of a manifest that must stay as it is.
+    return plan.frozen !== undefined && !converted.changed ? { ...copied, descriptor: source } : copied;
   } finally {
     stream.destroy();
   }

@@ -152,6 +152,16 @@ test('mislabelled layers are labelled with the compression that they have', asyn
   equal(parsed.kind === 'image' && parsed.layers[0]?.mediaType, MEDIA_TYPE.ociLayer);
 });
 
+test('a mislabelled layer keeps its label where digests must stay', async ({ directory }) => {
+  const image = writeLayout(join(directory, 'a'), 'x', { compression: 'gzip' });
+  const manifest = Buffer.from(image.manifest.toString().replaceAll('+gzip', ''));
+  nameImage(join(directory, 'a'), putBlob(join(directory, 'a'), manifest), 'plain');
+  equal(
+    (await copy(directory, 'oci:a:plain', 'oci:b:x', { preserveDigests: true })).digest,
+    digestOf(manifest),
+  );
+});
+
 test('M05: wrong digest, wrong size, truncated and too long blobs stop the copy; nothing is visible', async ({
   directory,
 }) => {
