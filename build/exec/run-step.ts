@@ -13,8 +13,8 @@ import { mergeEnvironment } from '../plan/variables.ts';
 import type { RunMount, RunRequest } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
 import { resolveUser } from '../run/user.ts';
+import { compatVolumes } from './compat-volumes.ts';
 import type { StageLog } from './log.ts';
-import { discardingOverlay } from './mounts/bind.ts';
 import { prepareMounts } from './mounts/prepare.ts';
 import { prepareVolumes } from './mounts/volume.ts';
 import { allowedDevices } from './run-devices.ts';
@@ -50,6 +50,14 @@ export async function runStep(
     scratch,
     owner: () => hostIds(container.idMappings, resolveUser(rootfs, state.config.User)),
   });
+  await using cleanup = new AsyncDisposableStack();
+  const kept = options.compatVolumes
+    ? await compatVolumes(Object.keys(state.config.Volumes), rootfs, {
+        scratch,
+        cleanup,
+        idMappings: container.idMappings,
+      })
+    : [];
   const settings = settingsOf(session, run, mounted);
   const request: RunRequest = {
     ...settings,
@@ -63,12 +71,7 @@ export async function runStep(
     workingDirectory: state.config.WorkingDir || '/',
     user: state.config.User,
     hostname: state.config.Hostname || ownHostname(mounted.container, options.run.nameAsHostname),
-    mounts: [
-      ...prepared.mounts,
-      ...heredocMounts,
-      ...volumes,
-      ...compatVolumes(session, state, mounted, scratch),
-    ],
+    mounts: [...prepared.mounts, ...heredocMounts, ...volumes, ...kept],
     network,
     namespaces: { ...options.run.namespaces, ...(network.mode === 'host' ? { network: 'host' } : {}) },
     volumes: Object.keys(state.config.Volumes),
@@ -205,17 +208,4 @@ function scriptMount(content: string, name: string, scratch: string): RunMount {
     destination: `/dev/pipes/${name.replaceAll(/[^A-Za-z0-9._-]/g, '_')}`,
     options: ['rbind', 'rprivate', 'ro'],
   };
-}
-
-/** `--compat-volumes`: what a RUN writes into a volume is gone afterwards. */
-function compatVolumes(
-  session: BuildSession,
-  state: StageState,
-  mounted: Mounted,
-  scratch: string,
-): RunMount[] {
-  if (!session.options.compatVolumes) return [];
-  const paths = Object.keys(state.config.Volumes).map((path) => path.replace(/\/+$/, ''));
-  const outermost = paths.filter((path) => !paths.some((other) => path.startsWith(`${other}/`)));
-  return outermost.map((path) => discardingOverlay(join(mounted.rootfs, path), path, scratch, []));
 }
