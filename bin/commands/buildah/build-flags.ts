@@ -1,5 +1,6 @@
 import type { FlagSpec } from '../../cli/contract.ts';
 import { BLOB_CACHE_FLAG } from './blob-cache-flag.ts';
+import { CONFIDENTIAL_FLAG } from './confidential-flag.ts';
 import { CONTAINER_FLAGS } from './container-flags.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
 import { SBOM_FLAGS } from './sbom-flags.ts';
@@ -120,6 +121,7 @@ const PRODUCT: readonly FlagSpec[] = [
   { name: 'compression-level', kind: 'int', usage: 'how hard to compress' },
   { name: 'force-compression', kind: 'bool', usage: 'compress again what is compressed otherwise' },
   BLOB_CACHE_FLAG,
+  CONFIDENTIAL_FLAG,
   {
     name: 'disable-compression',
     short: 'D',

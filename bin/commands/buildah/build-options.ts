@@ -21,6 +21,7 @@ import { runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { cacheDirectory } from './cache-directory.ts';
 import { compressionChoice, compressionName } from './compression-flags.ts';
+import { refuseConfidential } from './confidential-flag.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
 import { containersConfig } from './containers-conf.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
@@ -49,6 +50,7 @@ export interface BuildAdditions {
 export async function openBuild(context: CommandContext, additions: BuildAdditions = {}): Promise<BuildJob> {
   const { flags, args, io } = context;
   refuseLateFlags(args);
+  refuseConfidential(flags);
   checkCombinations(context);
   const platforms = platformsOf(context);
   const outputs = flags

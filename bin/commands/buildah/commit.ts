@@ -14,6 +14,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.t
 import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
+import { CONFIDENTIAL_FLAG, refuseConfidential } from './confidential-flag.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { formatOf, parsePullPolicy } from './from.ts';
@@ -48,7 +49,7 @@ const FLAGS: readonly FlagSpec[] = [
     default: true,
     usage: 'set the org.opencontainers.image.created annotation',
   },
-  { name: 'cw', kind: 'string', usage: 'make a confidential workload (not supported)' },
+  CONFIDENTIAL_FLAG,
   { name: 'disable-compression', short: 'D', kind: 'bool', default: true, usage: 'do not compress layers' },
   { name: 'format', short: 'f', kind: 'string', usage: 'image format: oci or docker' },
   { name: 'identity-label', kind: 'optionalBool', usage: 'set the io.buildah.version label (default true)' },
@@ -87,10 +88,7 @@ async function runCommit(context: CommandContext): Promise<void> {
   if (name === undefined) throw usage('container ID must be specified');
   refuseLateFlags(args);
   if (args.length > 2) throw usage('too many arguments specified');
-  if (flags.string('cw'))
-    throw new BuildError('unsupported', 'confidential workload images (--cw) are not supported here', {
-      hint: 'commit without --cw',
-    });
+  refuseConfidential(flags);
   checkCompression(context);
   const format = formatOf(context);
   await using session = await openSession(context, { flags: FLAGS, quiet: flags.bool('quiet') });

@@ -94,6 +94,7 @@ const BAD: readonly [words: string[], text: RegExp][] = [
   [['rm', '--all', 'x'], /may not pass any containers names or IDs/],
   [['mkcw', 'a', 'b'], /not supported/],
   [['commit', '--cw', 'x', 'c'], /not supported/],
+  [['build', '--cw', 'type=snp', '.'], /not supported/],
   [['frm', 'x'], /unknown command "frm"/],
   [['--log-level', 'loud', 'images'], /not a valid logrus Level/],
 ];
