@@ -1,5 +1,13 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -108,6 +116,19 @@ test('compressed archives, compressed layers, linked and repeated layers are rea
     false,
     'temporary copies are gone',
   );
+});
+
+test('M08: names in an archive choose nothing but an image, and only well-formed ones', async ({
+  directory,
+}) => {
+  const path = join(directory, 'named.tar');
+  const [layer] = SMALL_LAYERS as [Buffer, Buffer];
+  for (const tag of ['../../etc/passwd:1', 'UPPER:1', `app@${digestOf('x')}`, 'app:../1', '', '\u001b[2J']) {
+    archive(path, [{ layers: [layer], tags: [tag, 'app:1'] }]);
+    await rejects(copy(directory, `docker-archive:${path}:app:2`, 'dir:never'));
+    equal(existsSync(join(directory, 'never')), false);
+    equal((await copy(directory, `docker-archive:${path}`, `dir:unnamed`)).images, 1);
+  }
 });
 
 test('T21: members that lead outside, missing and doubled things are contained', async ({ directory }) => {

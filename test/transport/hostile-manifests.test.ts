@@ -3,7 +3,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { suite } from 'uvu';
 import { SlipwayError } from '../../errors.ts';
 import { digestOf } from '../../image/digest.ts';
@@ -178,6 +178,25 @@ test('100,000 layers end in time', async (state) => {
   const layers = Array.from({ length: 100_000 }, () => image.layers[0]);
   serve(state, JSON.stringify({ ...image, layers }));
   await refused(state);
+});
+
+test('M10: a table of contents that lies decides nothing: the whole stream does', async (state) => {
+  const { registry, directory } = state;
+  const plain = SMALL_LAYERS[0] as Buffer;
+  const packed = zstdCompressSync(plain);
+  const image = await parts(state);
+  const layer = {
+    mediaType: `${MEDIA_TYPE.ociLayer}+zstd`,
+    digest: await seedBlob(registry, 'app', packed),
+    size: packed.length,
+    annotations: {
+      'io.github.containers.zstd-chunked.manifest-checksum': digestOf('lie'),
+      'io.github.containers.zstd-chunked.manifest-position': '9999999999:5:999999999999:1',
+    },
+  };
+  serve(state, JSON.stringify({ ...image, layers: [layer] }));
+  await copy(state, 'docker-archive:out.tar:app:1');
+  equal(readFileSync(join(directory, 'out.tar')).includes(plain), true);
 });
 
 test('a decompression bomb ends at what the config says, not at the disk', async (state) => {
