@@ -44,6 +44,7 @@ export async function runStep(
   await using prepared = await prepareMounts(session, stage, [...run.mounts, ...(options.run.mounts ?? [])], {
     workingDirectory: state.config.WorkingDir,
     scratch,
+    idMappings: mounted.container.idMappings,
   });
   const { container, rootfs } = mounted;
   const volumes = await prepareVolumes(options.run.volumes ?? [], {

@@ -55,12 +55,14 @@ export async function openMountSession(
     },
   });
   const none = { index: -1, name: '', position: -1 } as unknown as Stage;
-  const prepared = await prepareMounts(session, none, texts, { ...given, forgetsWrites: true }).catch(
-    async (error: unknown) => {
-      await workspace[Symbol.asyncDispose]();
-      throw error;
-    },
-  );
+  const prepared = await prepareMounts(session, none, texts, {
+    ...given,
+    idMappings: container.idMappings,
+    forgetsWrites: true,
+  }).catch(async (error: unknown) => {
+    await workspace[Symbol.asyncDispose]();
+    throw error;
+  });
   return {
     mounts: prepared.mounts,
     environment: prepared.environment,

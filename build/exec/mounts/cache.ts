@@ -2,7 +2,7 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from
 import { join } from 'node:path';
 import { CacheLocks, cacheKey, openCaches } from '../../caches/place.ts';
 import { discardingOverlay } from './bind.ts';
-import type { MountContext, PreparedMount } from './prepare.ts';
+import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
 import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
 
@@ -43,7 +43,7 @@ async function cacheFromElsewhere(
 async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<string> {
   const { cacheDirectory: parent } = context.session.options;
   const { signal } = context.session.surroundings;
-  const { uid = 0, gid = 0 } = spec;
+  const { uid, gid } = ownerOf(spec, context);
   const name = spec.id ?? (spec.target as string);
   const key = cacheKey(name, uid, gid);
   const path = join(parent, key);
@@ -54,19 +54,20 @@ async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<s
   if (spec.sharing === 'private' && !locks.tryOwn()) return emptyCache(spec, context);
   await locks.use(signal);
   locks.describe({ name, uid, gid });
-  if (!existsSync(path)) makeCache(path, spec);
+  if (!existsSync(path)) makeCache(path, spec, context);
   return path;
 }
 
-function makeCache(path: string, spec: MountSpec): void {
+function makeCache(path: string, spec: MountSpec, context: MountContext): void {
   mkdirSync(path, { recursive: true });
   chmodSync(path, spec.mode ?? 0o755);
-  if (spec.uid || spec.gid) chownSync(path, spec.uid ?? 0, spec.gid ?? 0);
+  const { uid, gid } = ownerOf(spec, context);
+  if (uid || gid) chownSync(path, uid, gid);
 }
 
 function emptyCache(spec: MountSpec, context: MountContext): string {
   const path = join(context.scratch, `cache-${readdirSync(context.scratch).length}`);
-  makeCache(path, spec);
+  makeCache(path, spec, context);
   context.cleanup.defer(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }

@@ -1,3 +1,5 @@
+import type { IdMappings } from '../../../store/layer/contract.ts';
+import { hostIds } from '../../../store/storage/id-mappings.ts';
 import type { Stage } from '../../plan/stages.ts';
 import type { RunMount } from '../../run/contract.ts';
 import type { BuildSession } from '../session.ts';
@@ -14,6 +16,14 @@ export interface PreparedMounts extends AsyncDisposable {
   readonly environment: readonly string[];
 }
 
+/** The host's ids of the owner that a mount names, root without one. */
+export function ownerOf(
+  spec: { readonly uid?: number; readonly gid?: number },
+  context: MountContext,
+): { readonly uid: number; readonly gid: number } {
+  return hostIds(context.idMappings, { uid: spec.uid ?? 0, gid: spec.gid ?? 0 });
+}
+
 /** What each kind of mount is given. */
 export interface MountContext {
   readonly session: BuildSession;
@@ -24,6 +34,8 @@ export interface MountContext {
   readonly cleanup: AsyncDisposableStack;
   /** What is written to the context is lost with this RUN, where else later RUNs of the build see it. */
   readonly forgetsWrites: boolean;
+  /** Those of the container: owners that mounts name are its own. */
+  readonly idMappings?: IdMappings;
   /** How many agents were mounted before. */
   readonly agents: number;
 }
@@ -42,7 +54,10 @@ export async function prepareMounts(
   session: BuildSession,
   stage: Stage,
   texts: readonly string[],
-  given: { readonly workingDirectory: string; readonly scratch: string; readonly forgetsWrites?: boolean },
+  given: Pick<MountContext, 'scratch' | 'idMappings'> & {
+    readonly workingDirectory: string;
+    readonly forgetsWrites?: boolean;
+  },
 ): Promise<PreparedMounts> {
   const cleanup = new AsyncDisposableStack();
   const mounts: RunMount[] = [];
@@ -51,8 +66,8 @@ export async function prepareMounts(
   try {
     for (const text of texts) {
       const spec = parseMountSpec(text, given.workingDirectory);
-      const { scratch, forgetsWrites = false } = given;
-      const context: MountContext = { session, stage, scratch, forgetsWrites, cleanup, agents };
+      const { scratch, idMappings, forgetsWrites = false } = given;
+      const context = { session, stage, scratch, idMappings, forgetsWrites, cleanup, agents };
       const prepared = await {
         bind: prepareBind,
         cache: prepareCache,

@@ -14,7 +14,7 @@ import {
 import { basename, join } from 'node:path';
 import { BuildError } from '../../error.ts';
 import type { SecretSource } from '../options.ts';
-import type { MountContext, PreparedMount } from './prepare.ts';
+import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
 import type { MountSpec } from './spec.ts';
 
 const LIMIT_BYTES = 16 * 1024 * 1024;
@@ -45,7 +45,8 @@ export async function prepareSecret(spec: MountSpec, context: MountContext): Pro
   context.cleanup.defer(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'secret');
   writeFileSync(path, value, { mode: 0o600 });
-  if (spec.uid || spec.gid) chownSync(path, spec.uid ?? 0, spec.gid ?? 0);
+  const { uid, gid } = ownerOf(spec, context);
+  if (uid || gid) chownSync(path, uid, gid);
   chmodSync(path, spec.mode ?? 0o400);
   return {
     mount: { type: 'bind', source: path, destination: target, options: ['bind', 'rprivate', 'ro'] },

@@ -5,7 +5,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BuildError } from '../../error.ts';
-import type { MountContext, PreparedMount } from './prepare.ts';
+import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
 import type { MountSpec } from './spec.ts';
 
 /**
@@ -29,7 +29,8 @@ export async function prepareSsh(spec: MountSpec, context: MountContext): Promis
     await forward(upstream, socket, context);
   else await startAgent(source.paths, socket, context);
   chmodSync(directory, 0o755);
-  chownSync(socket, spec.uid ?? 0, spec.gid ?? 0);
+  const { uid, gid } = ownerOf(spec, context);
+  chownSync(socket, uid, gid);
   chmodSync(socket, spec.mode ?? 0o600);
   const destination = spec.target ?? `/run/buildkit/ssh_agent.${context.agents}`;
   return {
