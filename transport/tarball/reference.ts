@@ -1,6 +1,14 @@
 import { resolve } from 'node:path';
+import type { RuntimeConfig } from '../../image/config.ts';
 import type { ImageDestination, ImageReference, ImageSource, TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
+
+/** What an image of tar files says beside its layers. */
+export interface TarballUpdate {
+  readonly config?: RuntimeConfig;
+  /** Of every layer's history entry; default `imported from tarball`. */
+  readonly comment?: string;
+}
 
 /** `tarball:file[:file…]`: an image made of tar files, one layer each; `-` is standard input. */
 export class TarballReference implements ImageReference {
@@ -9,10 +17,12 @@ export class TarballReference implements ImageReference {
   readonly policyNamespaces: readonly string[] = [];
   readonly #files: readonly string[];
   readonly #workingDirectory: string;
+  readonly update: TarballUpdate;
 
-  constructor(files: readonly string[], workingDirectory: string) {
+  constructor(files: readonly string[], workingDirectory: string, update: TarballUpdate = {}) {
     this.#files = files;
     this.#workingDirectory = workingDirectory;
+    this.update = update;
   }
 
   get within(): string {

@@ -12,7 +12,7 @@ import type { ImageSource, TransportContext } from '../contract.ts';
 import { DiffIdTap } from '../diff-id-tap.ts';
 import { TransportError } from '../error.ts';
 import { type LayerFile, MadeImageSource } from '../made-image.ts';
-import type { TarballReference } from './reference.ts';
+import type { TarballReference, TarballUpdate } from './reference.ts';
 
 interface ReadLayer extends LayerFile {
   readonly diffId: Digest;
@@ -38,7 +38,7 @@ export async function openTarballSource(
       if (path === '-') temporary.push(await keepStandardInput(context));
       layers.push(await readLayer(path === '-' ? (temporary.at(-1) as string) : path, context.signal));
     }
-    return new MadeImageSource(reference, layers, configOf(layers, context), close);
+    return new MadeImageSource(reference, layers, configOf(layers, context, reference.update), close);
   } catch (error) {
     await close();
     throw error;
@@ -77,18 +77,19 @@ async function readLayer(path: string, signal?: AbortSignal): Promise<ReadLayer>
   };
 }
 
-function configOf(layers: readonly ReadLayer[], { platform }: TransportContext) {
+function configOf(layers: readonly ReadLayer[], { platform }: TransportContext, update: TarballUpdate) {
   let newest = 0n;
   for (const { modified } of layers) if (modified > newest) newest = modified;
   return {
     created: formatTime(newest),
     architecture: platform.architecture,
     os: platform.os,
+    ...(update.config && { config: update.config }),
     rootfs: { type: 'layers' as const, diff_ids: layers.map(({ diffId }) => diffId) },
     history: layers.map(({ diffId, modified }) => ({
       created: formatTime(modified),
       created_by: `/bin/sh -c #(nop) ADD file:${encodedOf(diffId)} in /`,
-      comment: 'imported from tarball',
+      comment: update.comment ?? 'imported from tarball',
     })),
   };
 }

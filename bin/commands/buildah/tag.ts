@@ -19,6 +19,7 @@ async function runTag(context: CommandContext): Promise<void> {
   await using session = await openSession(context);
   const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
   if (!found) throw imageNotKnown(name);
-  const full = names.map((text) => formatReference(localName(text)));
+  // One after another, each before those that are there.
+  const full = names.map((text) => formatReference(localName(text))).reverse();
   await session.store.images.addNames(found.record.id, full);
 }

@@ -75,10 +75,9 @@ function filterOf({ flags }: CommandContext): (found: FoundRepository) => boolea
       return (found: FoundRepository) => found.stars >= Number(value);
     if (key === 'is-official') return (found: FoundRepository) => found.official === (value === 'true');
     if (key === 'is-automated') return (found: FoundRepository) => found.automated === (value === 'true');
-    throw new UsageError(
-      'usage',
-      `invalid filter ${JSON.stringify(text)}: stars=N, is-official or is-automated`,
-    );
+    throw new UsageError('usage', `invalid filter type ${JSON.stringify(text)}`, {
+      hint: 'there are stars=N, is-official and is-automated',
+    });
   });
   return (found) => tests.every((test) => test(found));
 }
@@ -93,6 +92,7 @@ function printFound({ flags, print, io }: CommandContext, found: readonly FoundR
     Stars: one.stars,
     Official: one.official ? '[OK]' : '',
     Automated: one.automated ? '[OK]' : '',
+    Tag: '',
   }));
   const format = flags.string('format');
   const columns = flags.bool('compatible')
