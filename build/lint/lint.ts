@@ -223,7 +223,7 @@ class Linter {
     }
     const base = this.#options.bases?.get(stage.base);
     const knowsVariables = base !== undefined || stage.base === 'scratch';
-    if (!knowsVariables) this.#unknown.add(stage.base);
+    if (!knowsVariables && !this.#options.contexts?.has(stage.base)) this.#unknown.add(stage.base);
     if (base) this.#comparePlatform(stage, base, findings);
     return checkStage(
       stage,
