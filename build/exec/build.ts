@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Limit } from '../../transport/limit.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
@@ -13,6 +15,7 @@ import type { BuildOptions, BuildResult } from './options.ts';
 import { writeOutputs } from './output.ts';
 import { BuildSession, type StageResult } from './session.ts';
 import { buildStage } from './stage.ts';
+import { Turns } from './turns.ts';
 import { Workspace } from './workspace.ts';
 
 /**
@@ -171,6 +174,29 @@ function parseFile({ name, text }: BuildOptions['files'][number], index: number)
   }
 }
 
+/** More than cores, since steps wait for the network and for disks too. */
+const FEWEST_AT_ONCE = 4;
+
+function stagesAtOnce({ options, stages }: BuildSession): number {
+  const { jobs = Math.max(FEWEST_AT_ONCE, availableParallelism()) } = options;
+  if (jobs < 0)
+    throw new BuildError('bad-option', 'building: invalid value for jobs.  It must be a positive integer');
+  return jobs === 0 ? Math.max(1, stages.length) : jobs;
+}
+
+function takeTurns({ log, workspace, options }: BuildSession, wanted: readonly Stage[]): Turns {
+  const order = wanted.map((stage) => stage.index);
+  let directory: string | undefined;
+  let files = 0;
+  const file = () => {
+    directory ??= workspace.directory('output');
+    files += 1;
+    return join(directory, String(files));
+  };
+  log.turns = new Turns(order, { stdout: options.stdout, stderr: options.stderr }, file);
+  return log.turns;
+}
+
 /** Runs the needed stages, each when those it needs are done, at most `jobs` at once; the last one's result. */
 async function runStages(
   session: BuildSession,
@@ -178,11 +204,13 @@ async function runStages(
   temporary: string[],
 ): Promise<StageResult | undefined> {
   const { stages, graph, options } = session;
-  const jobs = options.jobs ?? 1;
-  if (jobs < 0)
-    throw new BuildError('bad-option', 'building: invalid value for jobs.  It must be a positive integer');
-  const slots = new Limit(jobs === 0 ? Math.max(1, stages.length) : jobs);
   const wanted = stages.filter((stage) => isWanted(session, stage));
+  const slots = new Limit(stagesAtOnce(session));
+  const turns = options.jobs === undefined && wanted.length > 1 ? takeTurns(session, wanted) : undefined;
+  const build = (stage: Stage) => {
+    const action = () => reportedStage(session, stage);
+    return turns ? turns.run(stage.index, action) : action();
+  };
   const running = new Map<number, Promise<StageResult>>();
   const start = (stage: Stage): Promise<StageResult> => {
     const known = running.get(stage.index);
@@ -190,7 +218,7 @@ async function runStages(
     const needs = [...(graph.needs[stage.index]?.all ?? [])];
     const promise = (async () => {
       for (const need of needs) await start(stages[need] as Stage);
-      const result = await slots.run(() => reportedStage(session, stage), session.surroundings.signal);
+      const result = await slots.run(() => build(stage), session.surroundings.signal);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
       if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage) {

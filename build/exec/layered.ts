@@ -5,6 +5,15 @@ import { RemoteCache } from './remote-cache.ts';
 import type { StageResult } from './session.ts';
 import type { StageRun, Step } from './stage-run.ts';
 
+interface Found {
+  /** The step's history line, where it had to be known. */
+  readonly line?: string;
+  /** The image of an earlier build, or of another stage, that has it. */
+  readonly cached?: ImageView;
+  /** Held while the step is made. */
+  readonly claim?: Disposable;
+}
+
 /** One image for each step: looked up among those of earlier builds, else made. */
 export class LayeredSteps {
   readonly #run: StageRun;
@@ -22,7 +31,8 @@ export class LayeredSteps {
     if (options.removeIntermediate === false) await run.container.ensure();
     run.link = step.effects.copy?.link ?? false;
     const remote = new RemoteCache(run.session, run.log);
-    const { line, cached } = await this.#find(step, remote);
+    const { line, cached, claim } = await this.#find(step, remote);
+    using _claim = claim;
     const base = run.container.view;
     const { imageId, madeBy } = cached
       ? { imageId: await this.#reuse(cached, step), madeBy: line as string }
@@ -37,12 +47,13 @@ export class LayeredSteps {
   }
 
   /** The step's history line where it had to be known, and the image of an earlier build that has it. */
-  async #find(step: Step, remote: RemoteCache): Promise<{ line?: string; cached?: ImageView }> {
+  async #find(step: Step, remote: RemoteCache): Promise<Found> {
     const run = this.#run;
     const { effects, isLastStep } = step;
     const fresh = effects.run ? await usesFreshStage(run.session, run.stage, effects.run) : false;
     if (!this.#searching || fresh || (run.session.options.squash && isLastStep)) return {};
-    if (effects.copy && !remote.pulls && !(await this.#hasCandidates(step))) {
+    const isAlone = run.session.stages.length === 1;
+    if (effects.copy && isAlone && !remote.pulls && !(await this.#hasCandidates(step))) {
       run.session.options.debug?.('Cache missed');
       return {};
     }
@@ -51,7 +62,20 @@ export class LayeredSteps {
     let cached = await this.#lookUp(line, step);
     if (!cached && remote.pulls && (await remote.pull(line, addsLayer(step), run.container.view)))
       cached = await this.#lookUp(line, step);
-    return cached ? { line, cached } : { line };
+    return cached ? { line, cached } : this.#orWait(step, line);
+  }
+
+  /** The step as another stage makes it just now, else the claim to make it. */
+  async #orWait(step: Step, line: string): Promise<Found> {
+    const { session, container } = this.#run;
+    const key = `${container.view?.record.id ?? ''}\n${line}`;
+    for (;;) {
+      const made = session.stepsUnderWay.wait(key);
+      if (!made) return { line, claim: session.stepsUnderWay.claim(key) };
+      await made;
+      const cached = await this.#lookUp(line, step);
+      if (cached) return { line, cached };
+    }
   }
 
   /** False where no image stands on the base at all: what COPY brings need not be digested to know that. */

@@ -2,6 +2,7 @@ import type { Writable } from 'node:stream';
 import type { Instruction } from '../parse/instruction.ts';
 import type { BuildEventBody, EventLayer, OnBuildEvent } from './events.ts';
 import { OutputTee } from './output-tee.ts';
+import type { StageStreams, Turns } from './turns.ts';
 
 /** Where a build tells what it does. */
 export interface BuildLogOptions {
@@ -19,6 +20,8 @@ export interface BuildLogOptions {
 /** The one place that Buildah's plain lines and the typed events of a build come out of. */
 export class BuildLog {
   readonly options: BuildLogOptions;
+  /** Set where stages that are built at once are shown one after the other. */
+  turns: Turns | undefined;
   readonly #startedMs = performance.now();
 
   constructor(options: BuildLogOptions) {
@@ -38,15 +41,21 @@ export class BuildLog {
     this.options.onEvent?.({ ...body, atMs: this.elapsedMs() });
   }
 
+  /** Where lines of the caller's stage go. */
+  get streams(): StageStreams {
+    const { stdout, stderr } = this.options;
+    return this.turns?.streams ?? { stdout, stderr, isLive: true };
+  }
+
   /** A line on stdout. */
   line(text: string): void {
-    if (!this.options.quiet) this.options.stdout.write(`${text}\n`);
+    if (!this.options.quiet) this.streams.stdout.write(`${text}\n`);
   }
 
   /** A line about the way: what is pulled from where. */
   status(text: string): void {
     this.event({ type: 'status', text });
-    if (!this.options.quiet) this.options.stderr.write(`${text}\n`);
+    if (!this.options.quiet) this.streams.stderr.write(`${text}\n`);
   }
 }
 
@@ -138,13 +147,13 @@ export class StageLog {
 
   /** Where a command of the step writes to. */
   output(stream: 'stdout' | 'stderr'): Writable | 'inherit' {
-    const { options } = this.#log;
+    const { options, streams } = this.#log;
     const silent = stream === 'stdout' && options.quiet === true;
     if (!silent && !options.prefixOutput && !this.#log.listens)
-      return options.inheritOutput ? 'inherit' : options[stream];
+      return options.inheritOutput && streams.isLive ? 'inherit' : streams[stream];
     const { place } = this;
     const tee = new OutputTee({
-      target: silent ? undefined : options[stream],
+      target: silent ? undefined : streams[stream],
       prefix: options.prefixOutput ? this.#prefix : '',
       ...(this.#log.listens
         ? { onText: (text: string) => this.#log.event({ type: 'output', ...place, stream, text }) }

@@ -155,7 +155,10 @@ export interface BuildOptions {
   readonly retryDelayMs?: number;
   readonly decryptionKeys?: readonly string[];
 
-  /** Stages at once, 0 for all. Default 1, as Buildah. */
+  /**
+   * Stages at once, 0 for all, their output as it comes. Absent: as many as there are cores, at least four, with the
+   * output of one stage behind that of the other.
+   */
   readonly jobs?: number;
   /** Every line of output stands behind its stage's mark, `[1/3] `: for stages that run at once. Default false. */
   readonly prefixOutput?: boolean;

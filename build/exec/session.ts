@@ -21,6 +21,7 @@ import { type ImageView, ImageViews } from './image-view.ts';
 import { BuildLog } from './log.ts';
 import type { BuildOptions } from './options.ts';
 import { applySourcePolicy } from './source-policy.ts';
+import { StepsUnderWay } from './steps-under-way.ts';
 import type { Workspace } from './workspace.ts';
 
 /** What a finished stage leaves to the others. */
@@ -61,6 +62,7 @@ export class BuildSession {
   /** Of all files, those of unneeded stages too. */
   readonly instructions: readonly Instruction[];
   readonly results = new Map<number, StageResult>();
+  readonly stepsUnderWay = new StepsUnderWay();
   /** Repositories of `--cache-from` that did not answer. */
   readonly unreachable = new Set<string>();
   /** The rules of the main context. */

@@ -156,7 +156,13 @@ const PROCESS: readonly FlagSpec[] = [
   { name: 'cache-ttl', kind: 'string', usage: 'take no step that is older than this `DURATION`' },
   { name: 'force-rm', kind: 'bool', usage: 'remove working containers also after a failure' },
   { name: 'rm', kind: 'bool', default: true, usage: 'remove working containers after success' },
-  { name: 'jobs', kind: 'int', default: 1, usage: 'how many stages are built at once, 0 for all' },
+  {
+    name: 'jobs',
+    kind: 'int',
+    default: 1,
+    usage:
+      'how many stages are built at once, 0 for all, their output as it comes; without this flag stages that do not need each other are built at once, too, and shown one after the other',
+  },
   {
     name: 'skip-unused-stages',
     kind: 'bool',

@@ -231,7 +231,7 @@ async function commonOptions(
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     decryptionKeys: flags.list('decryption-key'),
-    jobs: flags.number('jobs'),
+    ...(flags.changed('jobs') ? { jobs: flags.number('jobs') } : {}),
     removeIntermediate: flags.bool('rm'),
     forceRemove: flags.bool('force-rm'),
     compatVolumes: flags.bool('compat-volumes'),
