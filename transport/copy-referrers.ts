@@ -108,7 +108,7 @@ function wantsCosign({ options }: Walk, suffix: string): boolean {
 
 async function hasTag({ source, options }: Walk, tag: string): Promise<boolean> {
   const reference = await selectImage(source.reference, { tag });
-  return reference !== undefined && (await digestAt(reference, options.source)) !== undefined;
+  return reference !== undefined && (await sourceDigest(reference, options.source)) !== undefined;
 }
 
 async function carry(walk: Walk, selector: ImageSelector): Promise<void> {
@@ -122,7 +122,7 @@ async function carry(walk: Walk, selector: ImageSelector): Promise<void> {
     return;
   }
   const there = await digestAt(to, options.destination);
-  if (there !== undefined && ('digest' in selector || there === (await digestAt(from, options.source)))) {
+  if (there !== undefined && ('digest' in selector || there === (await sourceDigest(from, options.source)))) {
     counts.present += 1;
     return;
   }
@@ -136,6 +136,16 @@ async function carry(walk: Walk, selector: ImageSelector): Promise<void> {
     ...(options.signal ? { signal: options.signal } : {}),
   });
   counts.copied += 1;
+}
+
+/** At the place that the source is read from, which may be a mirror. */
+async function sourceDigest(
+  reference: ImageReference,
+  context: TransportContext,
+): Promise<Digest | undefined> {
+  if (reference.transport !== 'docker' || !reference.named) return digestAt(reference, context);
+  const { digestInPlaces } = await import('./docker/places.ts');
+  return digestInPlaces(reference.named, context);
 }
 
 /** Undefined where no such image is there. */

@@ -15,6 +15,7 @@ import {
 import type { ImageReference, TransportContext } from './contract.ts';
 import { strippedDigest } from './copy-index.ts';
 import { DirectoryReference } from './dir/reference.ts';
+import { digestInPlaces } from './docker/places.ts';
 import { DockerReference } from './docker/reference.ts';
 import { openRepository } from './docker/repository.ts';
 import { listRepositoryTags } from './docker/tags.ts';
@@ -230,7 +231,7 @@ class Planner {
     }
     if (named.digest) return named.digest;
     this.requests += 1;
-    return (await openRepository(named, context, 'pull')).manifestDigest(named.tag as string);
+    return digestInPlaces(named, context);
   }
 
   #tagsOf(named: NamedReference): Promise<ReadonlySet<string> | undefined> {

@@ -13,7 +13,7 @@ import {
   usesSigstoreAttachments,
 } from '../../config/registries-d.ts';
 import { findRegistry } from '../../config/registries-match.ts';
-import type { RegistriesConfig } from '../../config/registries-types.ts';
+import type { RegistriesConfig, RegistryRule } from '../../config/registries-types.ts';
 import type { NamedReference } from '../../image/reference.ts';
 import { repositoryOf } from '../../image/reference.ts';
 import type { DockerAccess, TransportContext } from '../contract.ts';
@@ -59,11 +59,7 @@ export class DockerSession {
     const repository = name.path === '' ? name.domain : repositoryOf(name);
     const registries = await this.registries();
     const rule = findRegistry(registries, repository);
-    if (rule?.blocked)
-      throw new TransportError(
-        'blocked',
-        `registry ${rule.prefix} is blocked in one of ${registries.sources.join(', ')}`,
-      );
+    this.refuseBlocked(rule, registries);
     const insecure =
       this.access.tlsVerify === undefined
         ? (options.insecure ?? rule?.insecure ?? false)
@@ -76,6 +72,15 @@ export class DockerSession {
       client.catch(() => this.#clients.delete(key));
     }
     return client;
+  }
+
+  /** @throws TransportError `blocked` */
+  refuseBlocked(rule: RegistryRule | undefined, { sources }: RegistriesConfig): void {
+    if (rule?.blocked)
+      throw new TransportError(
+        'blocked',
+        `registry ${rule.prefix} is blocked in one of ${sources.join(', ')}`,
+      );
   }
 
   async #open(

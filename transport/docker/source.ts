@@ -1,8 +1,7 @@
-import { findRegistry, pullSources } from '../../config/registries-match.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { algorithmOf, type Digest, parseDigest } from '../../image/digest.ts';
 import { type ManifestDocument, manifestDigest } from '../../image/manifest.ts';
-import { formatReference, type NamedReference, repositoryOf } from '../../image/reference.ts';
+import { formatReference, type NamedReference } from '../../image/reference.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
 import type {
   ImageSource,
@@ -12,10 +11,10 @@ import type {
   TransportContext,
 } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { sessionOf } from './access.ts';
 import { blobStream, wrongRange } from './blob-reader.ts';
 import type { DownloadJournal } from './download-journal.ts';
 import type { HttpResponse } from './http.ts';
+import { openPlace, placesOf } from './places.ts';
 import { DockerReference } from './reference.ts';
 import { registryError } from './registry-error.ts';
 import { openRepository, type Repository } from './repository.ts';
@@ -34,15 +33,11 @@ export async function openRegistrySource(
       'bad-reference',
       `reading images from docker: reference ${JSON.stringify(reference.within)} without a tag or digest is not supported`,
     );
-  const rule = findRegistry(await sessionOf(context).registries(), repositoryOf(reference.named));
+  const { named } = reference;
   const failures: { readonly name: NamedReference; readonly error: unknown }[] = [];
-  for (const source of pullSources(rule, reference.named)) {
+  for (const source of await placesOf(named, context)) {
     try {
-      const { named } = reference;
-      const foreign = source.reference.domain !== named.domain;
-      const repository = await openRepository(source.reference, mirrorContext(context, foreign), 'pull', {
-        insecure: source.insecure,
-      });
+      const repository = await openPlace(source, named, context);
       return await RegistrySource.open(reference, source.reference, repository, context);
     } catch (error) {
       context.signal?.throwIfAborted();
@@ -60,14 +55,6 @@ export async function openRegistryBlobs(
   const { domain, path } = repository;
   const opened = await openRepository({ domain, path }, context, 'pull');
   return RegistrySource.ofBlobs(opened, context);
-}
-
-/** Credentials of the command line are meant for the registry that was named, not for its mirrors. */
-function mirrorContext(context: TransportContext, foreign: boolean): TransportContext {
-  const { docker } = context;
-  if (!foreign || !docker || (!docker.credentials && !docker.bearerToken)) return context;
-  const { credentials: _credentials, bearerToken: _token, ...rest } = docker;
-  return { ...context, docker: rest };
 }
 
 function failure(failures: readonly { readonly name: NamedReference; readonly error: unknown }[]): unknown {

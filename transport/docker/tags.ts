@@ -6,22 +6,35 @@ import type { TransportContext } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import type { HttpResponse } from './http.ts';
 import { pages } from './pages.ts';
+import { openPlace, placesOf } from './places.ts';
 import { readBody } from './read-body.ts';
 import { registryError } from './registry-error.ts';
-import { openRepository, type Repository } from './repository.ts';
+import type { Repository } from './repository.ts';
 
 const PAGE_LIMIT_BYTES = 32 * 1024 * 1024;
 const MAX_TAGS = 2_000_000;
 
 /**
- * All tags of a repository, in the registry's order.
+ * All tags of a repository, in the registry's order: of the registry itself, wherever registries.conf says that it is,
+ * and where it does not answer of its mirrors.
  * @throws TransportError `not-found`, `unauthorized`, `registry` for malformed tags and endless lists
  */
 export async function listRepositoryTags(
   name: NamedReference,
   context: TransportContext,
 ): Promise<readonly string[]> {
-  return listTagsOf(await openRepository(name, context, 'pull'));
+  const { domain, path } = name;
+  let failure: { readonly error: unknown } | undefined;
+  for (const place of (await placesOf({ domain, path }, context)).toReversed()) {
+    try {
+      return await listTagsOf(await openPlace(place, name, context));
+    } catch (error) {
+      context.signal?.throwIfAborted();
+      failure ??= { error };
+      if (!(error instanceof TransportError) || error.code !== 'network') break;
+    }
+  }
+  throw failure?.error;
 }
 
 export async function listTagsOf(repository: Repository): Promise<readonly string[]> {
