@@ -50,7 +50,8 @@ export async function addToContainer(
   const reader = new SourceReader(surroundings, options, owner, write);
   writer.makeBase();
   for (const source of sources) await reader.read(context, source);
-  writer.finish();
+  // An independent layer is the same whenever it is made.
+  writer.finish(staging === undefined ? undefined : reader.newestNs);
   const summary = summarize(reader.digests());
   if (staging === undefined) return { summary, container };
   const layer = linkedLayer(container, destination, options, { summary, staging, newestNs: reader.newestNs });

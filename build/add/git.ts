@@ -62,9 +62,9 @@ function checkCommit(
       );
 }
 
-/** Variables of the user that git may see: what reaches keys and proxies, nothing that changes what git does. */
+/** Variables of the user that git may see: what reaches keys, proxies and certificates, nothing that changes what git does. */
 const PASSED =
-  /^(?:PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|SSH_AUTH_SOCK|SSL_CERT_(?:FILE|DIR)|(?:https?|no|all)_proxy)$/i;
+  /^(?:PATH|HOME|USER|LOGNAME|LANG|LC_\w+|TMPDIR|SSH_AUTH_SOCK|SSL_CERT_(?:FILE|DIR)|GIT_SSL_CA(?:INFO|PATH)|(?:https?|no|all)_proxy)$/i;
 
 /**
  * Runs git without anyone's configuration, hooks or prompts, and over network protocols alone (SECURITY B11, B12).

@@ -64,6 +64,8 @@ export class TreeWriter implements Disposable {
   readonly #options: TreeWriterOptions;
   readonly #open = new Map<BytePath, number>();
   readonly #directories = new Map<BytePath, { mode: number; modifiedNs?: bigint }>();
+  /** Directories that no entry told of, outermost first. */
+  readonly #made: BytePath[] = [];
   readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES);
 
   /** @param base the directory below `root` that entry paths are relative to, its links resolved; made when missing */
@@ -99,8 +101,17 @@ export class TreeWriter implements Disposable {
     }
   }
 
-  /** Sets the modes and times of directories, which their contents' arrival changed. Call once, after the last entry. */
-  finish(): void {
+  /**
+   * Sets the modes and times of directories, which their contents' arrival changed. Call once, after the last entry.
+   * @param madeNs time of directories that no entry told of; absent: when they were made
+   */
+  finish(madeNs?: bigint): void {
+    for (const absolute of madeNs === undefined ? [] : this.#made) {
+      const fd = this.#root.open(absolute, OPEN.readOnly | OPEN.directory);
+      if (fd === undefined) continue;
+      setTimesOfDescriptor(fd, madeNs as bigint, madeNs as bigint);
+      closeDescriptor(fd);
+    }
     for (const [path, { mode, modifiedNs }] of [...this.#directories].reverse()) {
       const fd = this.#root.open(this.#absolute(path), OPEN.readOnly | OPEN.directory);
       if (fd === undefined) continue;
@@ -144,6 +155,7 @@ export class TreeWriter implements Disposable {
         const fd = openAt(parent, toBytes(part), OPEN.readOnly | OPEN.directory | OPEN.noFollow);
         chmodDescriptor(fd, 0o755);
         closeDescriptor(fd);
+        this.#made.push(done);
       } catch (error) {
         if (!isSystemError(error, 'EEXIST')) throw error;
       } finally {

@@ -4,6 +4,7 @@ import type { Instruction } from '../parse/instruction.ts';
 import { parseContainerfile } from '../parse/parse.ts';
 import type { Stage } from '../plan/stages.ts';
 import type { ImageView } from './image-view.ts';
+import { belowContext } from './local-reference.ts';
 import type { BuildSession } from './session.ts';
 
 /** What a stage starts from, as it is known before anything is pulled. */
@@ -55,7 +56,9 @@ async function pullBase(session: BuildSession, stage: Stage): Promise<ImageRecor
   const reference = baseReference(session, stage);
   if (reference === 'scratch') return undefined;
   try {
-    return await session.pull(reference, session.platformOf(stage));
+    const isContext = session.contexts.get(stage.base) !== undefined;
+    const source = isContext ? reference : belowContext(reference, session.contextDirectory);
+    return await session.pull(source, session.platformOf(stage));
   } catch (cause) {
     if (!(cause instanceof BuildError)) throw cause;
     const { code, message, hint, retryable, facts } = cause;

@@ -83,6 +83,20 @@ test('a file takes the name of a destination that does not exist', async () => {
   assert.match(summary.hex, /^[0-9a-f]{64}$/);
 });
 
+test('an independent layer has directories as old as the newest file, so that it is the same again', async () => {
+  const { context, add } = place();
+  for (const [name, seconds] of [
+    ['a', 1000],
+    ['b', 2000],
+  ] as const) {
+    writeFileSync(join(context, name), name);
+    utimesSync(join(context, name), seconds, seconds);
+  }
+  const { container } = await add('/new/below/', ['a', 'b'], { link: true });
+  const path = container.appendedLayers[0]?.path as string;
+  for (const name of ['new', 'new/below']) assert.equal(statSync(join(path, name)).mtimeMs, 2_000_000, name);
+});
+
 test('a trailing slash makes a directory; several sources need one', async () => {
   const { root, context, add } = place();
   for (const name of ['a', 'b']) writeFileSync(join(context, name), name);
