@@ -1,4 +1,4 @@
-import type { Hash } from 'node:crypto';
+import { createHash, type Hash, randomBytes } from 'node:crypto';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { extractArchive, extractStream } from './archive.ts';
@@ -212,17 +212,24 @@ export class SourceReader {
       const entry = sourceIdMappings ? { ...original, ...toContainer(sourceIdMappings, original) } : original;
       if (entry.modifiedNs > this.#newestNs) this.#newestNs = entry.modifiedNs;
       const readAtMs = origin && knownDigests ? this.#surroundings.now().getTime() : 0;
-      const file = entry.kind === 'file' && !origin?.digest ? startFileDigest(entry.xattrs) : undefined;
+      const known = origin?.digest ?? (origin && knownDigests?.get(origin.status));
+      const file = entry.kind === 'file' && !known ? startFileDigest(entry.xattrs) : undefined;
       const reader = content && file ? digesting(content, file) : content;
       if (this.#emit) this.#emit(entry, sizeBytes, reader);
       else if (reader) drain(reader);
-      const contentDigest = origin?.digest ?? file?.digest();
+      const isStable = !content || !origin || isSame(origin);
+      const contentDigest = known && !isStable ? changedDigest(known) : (known ?? file?.digest());
       digest.entry(entry, sizeBytes, contentDigest);
-      if (knownDigests && file && origin && contentDigest && isSame(origin))
+      if (knownDigests && file && origin && contentDigest && isStable)
         knownDigests.put(origin.status, contentDigest, readAtMs);
       onContent?.(sourcePath(entry.path), entry, sizeBytes, contentDigest);
     };
   }
+}
+
+/** Of a file that changed while it was copied, whose old digest is not that of the copy: no step is found by it. */
+function changedDigest(known: Uint8Array): Uint8Array {
+  return createHash('sha256').update(known).update(randomBytes(16)).digest();
 }
 
 function isSame({ status, again }: FileOrigin): boolean {

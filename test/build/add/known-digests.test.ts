@@ -1,9 +1,11 @@
-import { equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, notDeepEqual, ok } from 'node:assert/strict';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { summarizeSources } from '../../../build/add/add.ts';
 import { DigestFile } from '../../../build/add/known-digests.ts';
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import type { FileStatus } from '../../../store/kernel/index.ts';
 
 const test = suite('known digests');
@@ -91,6 +93,40 @@ test('keeps the files of a limited number of contexts', () => {
   for (let n = 0; n < 100; n += 1) writeFileSync(join(directory, `old${n}`), '');
   saved('many');
   ok(readdirSync(directory).length <= 65);
+});
+
+test('what is known is not read, what is not is kept, and the summary is the same', async () => {
+  const context = join(base, 'context');
+  mkdirSync(join(context, 'd'), { recursive: true });
+  writeFileSync(join(context, 'd/a'), 'a');
+  writeFileSync(join(context, 'd/b'), 'b');
+  const kept = new Map<number, Uint8Array>();
+  const counts = { get: 0, hit: 0, put: 0 };
+  const knownDigests = {
+    get: ({ inode }: FileStatus) => {
+      counts.get += 1;
+      const digest = kept.get(inode);
+      if (digest) counts.hit += 1;
+      return digest;
+    },
+    put: ({ inode }: FileStatus, given: Uint8Array) => {
+      counts.put += 1;
+      kept.set(inode, given);
+    },
+  };
+  const surroundings = { workingDirectory: base, now: () => new Date() } as unknown as BuildSurroundings;
+  const noContainer = () => Promise.reject(new Error('a container was asked for'));
+  const look = () =>
+    summarizeSources(surroundings, noContainer, ['d'], { contextDirectory: context, knownDigests });
+  const plain = await summarizeSources(surroundings, noContainer, ['d'], { contextDirectory: context });
+  const first = await look();
+  deepEqual(first, plain);
+  equal(counts.put, 2);
+  const second = await look();
+  deepEqual(second, plain);
+  deepEqual([counts.hit, counts.put], [2, 2]);
+  for (const inode of kept.keys()) kept.set(inode, Buffer.alloc(32));
+  notDeepEqual(await look(), plain, 'files were read although their digests are known');
 });
 
 test.run();
