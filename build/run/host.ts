@@ -15,6 +15,8 @@ export interface HostFacts {
   readonly noNewPrivileges: boolean;
   /** The host has the unified hierarchy alone. */
   readonly cgroup2: boolean;
+  /** SELinux decides about processes here. */
+  readonly selinux?: boolean;
 }
 
 const WHOLE_RANGE = 4_294_967_295;
@@ -31,6 +33,7 @@ export function readHostFacts(): HostFacts {
     limitsText: readLimits(),
     noNewPrivileges: /^NoNewPrivs:\s*1$/m.test(status),
     cgroup2: existsSync('/sys/fs/cgroup/cgroup.controllers'),
+    selinux: existsSync('/sys/fs/selinux/enforce'),
   };
 }
 

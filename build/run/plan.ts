@@ -11,7 +11,7 @@ import { checkMount, MASKED_PATHS, orderMounts, READ_ONLY_PATHS, systemMounts } 
 import { chooseNamespaces, hasId, hostIds, idMappings } from './namespaces.ts';
 import type { RuntimeSpec, SpecIdMapping, SpecNamespaceType } from './runtime-spec.ts';
 import { loadSeccomp } from './seccomp-profile.ts';
-import { parseSecurityOptions, withoutUnmasked } from './security-options.ts';
+import { parseSecurityOptions, refuseLabels, withoutUnmasked } from './security-options.ts';
 import { MOUNTS_FILES, subscriptionMounts } from './subscriptions.ts';
 import { type ResolvedUser, resolveUser } from './user.ts';
 
@@ -39,6 +39,7 @@ export async function planRun(
   network?: NetworkOffer,
 ): Promise<RunPlan> {
   const security = parseSecurityOptions(request.securityOptions ?? []);
+  if (host.selinux) refuseLabels(security.labels);
   const user = resolveUser(request.rootfs, request.user);
   const namespaces = chooseNamespaces(request, host);
   const kinds = new Set(namespaces.map((namespace) => namespace.type));

@@ -51,3 +51,12 @@ export function withoutUnmasked(paths: readonly string[], unmasked: readonly str
   if (unmasked.some((pattern) => pattern.toLowerCase() === 'all')) return [];
   return paths.filter((path) => !unmasked.some((pattern) => matchesGlob(path, pattern)));
 }
+
+/** Without SELinux on the host a label means nothing; with it, one that is not set must not seem to be. */
+export function refuseLabels(labels: readonly string[]): void {
+  const label = labels.find((value) => value !== 'disable');
+  if (label !== undefined)
+    throw new BuildError('unsupported', `SELinux labels (label=${label}) are not supported`, {
+      hint: 'leave --security-opt label= out, or say label=disable',
+    });
+}

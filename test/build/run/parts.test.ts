@@ -19,7 +19,7 @@ import { readDevices } from '../../../build/run/devices.ts';
 import { chooseHooks } from '../../../build/run/hooks.ts';
 import { chooseResources, chooseRlimits } from '../../../build/run/limits.ts';
 import { checkMount, orderMounts, systemMounts } from '../../../build/run/mounts.ts';
-import { parseSecurityOptions, withoutUnmasked } from '../../../build/run/security-options.ts';
+import { parseSecurityOptions, refuseLabels, withoutUnmasked } from '../../../build/run/security-options.ts';
 import { subscriptionMounts } from '../../../build/run/subscriptions.ts';
 import { resolveGroup, resolveUser } from '../../../build/run/user.ts';
 
@@ -225,6 +225,11 @@ test('users and groups of an image; comments, short lines and numbers that overf
   assert.equal(resolveGroup(root, 'i'), 52);
   assert.throws(() => resolveUser(root, 'big'), { code: 'bad-user' });
   assert.throws(() => resolveGroup(root, '4294967295'), { code: 'bad-user' });
+});
+
+test('labels that a host with SELinux would not get are refused', () => {
+  refuseLabels(['disable']);
+  assert.throws(() => refuseLabels(['disable', 'type:x_t']), /label=type:x_t/);
 });
 
 test.run();
