@@ -34,6 +34,26 @@ export async function copyLayer(
     session.report({ type: 'skipped', descriptor: source, reason: 'foreign layer' });
     return { descriptor: source };
   }
+  const { turns } = session.options;
+  const place = sharedPlace(session);
+  const work = () => bring(session, plan, layer, format, signal);
+  return turns && place !== undefined ? turns.run(`${place} ${source.digest}`, work) : work();
+}
+
+/** Where a blob that one copy brings is there, or can be mounted, for another. */
+function sharedPlace({ destination: { reference } }: CopySession): string | undefined {
+  if (reference.transport === 'docker') return reference.named?.domain;
+  return reference.transport === 'oci' ? reference.policyIdentity.replace(/:[^/]*$/, '') : undefined;
+}
+
+async function bring(
+  session: CopySession,
+  plan: ImagePlan,
+  layer: LayerPlan,
+  format: ManifestFormat,
+  signal: AbortSignal,
+): Promise<CopiedLayer> {
+  const { source } = layer;
   const known = layer.diffId === undefined ? {} : { diffId: layer.diffId };
   const reused = layer.reuse ? await reuse(session, plan, layer, format, signal) : undefined;
   if (reused) return { descriptor: reused, ...known };

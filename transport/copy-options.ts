@@ -8,6 +8,7 @@ import type { BlobCache } from './blob-cache.ts';
 import type { CompressionChoice } from './compress.ts';
 import type { CopyCounts, ImageSigner, OnProgress, ReferrerCounts, TransportContext } from './contract.ts';
 import type { ManifestRequest } from './plan.ts';
+import type { Turns } from './turns.ts';
 
 /** Which images of an index are copied: `system`: the one for the context's platform, alone. */
 export type IndexSelection =
@@ -52,6 +53,8 @@ export interface CopyOptions {
   readonly parallelBlobs?: number;
   /** What is known of blobs elsewhere; default: nothing. */
   readonly blobCache?: BlobCache;
+  /** Shared by copies at once, so that a blob that several of them have moves once; default: each for itself. */
+  readonly turns?: Turns;
   readonly onProgress?: OnProgress;
   readonly signal?: AbortSignal;
 }

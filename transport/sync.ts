@@ -7,6 +7,7 @@ import { Limit } from './limit.ts';
 import { formatImageReference } from './references.ts';
 import { withRetries } from './retry.ts';
 import type { SyncItem, SyncPlan } from './sync-plan.ts';
+import { Turns } from './turns.ts';
 
 export { parseSyncConfig, type RegistrySelection, type RepositorySelection } from './sync-config.ts';
 export {
@@ -71,12 +72,13 @@ export async function syncImages(
   if (failures[0] && !options.keepGoing) throw failures[0].error;
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+  const copy = { ...options.copy, turns: options.copy.turns ?? new Turns() };
   const limit = new Limit(options.parallelImages ?? DEFAULT_IMAGES);
   const counts = { copied: 0, unchanged: 0 };
   const referrers = { copied: 0, present: 0, unsupported: 0 };
   let first: { readonly error: unknown } | undefined;
   const run = async (item: SyncItem) => {
-    const outcome = await syncOne(policy, item, options, signal);
+    const outcome = await syncOne(policy, item, { ...options, copy }, signal);
     if (outcome.kind === 'failed') {
       if (signal.aborted) return;
       failures.push({ title: formatImageReference(item.source.reference), error: outcome.error });

@@ -1,9 +1,14 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
+import { digestOf } from '../../image/digest.ts';
+import { MEDIA_TYPE } from '../../image/media-type.ts';
 import { parseReference } from '../../image/reference.ts';
+import { openBlobCache } from '../../transport/blob-cache.ts';
 import type { TransportContext } from '../../transport/contract.ts';
 import { copyImage } from '../../transport/copy.ts';
 import { parseImageReference } from '../../transport/references.ts';
@@ -75,6 +80,37 @@ test('mirrors all tags of a repository; again it only asks', async ({ registry, 
     [moved.result.copied, moved.plan.items.map(({ action }) => action)],
     [1, ['unchanged', 'move', 'unchanged']],
   );
+});
+
+test('a layer that several images share moves once, and is mounted in other repositories', async ({
+  registry,
+  context,
+  directory,
+}) => {
+  const shared = gzipSync(randomBytes(3_000_000));
+  for (const [repository, tag] of [
+    ['app', '1'],
+    ['app', '2'],
+    ['tool', '1'],
+  ] as const)
+    await seedImage(
+      registry,
+      repository,
+      tag,
+      [shared, gzipSync(`${repository}:${tag}`)],
+      MEDIA_TYPE.ociLayerGzip,
+    );
+  await using target2 = await startTestRegistry();
+  const groups = await Promise.all(
+    ['app', 'tool'].map((name) => registrySources(parseReference(`${registry.address}/${name}`), context)),
+  );
+  const to = target(context, { base: `${target2.address}/mirror` });
+  const blobCache = await openBlobCache(join(directory, 'blobs.json'));
+  const plan = await planSync(groups, to);
+  equal((await syncImages(ANYTHING, plan, { copy: { blobCache }, destination: context })).copied, 3);
+  const digest = encodeURIComponent(digestOf(shared));
+  equal(target2.faults.requests(/^PUT/).filter((line) => line.includes(digest)).length, 1);
+  equal(target2.faults.requests(/mount=/).filter((line) => line.includes(digest)).length, 1);
 });
 
 test('scoped names and suffixes', async ({ registry, context }) => {
