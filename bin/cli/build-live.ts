@@ -27,6 +27,7 @@ export class LiveView implements BuildView {
   readonly #timer: NodeJS.Timeout;
   readonly #transfers = new Map<string, string>();
   #startedMs: number;
+  #isClosed = false;
 
   constructor(stream: TerminalStream, options: LiveViewOptions) {
     this.#screen = new Screen(stream);
@@ -51,6 +52,8 @@ export class LiveView implements BuildView {
   };
 
   close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     clearInterval(this.#timer);
     this.messages.end();
     this.#screen.close();

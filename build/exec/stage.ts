@@ -103,10 +103,10 @@ async function oneStep(
       preservesVolumes: later.length === 0 || later.some((next) => next.kind === 'run'),
     });
     const { isCached } = run.log.done(result.imageId || undefined);
-    tellInputs(run, text, isCached);
+    tellInputs(run, text, { isCached });
     return result;
   } catch (error) {
-    tellInputs(run, text, false);
+    tellInputs(run, text, { isCached: false, hasFailed: true });
     const { message, exitCode } =
       error instanceof BuildError ? error : { message: String(error), exitCode: undefined };
     run.log.failed(message, exitCode);
@@ -114,10 +114,14 @@ async function oneStep(
   }
 }
 
-function tellInputs(run: StageRun, text: string, isCached: boolean): void {
+function tellInputs(
+  run: StageRun,
+  text: string,
+  outcome: { readonly isCached: boolean; readonly hasFailed?: boolean },
+): void {
   const { session, stage, log, state, inputs } = run;
   if (!inputs) return;
-  session.options.onInputs?.(inputs.finish({ ...log.place, text, stageName: stage.name, isCached }, state));
+  session.options.onInputs?.(inputs.finish({ ...log.place, text, stageName: stage.name, ...outcome }, state));
 }
 
 function warnOfFormat(session: BuildSession, state: StageState, { kind }: Instruction): void {

@@ -11,6 +11,8 @@ export interface StepInputs extends StepPlace {
   /** The name of the step's stage. */
   readonly stageName: string;
   readonly isCached: boolean;
+  /** It was executed and failed. */
+  readonly hasFailed?: boolean;
   /** Of FROM: the image that the base name led to; empty for scratch. */
   readonly baseImage?: string;
   /** Names of the arguments in force, with a digest of each one's value. */
@@ -46,7 +48,7 @@ export class InputCollector {
   }
 
   finish(
-    step: Pick<StepInputs, 'stage' | 'step' | 'text' | 'stageName' | 'isCached'>,
+    step: Pick<StepInputs, 'stage' | 'step' | 'text' | 'stageName' | 'isCached' | 'hasFailed'>,
     state: StageState,
   ): StepInputs {
     return {

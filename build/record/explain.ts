@@ -39,6 +39,7 @@ function reasonsOf(
     ...fileReasons(step, before),
   ];
   if (firstRebuilt !== undefined) own.push(`it stands on step ${firstRebuilt}, which changed`);
+  if (before.hasFailed) own.push('it failed in the build before');
   if (own.length > 0) return own;
   return ['none of its inputs changed: the image of the build before is gone, or the cache was not used'];
 }

@@ -80,6 +80,7 @@ for (const [name, before, after, reasons] of [
     step(2, 'RUN x'),
     ['none of its inputs changed: the image of the build before is gone, or the cache was not used'],
   ],
+  ['a failure', step(2, 'RUN x', { hasFailed: true }), step(2, 'RUN x'), ['it failed in the build before']],
   [
     'a base image',
     step(1, 'FROM alpine', { baseImage: 'a'.repeat(64) }),
