@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { redact } from '../add/redact.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import type { BuildEventBody, EventLayer, OnBuildEvent } from './events.ts';
 import { OutputTee } from './output-tee.ts';
@@ -179,11 +180,16 @@ export function stepText(instruction: Instruction): string {
     const lines = heredoc.content.trim().split('\n');
     return ` (${lines[0]}${lines.length > 1 ? '...' : ''})`;
   });
-  return instruction.original + heredocs.join('');
+  return written(instruction) + heredocs.join('');
 }
 
 /** How an error names the step: the keyword, flags and words. */
 export function stepName(instruction: Instruction): string {
-  const { original, keyword } = instruction;
-  return keyword.toUpperCase() + original.slice(keyword.length).replace(/\s+$/, '');
+  const { keyword } = instruction;
+  return keyword.toUpperCase() + written(instruction).slice(keyword.length).replace(/\s+$/, '');
+}
+
+/** A password in the URL of ADD is for the server, not for logs (SECURITY B26). */
+function written({ kind, original }: Instruction): string {
+  return kind === 'add' ? redact(original) : original;
 }

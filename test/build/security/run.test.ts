@@ -13,6 +13,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -158,6 +159,34 @@ RUN test ! -e /run/secrets && test ! -e /etc/deep
     equal(filesWith(store, secret).join(), '');
   } finally {
     rmSync(outside, { recursive: true });
+  }
+});
+
+test('SECURITY B26: a password in the URL of ADD is in no log, history or file of the store', async () => {
+  const password = 'P4SSW0RD-5a1d';
+  const { createServer } = await import('node:http');
+  const server = createServer(({ headers }, response) => {
+    const sent = Buffer.from((headers.authorization ?? '').replace('Basic ', ''), 'base64').toString();
+    response.writeHead(sent === `user:${password}` ? 200 : 401, { etag: '"1"' }).end('content');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address() as AddressInfo;
+  const url = (path: string) => `http://user:${password}@127.0.0.1:${address.port}/${path}`;
+  const memoryDirectory = join(store, 'memory');
+  try {
+    const { text } = await builds.build(`FROM scratch\nADD ${url('file')} /\n`, { memoryDirectory });
+    ok(text().includes('ADD http://127.0.0.1'), text());
+    ok(!text().includes(password), text());
+    await rejects(
+      builds.build(`FROM scratch\nADD ${url('file')} ${url('none').replace(password, 'WRONG')} /x/\n`, {
+        retries: 0,
+      }),
+      (error) => error instanceof BuildError && !/P4SSW0RD|WRONG/.test(error.message),
+    );
+    equal(filesWith(store, password).join(), '');
+  } finally {
+    server.closeAllConnections();
+    server.close();
   }
 });
 
