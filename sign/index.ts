@@ -21,11 +21,12 @@ export {
   verifyBundle,
 } from './sigstore/bundle.ts';
 export { BUNDLE_TYPE } from './sigstore/bundle-format.ts';
+export type { SigstoreIdentity } from './sigstore/identity.ts';
 export { parseSigningParameters, type SigningParameters } from './sigstore/parameters.ts';
 export { decryptPrivateKey, generateSigstoreKey } from './sigstore/private-key.ts';
 export {
   createSigstoreSigner,
-  type SigstoreIdentity,
+  type SigstoreSigner,
   type SigstoreSignerOptions,
 } from './sigstore/signer.ts';
 export {

@@ -1,15 +1,15 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto';
 import { type Digest, encodedOf } from '../../image/digest.ts';
-import { isJsonObject } from '../../image/json.ts';
+import { isJsonObject, type JsonObject } from '../../image/json.ts';
 import { invalid, SignError } from '../error.ts';
 import { BUNDLE_TYPE, type Bundle, parseBundle } from './bundle-format.ts';
 import { type FulcioTrust, verifyFulcioCertificate } from './certificate-identity.ts';
+import { publicPart, type SigstoreIdentity } from './identity.ts';
 import { checkLogEntry, type LoggedEnvelope, verifyLogEntry } from './log-entry.ts';
 import { readOnePem } from './pem.ts';
 import { signBlob } from './private-key.ts';
 import { formatSigstoreKey, keyDer, verifyBlob } from './public-key.ts';
 import { parseSigned } from './signed-json.ts';
-import type { SigstoreIdentity } from './signer.ts';
 import { type TimeAuthority, verifyTimestamp } from './timestamp.ts';
 import type { LogKey } from './transparency-log.ts';
 
@@ -18,10 +18,14 @@ const STATEMENT_TYPE = 'application/vnd.in-toto+json';
 export const SIGN_PREDICATE = 'https://sigstore.dev/cosign/sign/v1';
 
 /**
- * A bundle that signs a manifest's digest as Cosign 3 does: an in-toto statement in a DSSE envelope. It carries no log
- * entry, so consumers must not demand one.
+ * A bundle that signs a manifest's digest as Cosign 3 does: an in-toto statement in a DSSE envelope.
+ * @param log records the envelope and gives the `tlogEntries` member; absent: consumers must not demand one
  */
-export function createBundle(identity: SigstoreIdentity, manifest: Digest): Uint8Array {
+export async function createBundle(
+  identity: SigstoreIdentity,
+  manifest: Digest,
+  log?: (envelope: JsonObject, keyOrCertificate: string) => Promise<JsonObject>,
+): Promise<Uint8Array> {
   const payload = Buffer.from(
     JSON.stringify({
       _type: 'https://in-toto.io/Statement/v1',
@@ -31,23 +35,25 @@ export function createBundle(identity: SigstoreIdentity, manifest: Digest): Uint
     }),
   );
   const signature = signBlob(identity.privateKey, preAuthentication(STATEMENT_TYPE, payload), 'by-curve');
-  const der = identity.certificate && readOnePem(identity.certificate, 'certificate').der;
+  const dsseEnvelope = {
+    payload: payload.toString('base64'),
+    payloadType: STATEMENT_TYPE,
+    signatures: [{ sig: Buffer.from(signature).toString('base64') }],
+  };
+  const entry = await log?.(dsseEnvelope, publicPart(identity));
+  const verificationMaterial = { ...materialOf(identity), ...(entry && { tlogEntries: [entry] }) };
+  return Buffer.from(JSON.stringify({ mediaType: BUNDLE_TYPE, verificationMaterial, dsseEnvelope }));
+}
+
+function materialOf({ certificate, privateKey }: SigstoreIdentity): JsonObject {
+  if (certificate) {
+    const { der } = readOnePem(certificate, 'certificate');
+    return { certificate: { rawBytes: Buffer.from(der).toString('base64') } };
+  }
   const hint = createHash('sha256')
-    .update(keyDer(createPublicKey(identity.privateKey)))
+    .update(keyDer(createPublicKey(privateKey)))
     .digest('base64');
-  return Buffer.from(
-    JSON.stringify({
-      mediaType: BUNDLE_TYPE,
-      verificationMaterial: der
-        ? { certificate: { rawBytes: Buffer.from(der).toString('base64') } }
-        : { publicKey: { hint } },
-      dsseEnvelope: {
-        payload: payload.toString('base64'),
-        payloadType: STATEMENT_TYPE,
-        signatures: [{ sig: Buffer.from(signature).toString('base64') }],
-      },
-    }),
-  );
+  return { publicKey: { hint } };
 }
 
 /** Who may have signed a bundle, and who must have seen it. */

@@ -4,10 +4,10 @@ import { ImageError } from '../../image/error.ts';
 import { parseJsonObject } from '../../image/json.ts';
 import { SignError } from '../error.ts';
 import { callService, type ServiceAccess } from './http.ts';
+import type { SigstoreIdentity } from './identity.ts';
 import { formatPem, readPem } from './pem.ts';
 import { signBlob } from './private-key.ts';
 import { keyDer } from './public-key.ts';
-import type { SigstoreIdentity } from './signer.ts';
 
 /**
  * A short-lived key with a Fulcio certificate for the person an OpenID Connect ID token names (Fulcio API v1).

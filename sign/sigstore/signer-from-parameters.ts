@@ -2,9 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { isSystemError } from '../../errors.ts';
 import { SignError } from '../error.ts';
 import type { ServiceAccess } from './http.ts';
+import type { SigstoreIdentity } from './identity.ts';
 import type { SigningParameters } from './parameters.ts';
 import { decryptPrivateKey } from './private-key.ts';
-import { createSigstoreSigner, type SigstoreIdentity } from './signer.ts';
+import { createSigstoreSigner } from './signer.ts';
 
 export interface ParameterSignerOptions {
   readonly access: ServiceAccess;
@@ -27,6 +28,10 @@ export function signerFromParameters(parameters: SigningParameters, options: Par
       log: async (logged) => {
         const { uploadToRekor } = await import('./rekor-client.ts');
         return uploadToRekor(rekorUrl, logged, options.access);
+      },
+      logEnvelope: async (envelope, keyOrCertificate) => {
+        const { logEnvelope } = await import('./rekor-client.ts');
+        return logEnvelope(rekorUrl, envelope, keyOrCertificate, options.access);
       },
     }),
   });

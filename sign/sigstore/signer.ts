@@ -1,35 +1,34 @@
-import { createPublicKey, type KeyObject } from 'node:crypto';
+import type { JsonObject } from '../../image/json.ts';
 import { manifestDigest } from '../../image/manifest.ts';
 import { formatReference, type NamedReference } from '../../image/reference.ts';
 import { SignError } from '../error.ts';
 import { formatPayload } from '../payload.ts';
 import type { Signer } from '../signer.ts';
 import { ANNOTATION, SIGSTORE_SIGNATURE_TYPE } from './annotations.ts';
+import { publicPart, type SigstoreIdentity } from './identity.ts';
 import { signBlob } from './private-key.ts';
-import { formatSigstoreKey } from './public-key.ts';
 import type { LoggedSignature } from './rekor-entry.ts';
-
-/** What signs: a private key alone, or one that a Fulcio certificate vouches for. */
-export interface SigstoreIdentity {
-  readonly privateKey: KeyObject;
-  /** PEM of the leaf certificate and of what stands above it. */
-  readonly certificate?: string;
-  readonly chain?: string;
-}
 
 export interface SigstoreSignerOptions {
   /** Called once, when first needed. @throws SignError `bad-key`, `bad-passphrase`, `signing` */
   readonly identity: () => Promise<SigstoreIdentity>;
   /** Records a signature in a log and returns the signed entry timestamp's JSON; absent: not logged. */
   readonly log?: (logged: LoggedSignature) => Promise<string>;
+  /** Records a bundle's envelope in a log and returns its `tlogEntries` member; absent: not logged. */
+  readonly logEnvelope?: (envelope: JsonObject, keyOrCertificate: string) => Promise<JsonObject>;
   /** `slipway 1.2.3`, kept in the payload. */
   readonly creator: string;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** Signs manifests as Cosign and containers/image do, for storage as attachment. */
-export function createSigstoreSigner(options: SigstoreSignerOptions): Signer<'sigstore'> {
+/** Makes attachments, and bundles with the same identity. */
+export interface SigstoreSigner extends Signer<'sigstore'> {
+  bundle(manifest: Uint8Array): Promise<Uint8Array>;
+}
+
+/** Signs manifests as Cosign and containers/image do, for storage as attachment, or as Cosign 3 does, as bundle. */
+export function createSigstoreSigner(options: SigstoreSignerOptions): SigstoreSigner {
   let identity: Promise<SigstoreIdentity> | undefined;
   const load = () => {
     identity ??= options.identity();
@@ -42,6 +41,10 @@ export function createSigstoreSigner(options: SigstoreSignerOptions): Signer<'si
     },
     async sign(manifest, name) {
       return signWith(await load(), manifest, name, options);
+    },
+    async bundle(manifest) {
+      const { createBundle } = await import('./bundle.ts');
+      return createBundle(await load(), manifestDigest(manifest), options.logEnvelope);
     },
   };
 }
@@ -76,9 +79,4 @@ async function signWith(
       ...(entry && { [ANNOTATION.bundle]: entry }),
     },
   };
-}
-
-/** What verifies the signature: the certificate where there is one, else the public key. PEM. */
-export function publicPart(identity: SigstoreIdentity): string {
-  return identity.certificate ?? formatSigstoreKey(createPublicKey(identity.privateKey));
 }

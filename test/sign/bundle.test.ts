@@ -99,14 +99,14 @@ const same = (body: JsonObject) => body;
 const refuse = (bytes: Uint8Array, why: RegExp, trust: Parameters<typeof verifyBundle>[2] = TRUST) =>
   assert.throws(() => verifyBundle(bytes, MANIFEST, trust), { code: 'invalid-signature', message: why });
 
-test('made and verified, for every kind of key', () => {
+test('made and verified, for every kind of key', async () => {
   for (const pair of [
     PAIR,
     generateKeyPairSync('ec', { namedCurve: 'P-384' }),
     generateKeyPairSync('ed25519'),
     generateKeyPairSync('rsa', { modulusLength: 2048 }),
   ]) {
-    const bytes = createBundle({ privateKey: pair.privateKey }, MANIFEST);
+    const bytes = await createBundle({ privateKey: pair.privateKey }, MANIFEST);
     const result = verifyBundle(bytes, MANIFEST, { keys: [PAIR.publicKey, pair.publicKey] });
     assert.equal(result.predicateType, SIGN_PREDICATE);
     assert.equal(result.by, formatSigstoreKey(pair.publicKey));

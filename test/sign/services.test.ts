@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto';
+import { createHash, createPublicKey, generateKeyPairSync, verify, X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -7,16 +7,19 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
+import { digestOf } from '../../image/digest.ts';
 import type { JsonObject } from '../../image/json.ts';
 import { parseReference } from '../../image/reference.ts';
 import { ANNOTATION } from '../../sign/sigstore/annotations.ts';
+import { verifyBundle } from '../../sign/sigstore/bundle.ts';
 import { requestIdToken } from '../../sign/sigstore/device-grant.ts';
 import { requestCertificate } from '../../sign/sigstore/fulcio-client.ts';
 import { parseSigningParameters } from '../../sign/sigstore/parameters.ts';
 import { generateSigstoreKey } from '../../sign/sigstore/private-key.ts';
 import { parseSigstoreKey } from '../../sign/sigstore/public-key.ts';
-import { uploadToRekor } from '../../sign/sigstore/rekor-client.ts';
+import { logEnvelope, uploadToRekor } from '../../sign/sigstore/rekor-client.ts';
 import { verifyEntryTimestamp } from '../../sign/sigstore/rekor-entry.ts';
+import { createSigstoreSigner } from '../../sign/sigstore/signer.ts';
 import {
   identityFromKeyFile,
   readPassphraseFile,
@@ -224,17 +227,70 @@ test('a parameter file with key and Rekor gives a logged signature', async () =>
   }
 });
 
+test('Rekor: a bundle is logged, with its inclusion proof, and verifies', async () => {
+  let proposed: JsonObject = {};
+  await using rekor = await serve((_request, body, response) => {
+    proposed = JSON.parse(body);
+    const { envelope, verifiers } = JSON.parse(body).spec.proposedContent;
+    const { payload, signatures } = JSON.parse(envelope);
+    const hash = createHash('sha256').update(Buffer.from(payload, 'base64')).digest('hex');
+    const entry = JSON.stringify({
+      apiVersion: '0.0.1',
+      kind: 'dsse',
+      spec: {
+        payloadHash: { algorithm: 'sha256', value: hash },
+        signatures: [{ signature: signatures[0].sig, verifier: verifiers[0] }],
+      },
+    });
+    const [[uuid, answer]] = Object.entries(rekorAnswer(entry)) as [[string, JsonObject]];
+    response.writeHead(201).end(JSON.stringify({ [uuid]: withProof(answer, entry) }));
+  });
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const signer = createSigstoreSigner({
+    identity: async () => ({ privateKey }),
+    logEnvelope: (envelope, key) => logEnvelope(rekor.url, envelope, key, access),
+    creator: 'test',
+    now: () => NOW,
+  });
+  const manifest = Buffer.from('{}');
+  const bundle = await signer.bundle(manifest);
+  assert.equal(proposed.kind, 'dsse');
+  const logKeys = [{ key: parseSigstoreKey(LOG.publicKey) }];
+  const trust = { keys: [publicKey], logKeys };
+  assert.equal(verifyBundle(bundle, digestOf(manifest), trust).seenAtMs, NOW);
+  const { inclusionProof } = JSON.parse(Buffer.from(bundle).toString()).verificationMaterial.tlogEntries[0];
+  assert.equal(inclusionProof.treeSize, '1');
+});
+
+/** The entry as the only one of its tree. */
+function withProof(answer: JsonObject, entry: string): JsonObject {
+  const root = createHash('sha256')
+    .update(Buffer.concat([Buffer.from([0]), Buffer.from(entry)]))
+    .digest();
+  const note = `log.example\n1\n${root.toString('base64')}\n`;
+  const line = Buffer.concat([Buffer.alloc(4), Buffer.from(LOG.sign(note), 'base64')]).toString('base64');
+  const inclusionProof = {
+    logIndex: 0,
+    rootHash: root.toString('hex'),
+    treeSize: 1,
+    hashes: [],
+    checkpoint: `${note}\n\u2014 log.example ${line}\n`,
+  };
+  return { ...answer, verification: { ...(answer.verification as JsonObject), inclusionProof } };
+}
+
 test('signing succeeds but logging fails: no signature comes out', async () => {
   await using rekor = await serve((_request, _body, response) => void response.writeHead(503).end());
-  const { createSigstoreSigner } = await import('../../sign/sigstore/signer.ts');
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const signer = createSigstoreSigner({
     identity: async () => ({ privateKey }),
     log: (logged) => uploadToRekor(rekor.url, logged, access),
+    logEnvelope: (envelope, key) => logEnvelope(rekor.url, envelope, key, access),
     creator: 'test',
     now: () => NOW,
   });
   await assert.rejects(signer.sign(Buffer.from('{}'), parseReference('a.example/b:1')), /status 503/);
+  await assert.rejects(signer.bundle(Buffer.from('{}')), /status 503/);
 });
 
 test.run();

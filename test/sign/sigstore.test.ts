@@ -7,6 +7,7 @@ import type { SignatureBlob } from '../../image/signature.ts';
 import { createPolicy } from '../../sign/policy/policy.ts';
 import { ANNOTATION } from '../../sign/sigstore/annotations.ts';
 import { canonicalJson } from '../../sign/sigstore/canonical-json.ts';
+import type { SigstoreIdentity } from '../../sign/sigstore/identity.ts';
 import { parseSigningParameters } from '../../sign/sigstore/parameters.ts';
 import { readOnePem, readPem } from '../../sign/sigstore/pem.ts';
 import {
@@ -17,7 +18,7 @@ import {
 } from '../../sign/sigstore/private-key.ts';
 import { formatSigstoreKey, parseSigstoreKey, verifyBlob } from '../../sign/sigstore/public-key.ts';
 import type { LoggedSignature } from '../../sign/sigstore/rekor-entry.ts';
-import { createSigstoreSigner, type SigstoreIdentity } from '../../sign/sigstore/signer.ts';
+import { createSigstoreSigner } from '../../sign/sigstore/signer.ts';
 import { type CertificateOptions, makeCertificate, TestLog } from '../support/x509.ts';
 
 const NOW = Date.UTC(2026, 5, 1);

@@ -1,10 +1,9 @@
-import { resolve } from 'node:path';
 import type { Descriptor } from '../../../image/descriptor.ts';
 import { manifestDigest, parseManifest } from '../../../image/manifest.ts';
 import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { SignatureBlob } from '../../../image/signature.ts';
 import type { Signer } from '../../../sign/signer.ts';
-import type { SigstoreIdentity } from '../../../sign/sigstore/signer.ts';
+import type { SigstoreSigner } from '../../../sign/sigstore/signer.ts';
 import type { ImageSource, TransportContext } from '../../../transport/contract.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
@@ -21,7 +20,7 @@ export const sign: CommandSpec = {
   description:
     'Signs an image that is in a registry without copying it. --sign-by makes a simple signature for Podman and ' +
     'Skopeo; --sign-by-sigstore and --sign-by-sigstore-private-key make a Cosign attachment; --bundle makes a sigstore bundle ' +
-    'for Cosign 3 and referrers-only tools with the private key. They can be combined.',
+    'for Cosign 3 and referrers-only tools with the same key or identity, logged where the parameter file names a log. They can be combined.',
   usage: '[flags] REFERENCE',
   examples: [
     'slipway sign --sign-by 97E41F2EEB70DE9F35B54D77C60105284AAB6A7E docker://registry.example.com/app:1',
@@ -37,7 +36,7 @@ export const sign: CommandSpec = {
       kind: 'string',
       usage: 'sign for the name `REFERENCE` instead of the image’s own',
     },
-    { name: 'bundle', kind: 'bool', usage: 'with --sign-by-sigstore-private-key, attach a bundle as well' },
+    { name: 'bundle', kind: 'bool', usage: 'with a sigstore key or identity, attach a bundle as well' },
     { name: 'all', kind: 'bool', usage: 'sign the images of an index too, not only the index' },
   ],
   run: async (context) => {
@@ -51,12 +50,12 @@ export const sign: CommandSpec = {
     const identity = context.flags.string('sign-identity')
       ? parseReference(context.flags.string('sign-identity'))
       : named;
-    const bundleKey = context.flags.bool('bundle') ? await bundleIdentity(context) : undefined;
+    const bundlers = context.flags.bool('bundle') ? bundlersOf(signers) : [];
     for (const signer of signers) await signer.prepare();
     const surroundings = transportContext(context);
     await using source = await reference.openSource(surroundings);
     for (const subject of await subjectsOf(source, context.flags.bool('all')))
-      await signOne({ context, surroundings, named, identity, signers, bundleKey }, subject);
+      await signOne({ context, surroundings, named, identity, signers, bundlers }, subject);
   },
 };
 
@@ -71,7 +70,7 @@ interface Job {
   readonly named: NamedReference;
   readonly identity: NamedReference;
   readonly signers: readonly Signer[];
-  readonly bundleKey: SigstoreIdentity | undefined;
+  readonly bundlers: readonly SigstoreSigner[];
 }
 
 async function requiredSigners(context: CommandContext): Promise<readonly Signer[]> {
@@ -82,16 +81,10 @@ async function requiredSigners(context: CommandContext): Promise<readonly Signer
   });
 }
 
-async function bundleIdentity({ flags, io }: CommandContext): Promise<SigstoreIdentity> {
-  const path = flags.string('sign-by-sigstore-private-key');
-  const passphraseFile = flags.string('sign-passphrase-file');
-  if (!path || !passphraseFile)
-    throw new UsageError('usage', '--bundle needs --sign-by-sigstore-private-key and --sign-passphrase-file');
-  const { identityFromKeyFile, readPassphraseFile } = await import(
-    '../../../sign/sigstore/signer-from-parameters.ts'
-  );
-  const here = (file: string) => resolve(io.workingDirectory, file);
-  return identityFromKeyFile(here(path), await readPassphraseFile(here(passphraseFile)));
+function bundlersOf(signers: readonly Signer[]): readonly SigstoreSigner[] {
+  const found = signers.filter((signer): signer is SigstoreSigner => 'bundle' in signer);
+  if (found.length > 0) return found;
+  throw new UsageError('usage', '--bundle needs --sign-by-sigstore or --sign-by-sigstore-private-key');
 }
 
 async function subjectsOf(source: ImageSource, all: boolean): Promise<Subject[]> {
@@ -114,22 +107,23 @@ async function signOne(job: Job, { bytes, descriptor }: Subject): Promise<void> 
   // All signatures are made before the first is stored, so that a failing key leaves nothing half signed.
   const signatures: SignatureBlob[] = [];
   for (const signer of job.signers) signatures.push(await signer.sign(bytes, job.identity));
-  const bundle = job.bundleKey && (await makeBundle(job.bundleKey, descriptor));
+  const bundles = await Promise.all(job.bundlers.map((bundler) => bundler.bundle(bytes)));
   await addSignatures(named, descriptor.digest, signatures, surroundings);
   for (const { kind } of signatures)
     context.print(`${descriptor.digest} ${kind === 'simple' ? 'simple' : 'cosign-tag'}`);
-  if (!bundle) return;
-  await attachBundle(named, descriptor, bundle, surroundings);
-  context.print(`${descriptor.digest} bundle`);
+  for (const made of bundles) {
+    await attachBundle(named, descriptor, await describeBundle(made), surroundings);
+    context.print(`${descriptor.digest} bundle`);
+  }
 }
 
-async function makeBundle(identity: SigstoreIdentity, { digest }: Descriptor) {
-  const [{ createBundle, SIGN_PREDICATE }, { BUNDLE_TYPE }] = await Promise.all([
+async function describeBundle(bytes: Uint8Array) {
+  const [{ SIGN_PREDICATE }, { BUNDLE_TYPE }] = await Promise.all([
     import('../../../sign/sigstore/bundle.ts'),
     import('../../../sign/sigstore/bundle-format.ts'),
   ]);
   return {
-    bytes: createBundle(identity, digest),
+    bytes,
     mediaType: BUNDLE_TYPE,
     annotations: {
       'dev.sigstore.bundle.content': 'dsse-envelope',

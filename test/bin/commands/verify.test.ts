@@ -140,6 +140,23 @@ test('a key of the Sequoia key store, found by its fingerprint in any of the fil
   assert.equal((await run(context, 'verify', ...KEYS)).code, 0);
 });
 
+test('a bundle by a parameter file', async (context) => {
+  const { directory } = context;
+  const { digest } = await seedImage(context.registry, 'app', '1');
+  const parameters = {
+    privateKeyFile: `${directory}/app.private`,
+    privateKeyPassphraseFile: `${directory}/pass`,
+  };
+  writeFileSync(join(directory, 'sign.yaml'), JSON.stringify(parameters));
+  const signed = await run(context, 'sign', '--sign-by-sigstore', 'sign.yaml', '--bundle');
+  assert.equal(signed.stdout, `${digest} cosign-tag\n${digest} bundle\n`, signed.stderr);
+  const { stdout } = await run(context, 'verify', '--json', ...KEYS);
+  assert.deepEqual(
+    JSON.parse(stdout).signatures.map(({ form, valid }: Record<string, unknown>) => `${form} ${valid}`),
+    ['cosign-tag true', 'bundle true'],
+  );
+});
+
 test('signing twice keeps the first signature', async (context) => {
   await seedImage(context.registry, 'app', '1');
   for (let time = 0; time < 2; time += 1)
