@@ -24,6 +24,7 @@ import { compressionChoice, compressionName } from './compression-flags.ts';
 import { refuseConfidential } from './confidential-flag.ts';
 import { containerOptions, isolationOf } from './container-flags.ts';
 import { containersConfig } from './containers-conf.ts';
+import { decryptionKeys } from './encryption-flags.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import { readSbomFlags } from './sbom-flags.ts';
@@ -230,7 +231,7 @@ async function commonOptions(
     pullPolicy: pullPolicyOf(context),
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
-    decryptionKeys: flags.list('decryption-key'),
+    decryptionKeys: await decryptionKeys(context),
     ...(flags.changed('jobs') ? { jobs: flags.number('jobs') } : {}),
     removeIntermediate: flags.bool('rm'),
     forceRemove: flags.bool('force-rm'),

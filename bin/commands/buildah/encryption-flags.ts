@@ -31,6 +31,15 @@ export async function encryptionOptions({
   return { encryptor: await openEncryptor(keys, io), encryptLayers: layers.map(layerIndex) };
 }
 
+/** `--decryption-key`: read once here, so that a key that is none is an error even where nothing is encrypted. */
+export async function decryptionKeys({ flags, io }: CommandContext): Promise<readonly string[]> {
+  const keys = flags.list('decryption-key');
+  if (keys.length === 0) return keys;
+  const { openDecryptor } = await import('../../../transport/encrypt/keys.ts');
+  await openDecryptor(keys, io);
+  return keys;
+}
+
 function layerIndex(text: string): number {
   if (/^[+-]?\d{1,9}$/.test(text)) return Number(text);
   throw usage(`invalid argument "${text}" for "--encrypt-layer" flag: not an integer`);

@@ -8,6 +8,7 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { CONTAINER_FLAGS, containerOptions } from './container-flags.ts';
 import { retryDefaults } from './containers-conf.ts';
+import { decryptionKeys } from './encryption-flags.ts';
 import { runOnBuild } from './on-build.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
 import { openSession } from './session.ts';
@@ -69,7 +70,7 @@ async function runFrom(context: CommandContext): Promise<void> {
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     blobCacheDirectory: blobDirectoryOf(context),
-    decryptionKeys: flags.list('decryption-key'),
+    decryptionKeys: await decryptionKeys(context),
     onStatus: quiet ? undefined : context.note,
   });
   const ready = await runOnBuild(context, session, container, quiet);

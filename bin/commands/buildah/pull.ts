@@ -8,7 +8,7 @@ import { parseDuration } from '../../cli/duration.ts';
 import { oneArgument, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { retryDefaults } from './containers-conf.ts';
-import { DECRYPTION_FLAG } from './encryption-flags.ts';
+import { DECRYPTION_FLAG, decryptionKeys } from './encryption-flags.ts';
 import { namesTransport } from './image-name.ts';
 import { PLATFORM_FLAGS } from './platform-flags.ts';
 import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
@@ -67,7 +67,7 @@ async function runPull(context: CommandContext): Promise<void> {
     retries: flags.number('retry'),
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     removeSignatures: flags.bool('remove-signatures'),
-    decryptionKeys: flags.list('decryption-key'),
+    decryptionKeys: await decryptionKeys(context),
     blobCacheDirectory: blobDirectoryOf(context),
     customPlatform: session.customPlatform,
     onStatus: quiet ? undefined : context.note,
