@@ -11,6 +11,8 @@ export interface CacheQuery {
   /** Undefined: any. */
   readonly createdBy: string | undefined;
   readonly addsLayer: boolean;
+  /** False for an image whose history line is the same and whose configuration is not. */
+  readonly accepts?: (view: ImageView) => boolean;
   readonly format: 'oci' | 'docker';
   readonly os: string;
   readonly architecture: string;
@@ -55,6 +57,7 @@ function matches(view: ImageView, query: CacheQuery): boolean {
   if (view.format !== query.format) return false;
   if (query.architecture && view.config.architecture !== query.architecture) return false;
   if (query.os && view.config.os !== query.os) return false;
+  if (query.accepts?.(view) === false) return false;
   return historyMatches(query.base?.history ?? [], query.base?.diffIds ?? [], view, query);
 }
 

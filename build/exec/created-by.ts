@@ -10,6 +10,8 @@ export interface CreatedByInputs {
   readonly options: BuildOptions;
   /** `file:<hex>`, `dir:<hex>`, `multi:<hex>` of what COPY or ADD added. */
   readonly contentSummary: string;
+  /** Where COPY or ADD puts it, variables replaced. */
+  readonly destination?: string;
   /** The last instruction of the last stage. */
   readonly isLastStep: boolean;
   /** Content checksums of bind mounts, in order. */
@@ -29,9 +31,14 @@ export function createdBy(instruction: Instruction | undefined, inputs: CreatedB
   if (kind === 'run') return runLine(instruction, inputs) + metadata;
   if (kind === 'add' || kind === 'copy') {
     const link = inputs.link ? ' --link' : '';
-    return `/bin/sh -c #(nop) ${kind.toUpperCase()}${link} ${inputs.contentSummary} in ${instruction.destination} ${metadata}`;
+    return `/bin/sh -c #(nop) ${kind.toUpperCase()}${link} ${inputs.contentSummary} in ${destinationText(instruction.destination, inputs)} ${metadata}`;
   }
   return `/bin/sh -c #(nop) ${original}${metadata}`;
+}
+
+/** Buildah keeps the variables in it, and takes what another `--build-arg` put elsewhere for its own. */
+function destinationText(written: string, { destination }: CreatedByInputs): string {
+  return written.includes('$') ? (destination ?? written) : written;
 }
 
 function runLine(instruction: RunInstruction, inputs: CreatedByInputs): string {

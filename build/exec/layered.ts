@@ -1,4 +1,5 @@
 import { type CacheQuery, findCachedStep } from './cache.ts';
+import { hasExpandedConfig } from './expanded-config.ts';
 import type { ImageView } from './image-view.ts';
 import { usesFreshStage } from './mounts/checksums.ts';
 import { RemoteCache } from './remote-cache.ts';
@@ -86,13 +87,17 @@ export class LayeredSteps {
   }
 
   #query(createdBy: string | undefined, step: Step): CacheQuery {
-    const { session, stage, container } = this.#run;
+    const { session, stage, container, state } = this.#run;
     const { surroundings, options } = session;
+    const { instruction } = step;
     const platform = session.platformOf(stage);
     return {
       base: container.view,
       createdBy,
       addsLayer: addsLayer(step),
+      ...(addsLayer(step)
+        ? {}
+        : { accepts: (view: ImageView) => hasExpandedConfig(view, instruction, state, options) }),
       format: options.format,
       os: platform.os,
       architecture: platform.architecture,

@@ -113,6 +113,7 @@ export class StageRun {
       state: this.state,
       options: this.session.options,
       contentSummary,
+      destination: step?.effects.copy?.destination,
       isLastStep,
       mountChecksums,
       link: this.link,
