@@ -3,7 +3,7 @@ import { main } from './cli/main.ts';
 import { packageVersion } from './cli/version.ts';
 import { GLOBAL_FLAGS } from './commands/buildah/global-flags.ts';
 import { type Adoption, adopt } from './commands/slipway/adopt.ts';
-import { IMAGE_COMMANDS } from './commands/slipway/images/commands.ts';
+import { IMAGE_COMMANDS, STORAGE_COMMANDS } from './commands/slipway/images/commands.ts';
 
 /** Their arguments are registries, not images. */
 const NAMES: Adoption = { takesImages: false };
@@ -129,13 +129,7 @@ export const slipway: ToolSpec = {
 };
 
 /** Commands that change owners or mount, which a user may do in a user namespace alone. */
-const IN_USER_NAMESPACE = new Set([
-  'build',
-  'bud',
-  'verify-repro',
-  'cache',
-  ...IMAGE_COMMANDS.map(({ name }) => name),
-]);
+const IN_USER_NAMESPACE = new Set(['build', 'bud', 'verify-repro', 'cache', ...STORAGE_COMMANDS]);
 
 /** Runs the tool as this process, in a user namespace where the command and the user need one. */
 export async function start(): Promise<void> {

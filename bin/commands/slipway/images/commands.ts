@@ -1,5 +1,11 @@
 import type { ToolSpec } from '../../../cli/contract.ts';
 
+/** Those that handle files of other owners in local storage; the rest must stay the user that started it (ssh, gpg). */
+export const STORAGE_COMMANDS: readonly string[] = [
+  ...['images', 'pull', 'push', 'tag', 'untag', 'rmi'],
+  ...['save', 'load', 'import', 'history', 'image-tree', 'diff'],
+];
+
 /** Podman's image commands by the names that slipway gives them. */
 export const IMAGE_COMMANDS: NonNullable<ToolSpec['commands']> = [
   {
