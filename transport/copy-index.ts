@@ -55,9 +55,10 @@ export async function copyIndex(
     await session.policy.admit({ reference: source.reference, manifest: document, signatures });
   const { copied, images } = await copyChildren(session, picked.copied, index, document, place);
   const added = await copyVariants(session, variants, document);
-  const edited = editIndex(index, picked.kept, copied, added);
+  const edited = convertIndex(editIndex(index, picked.kept, copied), format);
+  const whole = added.length ? { ...edited, manifests: [...edited.manifests, ...added] } : edited;
   session.say('manifest', 'Writing manifest list to image destination');
-  const written = await writeIndex(session, document, index, convertIndex(edited, format), frozen, place);
+  const written = await writeIndex(session, document, index, whole, frozen, place);
   session.say('signatures', 'Storing list signatures');
   await sign(session, written, kept, place.instance !== undefined);
   return { image: written, images: images + added.length };
@@ -258,7 +259,6 @@ function editIndex(
   index: ImageIndex,
   kept: readonly Descriptor[],
   copied: ReadonlyMap<Digest, CopiedImage>,
-  added: readonly Descriptor[],
 ): ImageIndex {
   const manifests = kept.map((entry) => {
     const image = copied.get(entry.digest);
@@ -266,7 +266,7 @@ function editIndex(
     const { bytes, mediaType } = image.manifest;
     return { ...entry, digest: image.digest, size: bytes.length, mediaType };
   });
-  return { ...index, manifests: [...manifests, ...added] };
+  return { ...index, manifests };
 }
 
 async function writeIndex(

@@ -60,6 +60,15 @@ test('each platform gets one that is marked, behind the others, and only once', 
   );
 });
 
+test('a Docker list becomes an OCI index, where marks can stand', async ({ directory }) => {
+  await copy(directory, 'oci:a:x', 'dir:docker', { format: 'docker' });
+  const index = await copy(directory, 'dir:docker', 'dir:b', { addCompressions: ['zstd'] });
+  deepEqual(
+    [index.format, summary(index).map(([, mark]) => mark)],
+    ['oci', [undefined, undefined, 'true', 'true']],
+  );
+});
+
 test('an index that may not change, or must not be of OCI, is not added to', async ({ directory }) => {
   for (const options of [{ preserveDigests: true }, { format: 'docker' as const }])
     await rejects(copy(directory, 'oci:a:x', 'dir:no', { addCompressions: ['zstd'], ...options }), {
