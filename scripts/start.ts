@@ -141,9 +141,9 @@ function buildImage(base: string, canRun: boolean): string {
   const context = join(work, 'context');
   mkdirSync(context);
   writeFileSync(join(context, 'words.txt'), 'quay\ncrane\nhull\n');
-  const text = withoutMappedUsers(
-    canRun ? CONTAINERFILE.replaceAll('@RUN', 'RUN') : withoutRun(CONTAINERFILE),
-  );
+  const text = canRun
+    ? withoutMappedUsers(CONTAINERFILE.replaceAll('@RUN', 'RUN'))
+    : withoutRun(CONTAINERFILE);
   writeFileSync(join(context, 'Containerfile'), text);
   const build = [
     'build',

@@ -11,7 +11,9 @@ import {
   S_IF,
   statAt,
   statDescriptor,
+  type XattrTarget,
 } from '../../store/kernel/index.ts';
+import { isOrdinaryUser, OVERRIDE_XATTR, readOverride } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
 import type { ModeChange } from './chmod.ts';
 import { joinBytes } from './glob.ts';
@@ -139,11 +141,12 @@ export class TreeReader {
 
   #emitDirectory(fd: number, status: FileStatus, as: BytePath): void {
     if (as === '') return;
-    this.#onEntry({ ...this.#metadata(status, as, true), kind: 'directory', xattrs: xattrsOf(fd) }, 0);
+    const seen = this.#seen(fd, status);
+    this.#onEntry({ ...this.#metadata(seen, as, true), kind: 'directory', xattrs: xattrsOf(fd) }, 0);
   }
 
   #one(directory: number, name: Buffer, status: FileStatus, path: BytePath, as: BytePath): boolean {
-    const metadata = this.#metadata(status, as, false);
+    const metadata = this.#metadata(this.#seen(namedPath(directory, name), status), as, false);
     const type = status.mode & S_IF.mask;
     if (type === S_IF.socket) {
       this.#options.onWarning?.(`skipping socket "${toText(path)}"`);
@@ -194,6 +197,15 @@ export class TreeReader {
     }
   }
 
+  /** Owner and mode as the image knows them: an ordinary user's own files are root's, but where something else is noted. */
+  #seen(target: XattrTarget, status: FileStatus): FileStatus {
+    if (this.#options.owner || !isOrdinaryUser()) return status;
+    const override = readOverride(target, status);
+    if (override) return { ...status, ...override };
+    const isOwn = status.uid === process.geteuid?.();
+    return isOwn ? { ...status, uid: 0, gid: 0 } : status;
+  }
+
   #metadata(status: FileStatus, path: BytePath, isDirectory: boolean): Omit<TreeEntry, 'kind'> {
     const { owner, chmod, stripBits = 0, timestampNs } = this.#options;
     const bits = status.mode & 0o7777 & ~stripBits;
@@ -211,7 +223,7 @@ export class TreeReader {
 /** The attributes that a copy keeps: the security ones and the user's, not the kernel's or overlay's own. */
 function isKept(name: string): boolean {
   return name.startsWith('user.')
-    ? !name.startsWith('user.overlay.')
+    ? !name.startsWith('user.overlay.') && name !== OVERRIDE_XATTR
     : name === 'security.capability' || name === 'security.ima';
 }
 
@@ -223,11 +235,15 @@ function xattrsOf(fd: number): TreeEntry['xattrs'] {
 }
 
 function xattrsAt(directory: number, name: Buffer): TreeEntry['xattrs'] {
-  const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
+  const path = namedPath(directory, name);
   return listXattrs(path)
     .filter(isKept)
     .sort()
     .map((key) => [key, getXattr(path, key) ?? new Uint8Array()] as const);
+}
+
+function namedPath(directory: number, name: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
 }
 
 function notThere(path: BytePath): BuildError {

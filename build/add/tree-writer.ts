@@ -20,6 +20,7 @@ import {
   symlinkAt,
   unlinkAt,
 } from '../../store/kernel/index.ts';
+import { giveOwner, type OverriddenStatus, usableMode } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
 import type { Owner } from './owner.ts';
 import { type BytePath, type RootedDirectory, toBytes, toText } from './rooted.ts';
@@ -151,7 +152,7 @@ export class TreeWriter implements Disposable {
       done = done ? `${done}/${part}` : part;
       try {
         mkdirAt(parent, toBytes(part), 0o755);
-        chownAt(parent, toBytes(part), this.#options.directoryOwner.uid, this.#options.directoryOwner.gid);
+        give(parent, toBytes(part), { ...this.#options.directoryOwner, mode: S_IF.directory | 0o755 });
         const fd = openAt(parent, toBytes(part), OPEN.readOnly | OPEN.directory | OPEN.noFollow);
         chmodDescriptor(fd, 0o755);
         closeDescriptor(fd);
@@ -186,7 +187,7 @@ export class TreeWriter implements Disposable {
         if (entry.kind !== 'fifo' && this.#options.skipDevices) return;
         replacing(directory, name, () => makeNode(directory, name, entry));
     }
-    chownAt(directory, name, entry.uid, entry.gid);
+    give(directory, name, { ...entry, mode: NODE_BITS[entry.kind] | entry.mode });
     setXattrsAt(directory, name, entry);
     setTimesAt(directory, name, entry.modifiedNs, entry.modifiedNs);
   }
@@ -198,9 +199,10 @@ export class TreeWriter implements Disposable {
       this.#forget(entry.path);
     }
     if (!status || (status.mode & S_IF.mask) !== S_IF.directory) mkdirAt(directory, name, 0o700);
-    chownAt(directory, name, entry.uid, entry.gid);
+    give(directory, name, { ...entry, mode: S_IF.directory | entry.mode });
     setXattrsAt(directory, name, entry);
-    this.#directories.set(entry.path, { mode: entry.mode, modifiedNs: entry.modifiedNs });
+    const mode = usableMode(S_IF.directory | entry.mode) & 0o7777;
+    this.#directories.set(entry.path, { mode, modifiedNs: entry.modifiedNs });
   }
 
   /** Descriptors of a replaced directory and of what was below it are stale. */
@@ -221,8 +223,9 @@ export class TreeWriter implements Disposable {
           for (let written = 0; written < count; )
             written += writeSync(fd, this.#buffer, written, count - written);
       }
-      chownAt(directory, name, entry.uid, entry.gid);
-      chmodDescriptor(fd, entry.mode);
+      const mode = S_IF.regular | entry.mode;
+      giveOwner(() => chownAt(directory, name, entry.uid, entry.gid), fd, overridden({ ...entry, mode }));
+      chmodDescriptor(fd, usableMode(mode) & 0o7777);
       for (const [key, value] of entry.xattrs ?? []) setXattr(fd, key, Buffer.from(value));
       setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
     } finally {
@@ -271,6 +274,27 @@ export function removeAt(directory: number, name: Buffer): void {
   }
   unlinkAt(directory, name, true);
 }
+
+/** Gives what has a name to its owner, a link itself and not what it leads to. */
+function give(directory: number, name: Buffer, entry: Owner & { readonly mode: number }): void {
+  const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
+  giveOwner(() => chownAt(directory, name, entry.uid, entry.gid), path, overridden(entry));
+}
+
+function overridden(entry: Owner & { readonly mode: number } & Partial<TreeEntry>): OverriddenStatus {
+  const { uid, gid, mode, deviceMajor = 0, deviceMinor = 0 } = entry;
+  return { uid, gid, mode, deviceMajor, deviceMinor };
+}
+
+const NODE_BITS = {
+  file: S_IF.regular,
+  hardlink: S_IF.regular,
+  directory: S_IF.directory,
+  symlink: S_IF.symlink,
+  fifo: S_IF.fifo,
+  character: S_IF.character,
+  block: S_IF.block,
+} as const;
 
 const NODE_TYPES = { fifo: S_IF.fifo, character: S_IF.character, block: S_IF.block } as const;
 

@@ -1,6 +1,7 @@
 import { createReadStream, statSync } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
 import type { IdMappings } from '../../store/layer/contract.ts';
+import { packingOwners } from '../../store/layer/owner-override.ts';
 import { packLayer } from '../../store/layer/pack.ts';
 import type { LayerTimestamp } from './layers.ts';
 
@@ -15,7 +16,7 @@ export function layerTar(
 ): Readable {
   if (!statSync(path).isDirectory()) return createReadStream(path, { highWaterMark: 1 << 20 });
   const output = new PassThrough({ highWaterMark: 1 << 20 });
-  packLayer(path, output, { whiteouts: 'none', timestamp, ...options }).then(
+  packLayer(path, output, { whiteouts: 'none', timestamp, ...packingOwners(), ...options }).then(
     () => output.end(),
     (error: unknown) => output.destroy(error as Error),
   );

@@ -15,6 +15,7 @@ import {
   statDescriptor,
   unlinkAt,
 } from '../../store/kernel/index.ts';
+import { giveOwner } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
 
 const IN_ROOT = RESOLVE.inRoot | RESOLVE.noMagicLinks;
@@ -140,7 +141,13 @@ function make(parent: number, parentPath: string, name: string, options: EnsureO
   const mode = options.mode ?? 0o755;
   if (options.kind === 'directory') mkdirAt(parent, name, mode);
   else closeDescriptor(openAt(parent, name, OPEN.writeOnly | OPEN.create | OPEN.exclusive, mode));
-  if (options.owner) chownAt(parent, name, options.owner.uid, options.owner.gid);
+  const { owner } = options;
+  if (owner) {
+    const type = options.kind === 'directory' ? S_IF.directory : S_IF.regular;
+    const status = { ...owner, mode: type | mode, deviceMajor: 0, deviceMinor: 0 };
+    const path = `/proc/self/fd/${parent}/${name}`;
+    giveOwner(() => chownAt(parent, name, owner.uid, owner.gid), path, status);
+  }
   const fd = openAt(parent, name, OPEN.path | OPEN.noFollow);
   const { inode, device } = statDescriptor(fd);
   closeDescriptor(fd);

@@ -1,4 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
+import { isOrdinaryUser } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
 import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
 import { findRuntime } from './detect.ts';
@@ -16,6 +17,10 @@ import { planRun } from './plan.ts';
 export async function runCommand(request: RunRequest): Promise<RunResult> {
   request.signal?.throwIfAborted();
   if (request.args.length === 0) throw new BuildError('bad-argument', 'no command to run');
+  if (isOrdinaryUser())
+    throw new BuildError('isolation-unavailable', 'running a command needs root or a user namespace', {
+      hint: 'what a build does without RUN needs neither',
+    });
   mkdirSync(request.stateDirectory, { recursive: true, mode: 0o700 });
   await prepareIsolation(request.isolation);
   try {

@@ -1,12 +1,31 @@
 import { isSystemError } from '../../errors.ts';
 import { S_IF } from '../kernel/stat.ts';
 import { getXattr, setXattr, type XattrTarget } from '../kernel/xattr.ts';
+import type { PackOptions } from './contract.ts';
 
 /**
  * The attribute in which containers/storage and fuse-overlayfs keep the owner and mode of files whose real ones
  * could not be set: `uid:gid:mode:type`, the mode in octal, devices as `char-1-3` or `block-8-0`.
  */
 export const OVERRIDE_XATTR = 'user.containers.override_stat';
+
+/** True for a process that can give files to nobody: neither root nor root of a user namespace. */
+export function isOrdinaryUser(): boolean {
+  return (process.geteuid?.() ?? 0) !== 0;
+}
+
+/**
+ * How trees are packed that an ordinary user made: the user's own files are root's, as in a user namespace with one id,
+ * and the owners that could not be set are in {@link OVERRIDE_XATTR}. Nothing for root.
+ */
+export function packingOwners(): Pick<PackOptions, 'ownerOverrides' | 'idMappings'> {
+  if (!isOrdinaryUser()) return {};
+  const own = (hostId = 0) => [{ containerId: 0, hostId, size: 1 }];
+  return {
+    ownerOverrides: true,
+    idMappings: { uids: own(process.geteuid?.()), gids: own(process.getegid?.()) },
+  };
+}
 
 /** Owner, mode and device of a file, as an image knows them. */
 export interface OverriddenStatus {
@@ -38,6 +57,26 @@ export function setOverride(target: XattrTarget, status: OverriddenStatus): void
   } catch (error) {
     if (!isSystemError(error, 'ENOTSUP', 'EPERM')) throw error;
   }
+}
+
+/**
+ * Gives a file to somebody; where an ordinary user may not, notes the owner and the mode, for {@link packingOwners}.
+ * To be called before the file's mode is set.
+ */
+export function giveOwner(chown: () => void, target: XattrTarget, status: OverriddenStatus): void {
+  try {
+    chown();
+  } catch (error) {
+    if (!isOrdinaryUser() || !isSystemError(error, 'EPERM', 'EINVAL')) throw error;
+    const needed = usableMode(status.mode) !== status.mode;
+    if (status.uid !== 0 || status.gid !== 0 || needed) setOverride(target, status);
+  }
+}
+
+/** The mode that an ordinary user can go on working with; the wanted one is noted by {@link giveOwner}. */
+export function usableMode(mode: number): number {
+  if (!isOrdinaryUser()) return mode;
+  return mode | ((mode & S_IF.mask) === S_IF.directory ? 0o700 : 0o600);
 }
 
 /** The attribute read; undefined where there is none or it makes no sense. `mode` without a type keeps that of `real`. */

@@ -94,7 +94,7 @@ export class TreePacker {
     try {
       const status = statDescriptor(fd);
       if ((status.mode & S_IF.mask) !== S_IF.regular) throw changed();
-      const entry = this.#header(path, this.#overridden(fd, status));
+      const entry = this.#headerOf(fd, path, status);
       if (entry.type === TAR_TYPE.file) entry.sizeBytes = status.sizeBytes;
       this.#addXattrs(entry, fd);
       const isLink = this.#isLink(entry, status);
@@ -119,7 +119,7 @@ export class TreePacker {
     const fd = openAt(parent, name, LISTING);
     try {
       const status = statDescriptor(fd);
-      const entry = this.#header(`${path}/`, this.#overridden(fd, status));
+      const entry = this.#headerOf(fd, `${path}/`, status);
       const isOpaque = this.#addXattrs(entry, fd);
       this.#emit(entry);
       if (isOpaque && (!this.#lower || this.#lower.shows(path)))
@@ -176,13 +176,14 @@ export class TreePacker {
     return true;
   }
 
-  #overridden(fd: number, status: FileStatus): FileStatus {
+  #headerOf(fd: number, name: string, status: FileStatus): TarEntry {
     const override = this.#settings.ownerOverrides ? readOverride(fd, status) : undefined;
-    return override ? { ...status, ...override } : status;
+    if (!override) return this.#header(name, status);
+    // The ids of an override are the container's already.
+    return this.#header(name, { ...status, ...override }, NO_MAPPINGS);
   }
 
-  #header(name: string, status: FileStatus): TarEntry {
-    const { idMappings } = this.#settings;
+  #header(name: string, status: FileStatus, idMappings = this.#settings.idMappings): TarEntry {
     const type = TYPES[status.mode & S_IF.mask];
     if (type === undefined) throw changed();
     const isDevice = type === TAR_TYPE.character || type === TAR_TYPE.block;
@@ -235,6 +236,8 @@ export class TreePacker {
     return name !== OVERRIDE_XATTR || !this.#settings.ownerOverrides;
   }
 }
+
+const NO_MAPPINGS: NonNullable<PackSettings['idMappings']> = { uids: [], gids: [] };
 
 const TYPES: Readonly<Record<number, string>> = {
   [S_IF.regular]: TAR_TYPE.file,

@@ -16,7 +16,7 @@ import {
 import { S_IF, statAtIfExists } from '../kernel/stat.ts';
 import type { ApplyOptions } from './contract.ts';
 import { EntryMetadata } from './entry-metadata.ts';
-import { setOverride } from './owner-override.ts';
+import { setOverride, usableMode } from './owner-override.ts';
 import { removeAt } from './remove.ts';
 import { bytesOf, cleanPath, type Place, RootedTree, shownPath } from './rooted.ts';
 import { TAR_TYPE, type TarEntry } from './tar-entry.ts';
@@ -135,7 +135,7 @@ export class Unpacker implements Disposable {
 
   #file(entry: TarEntry, real: string, place: Place, reader: TarReader): void {
     const fd = this.#creating(real, place, () =>
-      openAt(place.directory, place.name, CREATE, entry.mode & 0o777),
+      openAt(place.directory, place.name, CREATE, usableMode(S_IF.regular | entry.mode) & 0o777),
     );
     try {
       for (let view = reader.content(); view.length > 0; view = reader.content()) {
@@ -144,7 +144,7 @@ export class Unpacker implements Disposable {
         for (let at = 0; at < view.length; ) at += writeSync(fd, view, at, view.length - at);
       }
       this.#metadata.setOwner(fd, entry, S_IF.regular);
-      chmodDescriptor(fd, entry.mode);
+      chmodDescriptor(fd, usableMode(S_IF.regular | entry.mode) & 0o7777);
       this.#metadata.setXattrs(fd, entry);
       setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
     } finally {
@@ -277,7 +277,7 @@ export class Unpacker implements Disposable {
       this.#metadata.setOwner(fd, entry, S_IF.directory);
       this.#metadata.setXattrs(fd, entry);
       setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
-      chmodDescriptor(fd, entry.mode);
+      chmodDescriptor(fd, usableMode(S_IF.directory | entry.mode) & 0o7777);
     } finally {
       closeSync(fd);
     }

@@ -20,6 +20,7 @@ import {
   statDescriptor,
 } from '../../kernel/stat.ts';
 import { getXattr, listXattrs, setXattr } from '../../kernel/xattr.ts';
+import { isOrdinaryUser, OVERRIDE_XATTR } from '../../layer/owner-override.ts';
 import type { Change } from '../driver.ts';
 
 const DIRECTORY = OPEN.readOnly | OPEN.directory | OPEN.noFollow;
@@ -153,7 +154,14 @@ function differs(
   if (type === S_IF.directory) return false;
   if (type === S_IF.symlink) return !readLinkAt(upper, name).equals(readLinkAt(lower, name));
   if (type !== S_IF.regular) return false;
-  return status.sizeBytes !== before.sizeBytes || status.modifiedNs !== before.modifiedNs;
+  if (status.sizeBytes !== before.sizeBytes || status.modifiedNs !== before.modifiedNs) return true;
+  return isOrdinaryUser() && overrideAt(upper, name) !== overrideAt(lower, name);
+}
+
+/** The owner that could not be set, in words. */
+function overrideAt(directory: number, name: Buffer): string | undefined {
+  const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
+  return getXattr(path, OVERRIDE_XATTR)?.toString('latin1');
 }
 
 function dress(to: number, from: number): void {

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { StoreError } from '../../error.ts';
 import type { IdMappings } from '../../layer/contract.ts';
+import { isOrdinaryUser, packingOwners } from '../../layer/owner-override.ts';
 import { adjustTree } from '../adjust-tree.ts';
 import { copyTree } from '../copy-tree.ts';
 import type {
@@ -81,7 +82,7 @@ export class VfsDriver implements GraphDriver {
       whiteouts: 'delete',
       idMappings: options.idMappings,
       inUserNamespace: this.#rootless,
-      ignoreChownErrors: this.#options.ignoreChownErrors,
+      ignoreChownErrors: this.#options.ignoreChownErrors || isOrdinaryUser(),
       signal: options.signal,
     });
     return { directory, result, hasRoot: true };
@@ -145,7 +146,8 @@ export class VfsDriver implements GraphDriver {
     const result = await packLayer(upper, undefined, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#overlayXattrPrefix(),
-      idMappings: options.idMappings,
+      ...packingOwners(),
+      ...(options.idMappings ? { idMappings: options.idMappings } : {}),
       timestamp: options.timestamp,
       exclude: options.exclude,
       signal: options.signal,
@@ -199,7 +201,8 @@ export class VfsDriver implements GraphDriver {
     const stream = await packStream(upper, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#overlayXattrPrefix(),
-      idMappings: options.idMappings,
+      ...packingOwners(),
+      ...(options.idMappings ? { idMappings: options.idMappings } : {}),
       signal: options.signal,
     });
     stream.once('close', () => void temporary[Symbol.asyncDispose]());
