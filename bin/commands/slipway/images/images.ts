@@ -47,7 +47,9 @@ export const images: CommandSpec = {
       ...(args[0] === undefined ? [] : [`reference=${args[0]}`]),
       ...(flags.bool('all') ? [] : ['intermediate=false']),
     ]);
-    const rows = (await rowsOf(session, found, flags.bool('no-trunc'))).sort(order);
+    const format = flags.string('format');
+    const shows = (field: string) => isJson(format) || format.includes(field);
+    const rows = (await rowsOf(session, found, { whole: flags.bool('no-trunc'), shows })).sort(order);
     print(context, rows);
   },
 };
@@ -75,8 +77,15 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
+interface RowOptions {
+  /** Ids are not shortened. */
+  readonly whole: boolean;
+  /** Whether a field is shown: some need the configs of all images. */
+  readonly shows: (field: string) => boolean;
+}
+
 /** One row for each name of each image. */
-async function rowsOf(session: Session, found: readonly ImageRecord[], whole: boolean) {
+async function rowsOf(session: Session, found: readonly ImageRecord[], { whole, shows }: RowOptions) {
   const all = await session.store.images.list();
   const relations = new ImageRelations(session.store, all);
   const facts = new ImageFacts(session.store);
@@ -88,20 +97,21 @@ async function rowsOf(session: Session, found: readonly ImageRecord[], whole: bo
       const created = new Date(Math.floor((await facts.created(record)).getTime() / 1000) * 1000);
       const size = await facts.sizeBytes(record);
       const since = `${humanDuration(now - created.getTime())} ago`;
+      const config = shows('Labels') ? await relations.config(record) : undefined;
       const common = {
         record,
         ID: whole ? `sha256:${record.id}` : record.id.slice(0, 12),
         Id: record.id,
-        ParentId: (await relations.parent(record))?.id ?? '',
+        ParentId: (shows('Parent') ? await relations.parent(record) : undefined)?.id ?? '',
         RepoTags: record.names,
         RepoDigests: repositoryDigests(record),
         Size: formatByteSize(size),
         SharedSize: 0,
         VirtualSize: size,
-        Labels: new Map(Object.entries((await relations.config(record))?.config?.Labels ?? {})),
+        Labels: new Map(Object.entries(config?.config?.Labels ?? {})),
         Containers: containers.filter(({ imageId }) => imageId === record.id).length,
         ReadOnly: record.readOnly,
-        Dangling: await relations.isDangling(record),
+        Dangling: shows('Dangling') && (await relations.isDangling(record)),
         Names: record.names,
         Digest: record.digest ?? '',
         History: record.namesHistory.join(', '),
