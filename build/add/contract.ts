@@ -70,7 +70,7 @@ export interface AddOptions {
   readonly downloadDirectory?: string;
   /** The Authorization header for a URL, where there is one. */
   readonly authorization?: (kind: 'http' | 'git', url: URL) => string | undefined;
-  /** Keep the `.git` directory of a git source. */
+  /** Keep the `.git` directory of a git source; default true. */
   readonly keepGitDirectory?: boolean;
   /** Text behind the history entry that {@link link} writes. */
   readonly linkHistorySuffix?: string;

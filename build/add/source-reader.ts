@@ -178,7 +178,8 @@ export class SourceReader {
     using root = new RootedDirectory(content.directory);
     if (source.kind === 'git') {
       const below = root.resolve(fromText(content.name));
-      const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? false;
+      // Buildah keeps it, where BuildKit wants to be asked.
+      const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? true;
       const timestampNs = content.modifiedMs > 0 ? BigInt(content.modifiedMs) * 1_000_000n : undefined;
       const read: ReadOptions = {
         ...this.#read,

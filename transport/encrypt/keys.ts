@@ -150,12 +150,20 @@ async function decrypt(encrypted: BlobStream, layer: Descriptor, keys: OpenKeys)
   if (!secret)
     throw new TransportError(
       'unsupported',
-      `decrypting layer ${layer.digest}: no suitable key unwrapper found or none of the private keys could be used for decryption: no suitable key found for decrypting layer key`,
+      `decrypting layer ${layer.digest}: no suitable key unwrapper found or none of the private keys could be used for decryption: no suitable key found for decrypting layer key${schemesOf(annotations)}`,
       { hint: 'give the private key of a recipient with --decryption-key; pkcs7 needs the certificate too' },
     );
   const mac = readMac(Buffer.from(annotations[PUBLIC_OPTIONS] ?? '', 'base64'));
   const decryption = new LayerDecryption(readSecretOptions(secret), mac);
   return { stream: pipeline(encrypted.stream, decryption, () => {}) };
+}
+
+/** What each kind of wrapped key says, in the words that scripts look for. */
+function schemesOf(annotations: Annotations): string {
+  return ['jwe', 'pkcs7', 'pgp']
+    .filter((scheme) => annotations[`${PREFIX}keys.${scheme}`])
+    .map((scheme) => ` - ${scheme.toUpperCase()}: No suitable private key found for decryption`)
+    .join('');
 }
 
 async function unwrap(annotations: Annotations, keys: OpenKeys): Promise<Uint8Array | undefined> {

@@ -12,12 +12,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { addToContainer } from '../../../build/add/add.ts';
 import type { RemoteOptions } from '../../../build/add/contract.ts';
 import { parseGitSource } from '../../../build/add/git-source.ts';
 import { fetchRemote } from '../../../build/add/remote.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { BuildError } from '../../../build/error.ts';
 import { type GitServer, git, hasGit, makeRepository, startGitServer } from '../../support/git-server.ts';
+import { sampleContainer } from '../container/sample.ts';
 
 const test = suite('git sources');
 
@@ -197,6 +199,25 @@ testWithGit('SECURITY B26: a password in a URL is in no message, a credential in
   const config = readFileSync(join(content.directory, content.name, '.git/config'), 'utf8');
   equal(config.includes('U0VDUkVU'), false);
   ok(statSync(content.directory).isDirectory());
+});
+
+testWithGit('an added repository keeps its .git directory unless it is not wanted', async () => {
+  for (const [name, keepGitDirectory, expected] of [
+    ['outer.git', undefined, true],
+    ['outer.git', false, false],
+    ['outer.git?keep-git-dir=false', undefined, false],
+  ] as const) {
+    const rootfs = mkdtempSync(join(place, 'rootfs-'));
+    const store = { rootless: false, layers: { mount: async () => rootfs, unmount: async () => true } };
+    const owner = `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`;
+    const given = { ...surroundings, store } as unknown as BuildSurroundings;
+    await addToContainer(given, sampleContainer(), '/source/', [`${server.url}/${name}`], {
+      contextDirectory: place,
+      chown: owner,
+      keepGitDirectory,
+    });
+    equal(existsSync(join(rootfs, 'source/.git')), expected, `${name} ${keepGitDirectory}`);
+  }
 });
 
 test.run();
