@@ -4,6 +4,7 @@ import { type PreparedMounts, prepareMounts } from '../../../build/exec/mounts/p
 import { BuildSession } from '../../../build/exec/session.ts';
 import { Workspace } from '../../../build/exec/workspace.ts';
 import type { Stage } from '../../../build/plan/stages.ts';
+import { cacheDirectory } from './cache-directory.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import type { Session } from './session.ts';
 
@@ -51,7 +52,7 @@ export async function openMountSession(
       },
       stdout: nowhere,
       stderr: nowhere,
-      cacheDirectory: surroundings.temporaryDirectory,
+      cacheDirectory: cacheDirectory({ io: surroundings }),
     },
   });
   const none = { index: -1, name: '', position: -1 } as unknown as Stage;
