@@ -1,7 +1,7 @@
 import { SlipwayError } from '../../errors.ts';
 import { printable } from '../../image/printable.ts';
 import type { CommandContext, CommandEntry, CommandIo, CommandSpec, FlagSpec, ToolSpec } from './contract.ts';
-import { UsageError } from './error.ts';
+import { systemErrorText, UsageError } from './error.ts';
 import { HELP_FLAG, type ParsedFlags, parseFlags } from './flags.ts';
 import { renderHelp } from './help.ts';
 import { suggestions } from './nearest.ts';
@@ -205,6 +205,6 @@ function reportError(tool: ToolSpec, error: unknown, io: CommandIo, signal: Abor
 function systemMessage(error: Error): string {
   const code = (error as NodeJS.ErrnoException).code;
   return typeof code === 'string' && (error as NodeJS.ErrnoException).syscall !== undefined
-    ? error.message
+    ? systemErrorText(error)
     : (error.stack ?? error.message);
 }

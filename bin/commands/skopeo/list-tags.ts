@@ -3,7 +3,7 @@ import type { CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
 import { transportContext } from '../../cli/transport-context.ts';
-import { commandSignal, parseName, RETRY_FLAGS, retryOptions } from './surroundings.ts';
+import { commandSignal, parseName, prefixed, RETRY_FLAGS, retryOptions } from './surroundings.ts';
 
 const SUPPORTED = ['docker', 'docker-archive', 'oci', 'oci-archive'];
 
@@ -31,7 +31,7 @@ export const listTagsCommand: CommandSpec = {
       'list-tags',
       () => listTags(reference, surroundings),
       retryOptions(context, signal),
-    );
+    ).catch(reference.transport === 'docker' ? prefixed('Error listing repository tags') : rethrow);
     const { goJson } = await import('../../cli/template/format.ts');
     const output = { ...(repository === undefined ? {} : { Repository: repository }), Tags: tags };
     context.print(goJson(output, '    '));
@@ -56,4 +56,8 @@ function checkName(name: string): string | undefined {
   if (reference.tag !== undefined || reference.digest !== undefined)
     throw new UsageError('usage', 'No tag or digest allowed in reference');
   return repositoryOf(reference);
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

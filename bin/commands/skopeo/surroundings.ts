@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { AdmissionPolicy, ImageReference, OnProgress } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
-import { UsageError } from '../../cli/error.ts';
+import { systemErrorText, UsageError } from '../../cli/error.ts';
 import { renamedFlags } from '../../cli/flags.ts';
 import { logLine } from '../../cli/log-line.ts';
 
@@ -79,7 +79,8 @@ export async function parseName(
 /** Puts words before an error's message and throws it on; its code, hint and exit code stay. */
 export function prefixed(words: string): (error: unknown) => never {
   return (error) => {
-    if (error instanceof Error && error.name !== 'AbortError') error.message = `${words}: ${error.message}`;
+    if (error instanceof Error && error.name !== 'AbortError')
+      error.message = `${words}: ${systemErrorText(error)}`;
     throw error;
   };
 }
