@@ -154,7 +154,7 @@ function ownHistory(
   image: ImageConfig,
   container: WorkingContainer,
   options: CommitOptions,
-  { created, extraLayer }: DocumentInputs,
+  { created, extraLayer, reproducible }: DocumentInputs,
 ): HistoryEntry[] {
   const empty = (entries: readonly HistoryEntry[]) =>
     entries.map((entry) => ({ ...entry, empty_layer: true }));
@@ -169,13 +169,16 @@ function ownHistory(
     empty_layer: options.emptyLayer && !options.squash,
   };
   const files = extraLayer?.slice(extraLayer.indexOf(':') + 1);
+  // A pinned date is that of everything that the container adds.
+  const dated = (entries: readonly HistoryEntry[]) =>
+    reproducible ? entries.map((entry) => ({ ...entry, created })) : entries;
   return [
-    ...empty(container.prependedHistory),
-    ...linked([...container.prependedLayers, ...(options.prependedLayers ?? [])]),
+    ...dated(empty(container.prependedHistory)),
+    ...dated(linked([...container.prependedLayers, ...(options.prependedLayers ?? [])])),
     ...(options.omitLayerHistoryEntry && !options.squash ? [] : [ours]),
     ...(files ? [{ created, created_by: `/bin/sh -c #(nop) ADD dir:${files} in /` }] : []),
-    ...empty(container.appendedHistory),
-    ...linked([...(options.appendedLayers ?? []), ...container.appendedLayers]),
+    ...dated(empty(container.appendedHistory)),
+    ...dated(linked([...(options.appendedLayers ?? []), ...container.appendedLayers])),
   ];
 }
 

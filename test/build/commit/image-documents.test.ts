@@ -40,6 +40,17 @@ test('an OCI image has its layer, history and creation annotation', () => {
   );
 });
 
+test('a pinned date is that of every entry that the container adds', () => {
+  const entry = { created: '2025-01-01T00:00:00Z', created_by: 'x' };
+  const container = sampleContainer({ prependedHistory: [entry], appendedHistory: [entry] });
+  const dates = (reproducible: boolean) =>
+    parseImageConfig(imageDocuments(container, {}, { ...inputs, reproducible }).config).history?.map(
+      ({ created }) => created,
+    );
+  assert.deepEqual(dates(false), [entry.created, inputs.created, entry.created]);
+  assert.deepEqual(dates(true), [inputs.created, inputs.created, inputs.created]);
+});
+
 test('a Docker image says nothing of this machine when it is pinned', () => {
   const { config } = imageDocuments(
     sampleContainer(),
