@@ -18,6 +18,7 @@ type Token = 'star' | ((char: string) => boolean);
  * @throws BuildError `bad-argument` for a pattern that does not end
  */
 export function componentPattern(pattern: string): ComponentPattern {
+  if (!/[*?[\\]/.test(pattern)) return { test: (name) => name === pattern };
   const tokens = tokenize([...pattern], pattern);
   return { test: (name) => matchesSequence(tokens, [...name], (token, char) => token(char)) };
 }
@@ -128,15 +129,13 @@ export class IgnoreRules {
 
   /** @param path relative to the context, `/` between components */
   excludes(path: string): boolean {
-    const parents: string[] = [];
-    for (let slash = path.indexOf('/'); slash > 0; slash = path.indexOf('/', slash + 1))
-      parents.push(path.slice(0, slash));
+    const names = path.split('/');
+    const candidates = names.map((_, index) => names.slice(0, index + 1)).reverse();
     let excluded = false;
     for (const { components, negated } of this.#rules) {
-      const matches = (candidate: string) =>
-        matchesSequence(components, candidate.split('/'), (component, name) => component.test(name));
       if (negated !== excluded) continue;
-      if (matches(path) || parents.some(matches)) excluded = !negated;
+      if (candidates.some((candidate) => matchesSequence(components, candidate, matchesName)))
+        excluded = !negated;
     }
     return excluded;
   }
@@ -147,6 +146,8 @@ export class IgnoreRules {
     return this.#rules.some(({ negated, text }) => negated && `${text}/`.startsWith(`${directory}/`));
   }
 }
+
+const matchesName = (component: ComponentPattern, name: string) => component.test(name);
 
 function parseRule(line: string): IgnoreRule | undefined {
   let pattern = line.trim();
