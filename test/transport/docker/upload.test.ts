@@ -95,6 +95,29 @@ test('after a cut only what the registry lacks is sent again', async () => {
   assert.ok(start > 3_000_000 && start <= 4_000_000, String(start));
 });
 
+for (const [name, location, works] of [
+  ['relative', (path: string) => path, true],
+  ['absolute', (path: string, url: string) => url + path, true],
+  ['missing', () => undefined, false],
+  ['malformed', () => 'http://[', false],
+  ['of another scheme', () => 'file:///etc/passwd', false],
+] as const)
+  test(`an upload whose Location is ${name} ${works ? 'works' : 'is one clear error'}`, async () => {
+    await using registry = await startTestRegistry();
+    const response = await fetch(`${registry.url}/v2/a/b/blobs/uploads/`, { method: 'POST' });
+    const path = new URL(response.headers.get('location') as string, registry.url).pathname;
+    registry.faults.add({
+      method: 'POST',
+      url: 'uploads/',
+      setHeaders: { location: location(path, registry.url) },
+    });
+    await using destination = await open(registry, { requestRetries: 0 });
+    const put = destination.putBlob({ stream: pieces(BYTES) }, LAYER, { isConfig: false });
+    if (works) assert.deepEqual(await put, { digest: DIGEST, size: BYTES.length });
+    else await assert.rejects(put, { message: /^[^\n]+$/, name: 'TransportError' });
+    assert.equal(await stored(registry), works ? DIGEST : 'status 404');
+  });
+
 test('wrong bytes are a digest mismatch and do not become visible', async () => {
   await using registry = await startTestRegistry();
   await using destination = await open(registry);
