@@ -5,8 +5,10 @@ export type UsageErrorCode = 'usage' | 'unknown-command' | 'unknown-flag' | 'bad
 /** The command line itself is wrong. */
 export class UsageError extends SlipwayError<UsageErrorCode> {}
 
-/** A failed system call in the words of the originals: `open /x: no such file or directory`. */
+/** A failed system call in the words of the originals: `open /x: no such file or directory`. Words before it stay. */
 export function systemErrorText({ message }: Error): string {
-  const [, reason, call, path] = /^[A-Z][A-Z0-9_]+: (.+?), (\w+)(?: '(.*)')?$/s.exec(message) ?? [];
-  return reason === undefined ? message : `${[call, path].filter(Boolean).join(' ')}: ${reason}`;
+  const parts = /^(.*?)\bE[A-Z0-9]{2,}: ([^,]+), (\w+)(?: '([^']*)')?$/s.exec(message);
+  if (!parts) return message;
+  const [, before = '', reason, call, path] = parts;
+  return `${before}${[call, path].filter(Boolean).join(' ')}: ${reason}`;
 }

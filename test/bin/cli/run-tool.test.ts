@@ -2,6 +2,7 @@ import { equal, match } from 'node:assert/strict';
 import { Writable } from 'node:stream';
 import { suite } from 'uvu';
 import type { CommandContext, CommandSpec, ToolSpec } from '../../../bin/cli/contract.ts';
+import { systemErrorText } from '../../../bin/cli/error.ts';
 import { runTool } from '../../../bin/cli/run-tool.ts';
 import { SlipwayError } from '../../../errors.ts';
 
@@ -112,6 +113,18 @@ test('errors: exit code, hint, argument count, unknown flag', async () => {
   equal(failed.err, 'Error: it broke (mend it)\n');
   equal((await run('echo')).err, 'Error: requires at least 1 arg(s), only received 0\n');
   equal((await run('echo', '--nope')).err, 'Error: unknown flag: --nope\n');
+});
+test('failed system calls are told as the originals do', () => {
+  for (const [message, text] of [
+    ["ENOENT: no such file or directory, open '/x y'", 'open /x y: no such file or directory'],
+    [
+      "initializing oci:/a:b: ENOTDIR: not a directory, mkdir '/a'",
+      'initializing oci:/a:b: mkdir /a: not a directory',
+    ],
+    ['EIO: i/o error, read', 'read: i/o error'],
+    ['EVERYTHING: else', 'EVERYTHING: else'],
+  ])
+    equal(systemErrorText(new Error(message)), text);
 });
 test('R13: control characters of a registry or an archive do not reach the terminal', async () => {
   const { err } = await run('inject');
