@@ -2,7 +2,8 @@ import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from
 import { join } from 'node:path';
 import { CacheLocks, cacheKey, openCaches } from '../../caches/place.ts';
 import { discardingOverlay } from './bind.ts';
-import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
+import { ownerOf } from './owner.ts';
+import type { MountContext, PreparedMount } from './prepare.ts';
 import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
 

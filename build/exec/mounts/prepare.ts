@@ -1,5 +1,4 @@
 import type { IdMappings } from '../../../store/layer/contract.ts';
-import { hostIds } from '../../../store/storage/id-mappings.ts';
 import type { Stage } from '../../plan/stages.ts';
 import type { RunMount } from '../../run/contract.ts';
 import type { BuildSession } from '../session.ts';
@@ -14,14 +13,6 @@ export interface PreparedMounts extends AsyncDisposable {
   readonly mounts: readonly RunMount[];
   /** Variables that mounts set: a secret's, `SSH_AUTH_SOCK`. */
   readonly environment: readonly string[];
-}
-
-/** The host's ids of the owner that a mount names, root without one. */
-export function ownerOf(
-  spec: { readonly uid?: number; readonly gid?: number },
-  context: MountContext,
-): { readonly uid: number; readonly gid: number } {
-  return hostIds(context.idMappings, { uid: spec.uid ?? 0, gid: spec.gid ?? 0 });
 }
 
 /** What each kind of mount is given. */

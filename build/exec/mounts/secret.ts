@@ -14,7 +14,8 @@ import {
 import { basename, join } from 'node:path';
 import { BuildError } from '../../error.ts';
 import type { SecretSource } from '../options.ts';
-import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
+import { ownerOf } from './owner.ts';
+import type { MountContext, PreparedMount } from './prepare.ts';
 import type { MountSpec } from './spec.ts';
 
 const LIMIT_BYTES = 16 * 1024 * 1024;

@@ -5,7 +5,8 @@ import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BuildError } from '../../error.ts';
-import { type MountContext, ownerOf, type PreparedMount } from './prepare.ts';
+import { ownerOf } from './owner.ts';
+import type { MountContext, PreparedMount } from './prepare.ts';
 import type { MountSpec } from './spec.ts';
 
 /**
