@@ -218,19 +218,25 @@ export class TreeWriter implements Disposable {
     const flags = OPEN.writeOnly | OPEN.create | OPEN.exclusive | OPEN.noFollow;
     const fd = replacing(directory, name, () => openAt(directory, name, flags, 0o600)) as number;
     try {
-      if (content) {
-        for (let count = content(this.#buffer); count > 0; count = content(this.#buffer))
-          for (let written = 0; written < count; )
-            written += writeSync(fd, this.#buffer, written, count - written);
-      }
+      if (content) this.#write(fd, content);
       const mode = S_IF.regular | entry.mode;
       giveOwner(() => chownAt(directory, name, entry.uid, entry.gid), fd, overridden({ ...entry, mode }));
       chmodDescriptor(fd, usableMode(mode) & 0o7777);
       for (const [key, value] of entry.xattrs ?? []) setXattr(fd, key, Buffer.from(value));
       setTimesOfDescriptor(fd, entry.modifiedNs, entry.modifiedNs);
+    } catch (error) {
+      // On a full disk the container could not even be removed for want of the space that half a file takes.
+      unlinkAt(directory, name);
+      throw error;
     } finally {
       closeSync(fd);
     }
+  }
+
+  #write(fd: number, content: ContentReader): void {
+    for (let count = content(this.#buffer); count > 0; count = content(this.#buffer))
+      for (let written = 0; written < count; )
+        written += writeSync(fd, this.#buffer, written, count - written);
   }
 
   #makeHardLink(directory: number, name: Buffer, entry: TreeEntry): void {

@@ -78,23 +78,41 @@ async function buildInside(
   warnAboutArguments(session);
   const temporary: string[] = [];
   try {
-    const result = await runStages(session, controller, temporary);
-    if (!result) throw new BuildError('syntax', 'building: no stages to build');
-    reportUnusedArguments(session);
-    const names = await nameImage(session, result);
-    await writeOutputs(session, result);
-    return {
-      imageId: result.imageId,
-      names,
-      ...(result.digest ? { digest: result.digest } : {}),
-      ...(result.manifest ? { manifest: result.manifest } : {}),
-      ...(result.mediaType ? { mediaType: result.mediaType } : {}),
-    };
-  } finally {
-    session.saveDigests();
-    await workspace.clear();
-    await removeTemporaryImages(session, temporary);
+    const result = await finishedImage(session, controller, temporary);
+    await takeAway(session, temporary);
+    return result;
+  } catch (error) {
+    // What went wrong first is what the user is told.
+    await takeAway(session, temporary).catch((second: unknown) =>
+      options.debug?.(`cleaning up after a failed build: ${String(second)}`),
+    );
+    throw error;
   }
+}
+
+async function finishedImage(
+  session: BuildSession,
+  controller: AbortController,
+  temporary: string[],
+): Promise<BuildResult> {
+  const result = await runStages(session, controller, temporary);
+  if (!result) throw new BuildError('syntax', 'building: no stages to build');
+  reportUnusedArguments(session);
+  const names = await nameImage(session, result);
+  await writeOutputs(session, result);
+  return {
+    imageId: result.imageId,
+    names,
+    ...(result.digest ? { digest: result.digest } : {}),
+    ...(result.manifest ? { manifest: result.manifest } : {}),
+    ...(result.mediaType ? { mediaType: result.mediaType } : {}),
+  };
+}
+
+async function takeAway(session: BuildSession, temporary: readonly string[]): Promise<void> {
+  session.saveDigests();
+  await session.workspace.clear();
+  await removeTemporaryImages(session, temporary);
 }
 
 function openSession(

@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { isSystemError } from '../../errors.ts';
+import { removeTree } from '../../store/storage/remove-tree.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { LeftoverJournal } from './leftovers.ts';
 
@@ -74,8 +76,17 @@ export class Workspace implements AsyncDisposable {
   async removeContainer(id: string): Promise<void> {
     const container = this.#containers.get(id);
     this.#containers.delete(id);
-    if (container) await this.unmountLayer(container.layerId);
-    await this.#surroundings.store.deleteContainer(id);
+    const { store } = this.#surroundings;
+    const files = container && (await store.layers.diffDirectory(container.layerId));
+    try {
+      if (container) await this.unmountLayer(container.layerId);
+      await store.deleteContainer(id);
+    } catch (error) {
+      if (files === undefined || !isDiskFull(error)) throw error;
+      // The records cannot be written before the container's own files have made room for them.
+      await emptyDirectory(files);
+      await store.deleteContainer(id);
+    }
     this.#journal.remove({ kind: 'container', id });
   }
 
@@ -112,4 +123,14 @@ export class Workspace implements AsyncDisposable {
     for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());
     if (failures.length > 0) throw failures[0];
   }
+}
+
+function isDiskFull(error: unknown): boolean {
+  if (isSystemError(error, 'ENOSPC', 'EDQUOT')) return true;
+  return error instanceof Error && error.cause !== undefined && isDiskFull(error.cause);
+}
+
+async function emptyDirectory(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  for (const name of readdirSync(path)) await removeTree(join(path, name));
 }
