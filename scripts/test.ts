@@ -11,7 +11,7 @@ interface Counts {
   skipped: number;
 }
 
-const FILE_TIMEOUT_MS = 5 * 60_000;
+const FILE_TIMEOUT_MS = 10 * 60_000;
 const patterns = process.argv.slice(2);
 const counts: Counts = { passed: 0, failed: 0, skipped: 0 };
 
