@@ -46,6 +46,7 @@ function smallImages(bench: Bench): void {
         ...bench.store('ours'),
         'commit',
         '--quiet',
+        '--tls-verify=false',
         container,
         `docker://${bench.registry}/small/app${image % 5}:v${image}`,
       ]);

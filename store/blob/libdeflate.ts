@@ -44,7 +44,7 @@ function bind(): Functions | undefined {
 
 /** A compressor does one block at a time: as many are made as there are blocks at a time. */
 class LibdeflateMembers implements BlockCompressor {
-  readonly blockBytes = 1 << 20;
+  readonly blockBytes = 1 << 18;
   readonly #functions: Functions;
   readonly #level: number;
   readonly #idle: { readonly compressor: unknown; readonly output: Buffer }[] = [];
