@@ -1,4 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
+import { isSystemError } from '../../errors.ts';
 import { isOrdinaryUser } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
 import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
@@ -17,17 +18,14 @@ import { planRun } from './plan.ts';
 export async function runCommand(request: RunRequest): Promise<RunResult> {
   request.signal?.throwIfAborted();
   if (request.args.length === 0) throw new BuildError('bad-argument', 'no command to run');
-  if (isOrdinaryUser())
-    throw new BuildError('isolation-unavailable', 'running a command needs root or a user namespace', {
-      hint: 'what a build does without RUN needs neither',
-    });
   mkdirSync(request.stateDirectory, { recursive: true, mode: 0o700 });
   await prepareIsolation(request.isolation);
   try {
     await using stack = new AsyncDisposableStack();
     const network = await findNetwork(request, stack);
     const connected = { ...request, network: network?.request ?? request.network };
-    const plan = await planRun(connected, readHostFacts(), network?.offer);
+    const plan = await planRun(connected, readHostFacts(), network?.offer).catch(explainRights);
+    if (isOrdinaryUser()) throw needsRights();
     using _points = makeMountPoints(plan, request.volumes ?? []);
     if (request.isolation === 'chroot') {
       const { runInChroot } = await import('./chroot.ts');
@@ -38,6 +36,17 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   } finally {
     rmSync(request.stateDirectory, { recursive: true, force: true });
   }
+}
+
+function needsRights(): BuildError {
+  return new BuildError('isolation-unavailable', 'running a command needs root or a user namespace', {
+    hint: 'what a build does without RUN needs neither',
+  });
+}
+
+/** What an ordinary user may not do while a run is planned comes down to the same. */
+function explainRights(error: unknown): never {
+  throw isOrdinaryUser() && isSystemError(error, 'EPERM', 'EACCES') ? needsRights() : error;
 }
 
 interface FoundNetwork {

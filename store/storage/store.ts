@@ -68,13 +68,14 @@ export class StorageStore implements Store {
     await writeEverything(this.#foundation, async (layers, _images, containers) => {
       const container = findContainer(containers, id);
       if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
-      const layer = layers.byId(container.layer);
-      if (layer) await removeLayers(this.#foundation, layers, [layer], trash);
+      // The container first: a process that dies here leaves a layer without a container, never the other way round.
+      containers.remove(container);
+      containers.save();
       const { places } = this.#foundation;
       await removeTree(join(containerDirectory(places), container.id));
       await removeTree(join(containerRunDirectory(places), container.id));
-      containers.remove(container);
-      containers.save();
+      const layer = layers.byId(container.layer);
+      if (layer) await removeLayers(this.#foundation, layers, [layer], trash);
     });
   }
 

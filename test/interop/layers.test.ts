@@ -85,7 +85,7 @@ function withoutTypeBits(archive: Buffer): string {
   return digestOf(bytes);
 }
 
-if (has('tar')) {
+if (isRoot && has('tar')) {
   test('GNU tar unpacks what we pack to the same tree, and we what it packs', async () => {
     using scratch = new Scratch();
     using theirs = new Scratch();
@@ -109,7 +109,7 @@ if (has('tar')) {
       ok((await buffer(assembleLayer(tarSplit, back.root))).equals(packed), format);
     }
   });
-} else console.log('SKIP GNU tar: not installed');
+} else console.log('SKIP GNU tar: needs root, for the owners of files, and tar');
 
 if (isRoot && has('podman')) {
   test('Podman gives back a layer from our tar-split, and we from its', async () => {

@@ -27,7 +27,8 @@ export function openBuildPlace(base: string, context: string): BuildPlace {
       withStorageFlags(await readStorageConfig({ environment: {} }), {
         root: join(base, 'root'),
         runRoot: join(base, 'run'),
-        driver: 'overlay',
+        // An ordinary user cannot mount.
+        driver: process.geteuid?.() === 0 ? 'overlay' : 'vfs',
       }),
     );
   const platform = platformOf(process.platform, process.arch);

@@ -84,7 +84,7 @@ test('what is excluded is neither copied nor looked into, whatever its name is',
   const { result } = await build('FROM scratch\nCOPY . /\n');
   const names = await withStore(async (store) => {
     const image = await store.images.get(result.imageId);
-    const directory = join(place, 'store/root/overlay', image?.topLayer ?? '', 'diff');
+    const directory = await store.layers.diffDirectory(image?.topLayer ?? '');
     const { readdirSync } = await import('node:fs');
     return readdirSync(directory, { recursive: true, encoding: 'latin1' }).sort();
   });
