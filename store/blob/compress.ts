@@ -5,13 +5,13 @@ import { GzipStream } from './gzip.ts';
 
 /** Options of {@link compressStream}. */
 export interface CompressOptions {
-  /** gzip: 1 to 9, default 4. zstd: 1 to 22, default 3. */
+  /** gzip: 1 to 9, by default the compressor's own. zstd: 1 to 22, default 3. */
   readonly level?: number;
 }
 
 /**
  * A stream that compresses what is written to it; undefined for `none`. The same input, compression and level give
- * the same bytes on every machine with the same Node version.
+ * the same bytes on every machine with the same Node version; for gzip where all of them have libdeflate, or none.
  */
 export function compressStream(
   compression: Compression,
