@@ -212,6 +212,7 @@ function takeTurns({ log, workspace, options }: BuildSession, wanted: readonly S
     return join(directory, String(files));
   };
   log.turns = new Turns(order, { stdout: options.stdout, stderr: options.stderr }, file);
+  workspace.defer(log.turns);
   return log.turns;
 }
 

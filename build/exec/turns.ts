@@ -16,7 +16,7 @@ type StreamName = 'stdout' | 'stderr';
  * Stages that are built at once, shown one after the other: the first one that has not ended writes through, what the
  * others write is kept in files until their turn comes. The whole output is that of stages built in their order.
  */
-export class Turns {
+export class Turns implements AsyncDisposable {
   readonly #order: readonly number[];
   readonly #turns = new Map<number, Turn>();
   readonly #ended = new Set<number>();
@@ -52,6 +52,11 @@ export class Turns {
       await turn.settled();
       throw error;
     }
+  }
+
+  /** What waits for a turn that does not come, since another stage failed, is dropped. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const turn of this.#turns.values()) turn.drop();
   }
 
   #showNext(): void {
@@ -93,7 +98,13 @@ class Turn implements StageStreams {
       at += readSync(this.#fd, bytes, 0, length, at);
       this.#shown[name].write(bytes);
     }
-    closeSync(this.#fd);
+    this.drop();
+  }
+
+  /** Forgets what waits. */
+  drop(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
     this.#waiting = [];
   }
 

@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: substitutions are what is tested
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { suite } from 'uvu';
 import { BUILDERS } from '../../../build/lint/construct.ts';

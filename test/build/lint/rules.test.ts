@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: substitutions are what is tested
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { suite } from 'uvu';
 import { BuildError } from '../../../build/error.ts';

@@ -1,4 +1,3 @@
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: substitutions are what is tested
 import { deepEqual, equal, throws } from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';

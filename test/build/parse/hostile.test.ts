@@ -1,5 +1,4 @@
 // Containerfiles that are too large, too deep or broken to be folders of fixtures (SECURITY section 4).
-// biome-ignore-all lint/suspicious/noTemplateCurlyInString: substitutions are what is tested
 import { equal, ok, throws } from 'node:assert/strict';
 import { suite } from 'uvu';
 import { BuildError } from '../../../build/error.ts';
