@@ -52,15 +52,18 @@ const FLAGS: Readonly<Record<SpecNamespaceType, number>> = {
 };
 
 /**
- * Mounts /proc as a member of the new pid namespace and then waits, as its first process, for a pipe that only this
- * process holds: when that ends, the guard ends, and the kernel kills whatever is left in the namespace.
- * Ignoring SIGCHLD lets the kernel reap orphans.
+ * Mounts /proc as a member of the new pid namespace and then waits, as its first process, for the end of a pipe that
+ * only this process holds: when that ends, the guard ends, and the kernel kills whatever is left in the namespace.
+ * The shell waits for `cat`, because a shell that waits reaps every orphan that ends meanwhile, and nothing that ends
+ * can wake it too early; where the command kills `cat`, `read` goes on waiting. `cat` has started when it hands back
+ * the line that it is given: no program is looked up once the root file system is the image's.
  */
-const GUARD = `trap '' CHLD HUP INT TERM
-if mount -c -n -t proc -o nosuid,nodev,noexec proc .; then echo mounted; else echo refused; fi
-exec 1>&-
+const GUARD = `trap '' HUP INT TERM
+mount -c -n -t proc -o nosuid,nodev,noexec proc . || printf 'refused '
 cd /
-read -r word`;
+cat || echo
+while read -r word; do :; done`;
+const READY = 'ready';
 /** Without a pid namespace of its own the command's session is all that can be killed. */
 const SESSION_GUARD = `trap '' HUP INT TERM
 read -r pid || exit 0
@@ -79,11 +82,12 @@ async function run(job: ChrootJob): Promise<void> {
   await mountAll(root, spec, async (target) => {
     if (!pids) return false;
     const first = startGuard(GUARD, descriptorPath(target));
+    first.stdin?.write(`${READY}\n`);
     if (pids.path === undefined) {
       guard = first;
       send({ kind: 'guarded', pid: first.pid ?? 0 });
     }
-    const mounted = (await firstLine(first)) === 'mounted';
+    const mounted = (await firstLine(first)) === READY;
     if (first !== guard) await dismiss(first);
     return mounted;
   });

@@ -222,10 +222,11 @@ asRoot('rows of RUN: exit codes, signals, daemons and endless lines', async () =
 
 asRoot('rows of RUN: what a command leaves behind it ends with it', async () => {
   const mark = `slipway-orphan-${process.pid}`;
-  await builds.build(
-    `${BASE}RUN (setsid sh -c 'exec -a ${mark} sleep 300 || sleep 300 # ${mark}' &) ; true\n`,
+  const { text } = await builds.build(
+    `${BASE}RUN (setsid sh -c 'sleep 300; : ${mark}' &) ; sleep 0.2; grep -l ${mark} /proc/[2-9]*/cmdline\n`,
     { layers: false },
   );
+  ok(/\/proc\/\d+\/cmdline/.test(text()), 'the orphan never ran');
   const alive = readdirSync('/proc').filter((name) => {
     try {
       return /^\d+$/.test(name) && bytesOf(`/proc/${name}/cmdline`).includes(mark);
@@ -234,6 +235,16 @@ asRoot('rows of RUN: what a command leaves behind it ends with it', async () => 
     }
   });
   equal(alive.join(), '');
+});
+
+asRoot('rows of RUN: orphans that end are reaped, and the command goes on', async () => {
+  const orphans = '(true &) ; (sleep 0.1 &) ; (setsid sleep 0.2 &)';
+  const zombies = "grep -l '^State:.*zombie' /proc/[0-9]*/status";
+  const { text } = await builds.build(
+    `${BASE}RUN for i in 1 2 3 4 5 6 7 8; do ${orphans} ; done; sleep 0.5; ${zombies}; echo went on\n`,
+    { layers: false },
+  );
+  ok(/^went on$/m.test(text()) && !/^\/proc/m.test(text()), text());
 });
 
 asRoot('rows of networks: RUN --network=none reaches nothing', async () => {
