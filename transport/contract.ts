@@ -239,6 +239,12 @@ export interface ResumableDestination {
   uploadedBytes(digest: Digest): Promise<number>;
 }
 
+/** A destination that is written as a whole, and takes what refers to its image before {@link ImageDestination.commit}. */
+export interface CompanionHolder {
+  /** After the image's manifest was put: where further images of the same whole go. */
+  companions(options?: { readonly signal?: AbortSignal }): Promise<ImageReference>;
+}
+
 /** An image whose signatures were not checked; what a policy looks at. */
 export interface UnverifiedImage {
   readonly reference: ImageReference;
@@ -321,6 +327,10 @@ export function listsTags(source: object): source is TagLister {
 
 export function listsReferrers(source: object): source is ReferrerLister {
   return typeof (source as Partial<ReferrerLister>).listReferrers === 'function';
+}
+
+export function holdsCompanions(destination: object): destination is CompanionHolder {
+  return typeof (destination as Partial<CompanionHolder>).companions === 'function';
 }
 
 export function isDeletable(reference: ImageReference): reference is DeletableReference {

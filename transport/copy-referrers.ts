@@ -114,7 +114,7 @@ async function hasTag({ source, options }: Walk, tag: string): Promise<boolean> 
 async function carry(walk: Walk, selector: ImageSelector): Promise<void> {
   const { source, destination, options, copy, counts } = walk;
   const from = await selectImage(source.reference, selector);
-  // Writing to an archive again would replace it.
+  // An archive that is there already is only ever replaced as a whole.
   const to = destination.transport === 'oci-archive' ? undefined : await selectImage(destination, selector);
   if (from === undefined) return;
   if (to === undefined) {

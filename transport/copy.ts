@@ -2,7 +2,13 @@ import type { Digest } from '../image/digest.ts';
 import { type ManifestDocument, manifestDigest, parseManifest } from '../image/manifest.ts';
 import { isIndexMediaType } from '../image/media-type.ts';
 import { choosePlatform } from '../image/platform.ts';
-import type { AdmissionPolicy, ImageReference, ImageSource, ReferrerCounts } from './contract.ts';
+import {
+  type AdmissionPolicy,
+  holdsCompanions,
+  type ImageReference,
+  type ImageSource,
+  type ReferrerCounts,
+} from './contract.ts';
 import { type CopiedImage, checkSignatureKinds, copyOneImage } from './copy-image.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
 import { CopySession } from './copy-session.ts';
@@ -42,10 +48,8 @@ export async function copyImage(
     );
   const topLevel = await readManifest(opened.source);
   const { image, images, origin } = await copySelected(session, topLevel);
-  await opened.destination.commit(options.signal ? { signal: options.signal } : {});
   const copied = { manifest: image.manifest, digest: image.digest, images, counts: session.counts };
-  const referrers =
-    options.referrers && (await copyWithReferrers(session, copied, manifestDigest(origin.bytes)));
+  const referrers = await commitWithReferrers(session, copied, manifestDigest(origin.bytes));
   await options.blobCache?.save();
   const result = referrers ? { ...copied, referrers } : copied;
   reportEnd(session, result);
@@ -61,14 +65,38 @@ function reportEnd(session: CopySession, { manifest: _manifest, ...facts }: Copy
   });
 }
 
-async function copyWithReferrers(
+/** What refers to an image follows it, except into a destination that is written as a whole. */
+async function commitWithReferrers(
   session: CopySession,
   result: CopyResult,
   origin: Digest,
+): Promise<ReferrerCounts | undefined> {
+  const { destination, options } = session;
+  const signal = options.signal ? { signal: options.signal } : {};
+  if (!options.referrers || !holdsCompanions(destination)) {
+    await destination.commit(signal);
+    return options.referrers && copyWithReferrers(session, destination.reference, result, origin);
+  }
+  const companions = await destination.companions(signal);
+  const { ociSharedBlobDirectory: _elsewhere, ...whole } = options.destination;
+  const counts = await copyWithReferrers(session, companions, result, origin, {
+    ...options,
+    destination: whole,
+  });
+  await destination.commit(signal);
+  return counts;
+}
+
+async function copyWithReferrers(
+  session: CopySession,
+  place: ImageReference,
+  result: CopyResult,
+  origin: Digest,
+  options: CopyOptions = session.options,
 ): Promise<ReferrerCounts> {
   const { copyReferrers } = await import('./copy-referrers.ts');
-  const { source, destination, options } = session;
-  const counts = await copyReferrers(source, destination.reference, result, origin, options, copyImage);
+  const { source, destination } = session;
+  const counts = await copyReferrers(source, place, result, origin, options, copyImage);
   if (counts.unsupported > 0)
     session.report({
       type: 'warned',

@@ -178,6 +178,19 @@ test('referrers in a layout are found by their subject, and go along when asked 
   });
   deepEqual((await run('dir:d', {})).referrers, { copied: 0, present: 0, unsupported: 2 });
   equal(index(directory, 'b').manifests.length, 3);
+  // An archive is written as a whole, so what refers to the image is in it from the start, or not at all.
+  deepEqual((await run('oci-archive:e.tar', {})).referrers, { copied: 2, present: 0, unsupported: 0 });
+  const back = await copyImage(
+    ANYTHING,
+    await parse(directory, 'oci-archive:e.tar'),
+    await parse(directory, 'oci:f:x'),
+    { source: context, destination: context, referrers: {} },
+  );
+  equal(back.digest, image.digest, 'what only describes the image needs no name to be told apart');
+  deepEqual(back.referrers, { copied: 2, present: 0, unsupported: 0 });
+  writeFileSync(join(layout, 'blobs/sha256', other.digest.slice(7)), '{}');
+  await rejects(run('oci-archive:g.tar', {}));
+  equal(existsSync(join(directory, 'g.tar')), false);
 });
 
 test.run();

@@ -6,7 +6,14 @@ import type { BlobStream } from '../../store/blob/contract.ts';
 import { type ArchiveOutput, openArchiveOutput } from '../archive/output.ts';
 import { packDirectory } from '../archive/pack-directory.ts';
 import { TarWriter } from '../archive/tar-writer.ts';
-import type { ImageDestination, PutBlobOptions, StoredSignature, TransportContext } from '../contract.ts';
+import type {
+  CompanionHolder,
+  ImageDestination,
+  ImageReference,
+  PutBlobOptions,
+  StoredSignature,
+  TransportContext,
+} from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { LayoutReference } from '../oci/reference.ts';
 import type { LayoutArchiveReference } from './reference.ts';
@@ -31,14 +38,14 @@ export async function openLayoutArchiveDestination(
     const layout = new LayoutReference(directory, reference.selector, directory);
     const { ociSharedBlobDirectory: _shared, ...own } = context;
     const inner = await layout.openDestination(own);
-    return new LayoutArchiveDestination(reference, directory, inner, output);
+    return new LayoutArchiveDestination(reference, layout, inner, output);
   } catch (error) {
     await output.discard();
     throw error;
   }
 }
 
-class LayoutArchiveDestination implements ImageDestination {
+class LayoutArchiveDestination implements ImageDestination, CompanionHolder {
   readonly reference: LayoutArchiveReference;
   readonly manifestTypes: readonly string[];
   readonly acceptsIndexes = true;
@@ -46,19 +53,20 @@ class LayoutArchiveDestination implements ImageDestination {
   readonly acceptsForeignLayers = true;
   readonly signatureKinds = [];
   readonly requiredDigest?: Digest;
-  readonly #directory: string;
+  readonly #layout: LayoutReference;
   readonly #inner: ImageDestination;
   readonly #output: ArchiveOutput;
+  #named = false;
   #committed = false;
 
   constructor(
     reference: LayoutArchiveReference,
-    directory: string,
+    layout: LayoutReference,
     inner: ImageDestination,
     output: ArchiveOutput,
   ) {
     this.reference = reference;
-    this.#directory = directory;
+    this.#layout = layout;
     this.#inner = inner;
     this.#output = output;
     this.manifestTypes = inner.manifestTypes;
@@ -86,10 +94,16 @@ class LayoutArchiveDestination implements ImageDestination {
     return this.#inner.putSignatures(signatures);
   }
 
+  /** The layout's index names the image first, as readers that take the first entry expect. */
+  async companions(options: { readonly signal?: AbortSignal } = {}): Promise<ImageReference> {
+    await this.#name(options);
+    return this.#layout;
+  }
+
   async commit(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    await this.#inner.commit(options);
+    await this.#name(options);
     const tar = new TarWriter(this.#output.stream, options.signal);
-    await packDirectory(tar, this.#directory);
+    await packDirectory(tar, this.#layout.path);
     await tar.end();
     await this.#output.publish();
     this.#committed = true;
@@ -98,6 +112,11 @@ class LayoutArchiveDestination implements ImageDestination {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#inner[Symbol.asyncDispose]();
     if (!this.#committed) await this.#output.discard();
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.#layout.path, { recursive: true, force: true });
+  }
+
+  async #name(options: { readonly signal?: AbortSignal }): Promise<void> {
+    if (!this.#named) await this.#inner.commit(options);
+    this.#named = true;
   }
 }

@@ -5,7 +5,7 @@ import { guessManifestMediaType, type ManifestDocument, parseManifest } from '..
 import type { BlobStream } from '../../store/blob/contract.ts';
 import type { ImageReference, ImageSource, ReferrerLister, StoredSignature } from '../contract.ts';
 import { TransportError } from '../error.ts';
-import { type LayoutFiles, type LayoutIndex, parseLayoutIndex, selectPosition } from './layout.ts';
+import { type LayoutFiles, type LayoutIndex, parseLayoutIndex, REF_NAME, selectPosition } from './layout.ts';
 import type { LayoutSelector } from './name.ts';
 
 /** @throws TransportError `not-found`, `bad-reference`, `bad-layout` */
@@ -16,12 +16,35 @@ export async function openLayoutSource(
 ): Promise<LayoutSource> {
   try {
     const index = parseLayoutIndex(await files.readIndex(), files.where);
-    const position = selectPosition(index, selector, files.where);
+    const position =
+      (await onlyImage(index, selector, files)) ?? selectPosition(index, selector, files.where);
     return new LayoutSource(reference, files, index, index.manifests[position] as Descriptor);
   } catch (error) {
     await files[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Cosign's names of what describes an image. */
+const COSIGN_NAME = /^sha256-[0-9a-f]{64}\.(?:sig|att|sbom)$/;
+
+/** Without a name: the one entry that does not merely describe another one; undefined where that does not decide. */
+async function onlyImage(
+  { manifests }: LayoutIndex,
+  selector: LayoutSelector,
+  files: LayoutFiles,
+): Promise<number | undefined> {
+  const named = selector.position !== undefined || selector.digest !== undefined || selector.name !== '';
+  if (named || manifests.length < 2) return undefined;
+  const images: number[] = [];
+  for (const [position, { digest, mediaType, annotations }] of manifests.entries()) {
+    if (COSIGN_NAME.test(annotations?.[REF_NAME] ?? '')) continue;
+    const bytes = await files.readBlob(digest, MANIFEST_LIMIT_BYTES, 'manifest');
+    const manifest = parseManifest(bytes, mediaType);
+    if (manifest.kind === 'schema1' || manifest.subject === undefined) images.push(position);
+    if (images.length > 1) return undefined;
+  }
+  return images[0];
 }
 
 /** One image of an OCI layout. Its manifest is checked against the descriptor in index.json. */
