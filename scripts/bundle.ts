@@ -1,7 +1,7 @@
 // Bundles the tools, the library's entry points and the workers into dist/, and writes the type declarations.
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 
 const TOOLS = ['buildah', 'skopeo', 'slipway'];
@@ -84,10 +84,29 @@ async function bundleTools(out: string): Promise<void> {
     outExtension: { '.js': '.cjs' },
     define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
     banner: { js: "'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;" },
-    plugins: [vendorPlugin],
+    write: false,
+    plugins: [vendorPlugin, asciiPlugin],
   });
   mkdirSync(join(out, 'bin'), { recursive: true });
   for (const tool of TOOLS) writeFileSync(join(out, 'bin', `${tool}.cjs`), launcher(tool));
+}
+
+/** One character beyond ASCII, and V8 decodes and keeps the whole file in two bytes a character. */
+const asciiPlugin: Plugin = {
+  name: 'ascii',
+  setup(setup) {
+    setup.onEnd(({ outputFiles = [] }) => {
+      for (const { path, text } of outputFiles) {
+        mkdirSync(dirname(path), { recursive: true });
+        writeFileSync(path, text.replace(/[\u0080-\uffff]/g, unicodeEscape));
+      }
+    });
+  },
+};
+
+/** Right in regular expressions, which esbuild leaves as they are; it escapes strings itself. */
+function unicodeEscape(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 async function bundleWorkers(out: string): Promise<void> {
