@@ -4,6 +4,7 @@ import type { ImageSigner } from '../../transport/contract.ts';
 import { askPassphrase } from './ask-passphrase.ts';
 import type { CommandContext, FlagSpec, Flags } from './contract.ts';
 import { UsageError } from './error.ts';
+import { proxiedFetch } from './proxied-fetch.ts';
 import { packageVersion } from './version.ts';
 
 /** The signing flags of skopeo copy and sync, and of buildah push. */
@@ -145,7 +146,7 @@ async function parameterSigner({ io, signal, note }: CommandContext, path: strin
   }
   return signerFromParameters(await parseSigningParameters(text, path), {
     ...common(),
-    access: { fetch: globalThis.fetch, userAgent: `slipway/${packageVersion()}`, signal },
+    access: { fetch: proxiedFetch(io.environment), userAgent: `slipway/${packageVersion()}`, signal },
     askPassphrase: (keyFile) => askPassphrase(io, keyFile),
     onInstructions: note,
   });

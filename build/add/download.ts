@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, readdirSync, readFileSync } from 'node:fs';
-import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent, request as httpsRequest } from 'node:https';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { getCACertificates } from 'node:tls';
 import { algorithmOf, type Digest, parseDigest } from '../../image/digest.ts';
+import { proxyFor, proxyRefusal, tunnelStatus } from '../../transport/docker/proxy.ts';
+import { TransportError } from '../../transport/error.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import type { RemoteOptions } from './contract.ts';
@@ -54,8 +56,8 @@ const REASONS: Readonly<Record<string, string>> = {
   ENETUNREACH: 'network is unreachable',
 };
 
-function downloadError(url: string, cause: NodeJS.ErrnoException): BuildError {
-  if (cause instanceof BuildError) return cause;
+function downloadError(url: string, cause: NodeJS.ErrnoException): BuildError | TransportError {
+  if (cause instanceof BuildError || cause instanceof TransportError) return cause;
   const reason = REASONS[cause.code ?? ''] ?? cause.message;
   return new BuildError('missing-file', `reading "${redact(url)}": ${peerOf(cause)}${reason}`, {
     cause,
@@ -160,11 +162,19 @@ class Download {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const fail = (why: string, retryable = false) =>
       reject(new BuildError('missing-file', `reading "${redact(url)}": ${why}`, { retryable }));
-    const request = this.#request(url, conditional);
+    const proxy = proxyFor(new URL(url), this.#surroundings.environment);
+    const request = this.#request(url, conditional, proxy);
     request.setTimeout(IDLE_MS, () => request.destroy(new Error(`no data for ${IDLE_MS / 1000} s`)));
-    request.on('error', (error: NodeJS.ErrnoException) => reject(untrusted(url, error)));
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const refused = tunnelStatus(error);
+      reject(proxy && refused ? proxyRefusal(reading(url), proxy, refused) : untrusted(url, error));
+    });
     request.on('response', (response) => {
       const status = response.statusCode ?? 0;
+      if (proxy && status === 407) {
+        request.destroy();
+        return reject(proxyRefusal(reading(url), proxy, status));
+      }
       const { location } = response.headers;
       if (status === 304 && Object.keys(conditional).length > 0) return resolve(response);
       if (status >= 200 && status < 300) return resolve(response);
@@ -180,7 +190,7 @@ class Download {
     return promise;
   }
 
-  #request(url: string, conditional: Record<string, string>) {
+  #request(url: string, conditional: Record<string, string>, proxy: URL | undefined) {
     const { docker, signal } = this.#surroundings;
     const sameOrigin = new URL(url).origin === new URL(this.#url).origin;
     const headers = {
@@ -189,8 +199,8 @@ class Download {
       ...(this.#authorization !== undefined && sameOrigin ? { authorization: this.#authorization } : {}),
     };
     return url.startsWith('https:')
-      ? httpsRequest(url, { headers, signal, agent: secureAgent(this.#options, this.#surroundings) })
-      : httpRequest(url, { headers, signal });
+      ? httpsRequest(url, { headers, signal, agent: secureAgent(this.#options, this.#surroundings, proxy) })
+      : httpRequest(url, { headers, signal, agent: new HttpAgent(through(proxy)) });
   }
 }
 
@@ -216,7 +226,20 @@ function untrusted(url: string, error: NodeJS.ErrnoException): Error {
   );
 }
 
-function secureAgent(options: RemoteOptions, { environment }: BuildSurroundings): Agent {
+/** Chosen by the rules of all other requests; Node's own reading of NO_PROXY is another one. */
+function through(proxy: URL | undefined) {
+  return proxy ? { proxyEnv: { HTTP_PROXY: proxy.href, HTTPS_PROXY: proxy.href } } : {};
+}
+
+function reading(url: string): string {
+  return `reading "${redact(url)}"`;
+}
+
+function secureAgent(
+  options: RemoteOptions,
+  { environment }: BuildSurroundings,
+  proxy: URL | undefined,
+): Agent {
   const pick = (suffix: string) => {
     if (!options.certificateDirectory) return [];
     const directory = options.certificateDirectory;
@@ -232,6 +255,6 @@ function secureAgent(options: RemoteOptions, { environment }: BuildSurroundings)
     ca: [...system, ...pick('.crt')],
     ...(certificates.length ? { cert: certificates, key: pick('.key') } : {}),
     rejectUnauthorized: options.tlsVerify !== false,
-    proxyEnv: environment as Record<string, string>,
+    ...through(proxy),
   });
 }

@@ -3,7 +3,7 @@ import type { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { TransportError } from '../error.ts';
 import { redactUrl } from './origin.ts';
-import { proxyFor } from './proxy.ts';
+import { proxyFor, proxyRefusal, tunnelStatus } from './proxy.ts';
 import { StallWatch } from './stall.ts';
 import type { TlsSettings } from './tls.ts';
 
@@ -85,9 +85,14 @@ export class HttpClient {
         answerTimeoutMs: this.#options.stallTimeoutMs * (writing ? COMMIT_FACTOR : 1),
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
       });
-      outgoing.once('error', (cause) => reject(networkError(request, cause, watch)));
+      outgoing.once('error', (cause) => reject(networkError(request, cause, watch, proxy)));
       outgoing.once('response', (message) => {
         watch.watchAnswer(message);
+        if (proxy && message.statusCode === 407) {
+          reject(proxyRefusal(describe(request), proxy, 407));
+          outgoing.destroy();
+          return;
+        }
         if (isStream(request.body)) endUnfinished(request.body, outgoing, message);
         resolve(responseOf(request, message, watch));
       });
@@ -199,6 +204,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'no TLS server answers there',
 };
 const LASTING = new Set(['ENOTFOUND', 'HPE_HEADER_OVERFLOW', 'EPROTO']);
+const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 const CERTIFICATE =
   /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
 
@@ -206,11 +212,17 @@ const CERTIFICATE =
 const UNTRUSTED =
   /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/;
 
+function describe({ method, url }: HttpRequest): string {
+  return `${method} ${redactUrl(url)}`;
+}
+
 /** Abort reasons and our own errors pass through. */
-function networkError(request: HttpRequest, cause: Error, watch: StallWatch): Error {
+function networkError(request: HttpRequest, cause: Error, watch: StallWatch, proxy?: URL): Error {
   if (request.signal?.aborted) return request.signal.reason as Error;
   if (cause instanceof TransportError) return cause;
-  const what = `${request.method} ${redactUrl(request.url)}`;
+  const what = describe(request);
+  const refused = proxy && tunnelStatus(cause);
+  if (refused !== undefined) return proxyRefusal(what, proxy as URL, refused);
   if (watch.reason)
     return new TransportError('timeout', `${what}: ${watch.reason}`, { cause, retryable: true });
   const code = (cause as NodeJS.ErrnoException).code ?? '';
@@ -225,7 +237,9 @@ function networkError(request: HttpRequest, cause: Error, watch: StallWatch): Er
       },
     );
   const ssl = code.startsWith('ERR_SSL_');
-  return new TransportError('network', `${what}: ${REASONS[code] ?? cause.message}`, {
+  // With a proxy nobody else is connected to.
+  const peer = proxy && NO_CONNECTION.has(code) ? `the proxy ${proxy.origin}: ` : '';
+  return new TransportError('network', `${what}: ${peer}${REASONS[code] ?? cause.message}`, {
     cause,
     facts: { code },
     retryable: !ssl && !LASTING.has(code),

@@ -31,6 +31,28 @@ export function proxyFor(url: URL, environment: Environment): URL | undefined {
   return proxy;
 }
 
+/**
+ * What a proxy itself refuses, told as such: a failed tunnel, or an answer 407, which no server behind it may give.
+ * @param what the request, for the message
+ */
+export function proxyRefusal(what: string, proxy: URL, status: number): TransportError {
+  const wanted = status === 407 ? ' Proxy Authentication Required' : '';
+  return new TransportError('network', `${what}: the proxy ${proxy.origin} answers ${status}${wanted}`, {
+    facts: { proxy: proxy.origin, status },
+    retryable: status >= 500,
+    hint:
+      status === 407
+        ? 'name its user and password in the variables: HTTPS_PROXY=http://user:password@host:port'
+        : 'name hosts that it does not serve in NO_PROXY',
+  });
+}
+
+/** The status that a proxy refused a tunnel with, where that is what failed. */
+export function tunnelStatus(cause: Error): number | undefined {
+  const { code, statusCode } = cause as { code?: string; statusCode?: number };
+  return code === 'ERR_PROXY_TUNNEL' ? statusCode : undefined;
+}
+
 function parseProxy(text: string): URL | undefined {
   const withScheme = /^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`;
   return URL.canParse(withScheme) ? new URL(withScheme) : undefined;

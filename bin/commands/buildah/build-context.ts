@@ -8,6 +8,7 @@ import { preprocess } from '../../../build/exec/preprocess.ts';
 import { decodeContainerfile } from '../../../build/parse/decode.ts';
 import { isSystemError } from '../../../errors.ts';
 import type { CommandContext } from '../../cli/contract.ts';
+import { proxiedFetch } from '../../cli/proxied-fetch.ts';
 import { usage } from './arguments.ts';
 
 /** The context directory, absolute and without links; fetched ones are removed when disposed. */
@@ -125,7 +126,7 @@ async function readGiven(
   if (file === '-' || file === '/dev/stdin')
     return { name: '/dev/stdin', text: await readLimited(io.stdin as Readable, 'stdin') };
   if (/^https?:\/\//.test(file)) {
-    const response = await fetch(file, { signal });
+    const response = await proxiedFetch(io.environment)(file, { signal });
     if (!response.ok) throw usage(`reading ${file}: invalid response status ${response.status}`);
     return { name: file, text: checked(file, await readLimited(response.body ?? [], file)) };
   }

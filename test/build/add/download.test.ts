@@ -9,6 +9,7 @@ import type { RemoteOptions } from '../../../build/add/contract.ts';
 import { fetchRemote } from '../../../build/add/remote.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { digestOf } from '../../../image/digest.ts';
+import { startProxy } from '../../support/proxy.ts';
 
 const test = suite('downloads');
 
@@ -157,6 +158,24 @@ test('SECURITY I7: a credential stays with its origin', async () => {
     stranger.closeAllConnections();
     stranger.close();
   }
+});
+
+test('HTTP_PROXY is used and takes its credentials; 407 names it', async () => {
+  answer = (response) => response.end('through');
+  await using proxy = await startProxy(Number(new URL(url).port), 'user:p@ss');
+  const ask = async (userinfo: string, scheme = 'http') => {
+    const address = proxy.url.replace('//', `//${userinfo}`);
+    const environment = { HTTP_PROXY: address, HTTPS_PROXY: address };
+    const given = { ...surroundings, environment };
+    await using content = await fetchRemote(`${scheme}://files.invalid/a`, { retries: 0 }, given);
+    return readFileSync(join(content.directory, content.name), 'utf8');
+  };
+  equal(await ask('user:p%40ss@'), 'through');
+  for (const scheme of ['http', 'https'])
+    await rejects(ask('user:wrong@', scheme), {
+      message: `reading "${scheme}://files.invalid/a": the proxy ${proxy.url} answers 407 Proxy Authentication Required`,
+    });
+  equal(seen.length, 1);
 });
 
 test('redirects end, and lead to http alone', async () => {

@@ -1,8 +1,5 @@
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -11,6 +8,7 @@ import type { DockerAccess } from '../../../transport/contract.ts';
 import { parse } from '../../../transport/docker/reference.ts';
 import { makeCertificate } from '../../support/certificates.ts';
 import { dockerContext } from '../../support/docker-context.ts';
+import { startProxy } from '../../support/proxy.ts';
 import { seedImage, startTestRegistry } from '../../support/registry.ts';
 
 const AUTHORITY = makeCertificate('Test Authority');
@@ -34,6 +32,8 @@ async function setUp(options: { readonly mutual?: boolean; readonly basic?: bool
   await mkdir(certs);
   return {
     registry,
+    /** The same registry without TLS. */
+    open,
     directory,
     certs,
     trust: () => writeFile(join(certs, 'ca.crt'), AUTHORITY.certificate),
@@ -144,35 +144,10 @@ test('plain http is only spoken when TLS checks are off', async () => {
   assert.equal(registry.faults.requests(/^GET .*manifests/).length, 1);
 });
 
-/** A proxy that tunnels CONNECT to loopback, whatever name was asked for, and notes the names. */
-async function startProxy() {
-  const asked: string[] = [];
-  const server = createServer();
-  server.on('connect', (request, socket, head) => {
-    asked.push(request.url ?? '');
-    const upstream = connect(Number(request.url?.split(':')[1]), '127.0.0.1', () => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\n');
-      upstream.write(head);
-      upstream.pipe(socket).pipe(upstream);
-    });
-    upstream.on('error', () => socket.destroy());
-    socket.on('error', () => upstream.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return {
-    asked,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
-      server.close();
-    },
-  };
-}
-
 test('HTTPS_PROXY is used, and NO_PROXY keeps hosts away from it', async () => {
   await using place = await setUp();
-  await using proxy = await startProxy();
   const port = place.registry.port;
+  await using proxy = await startProxy(port);
   const context = (environment: Record<string, string>) =>
     dockerContext({
       tlsVerify: false,
@@ -197,9 +172,41 @@ test('a proxy that is down is an error, not a way around it', async () => {
   const reference = parse(`//registry.invalid:${place.registry.port}/a:t`);
   await assert.rejects(
     reference.openSource(dockerContext({ tlsVerify: false, requestRetries: 0, environment })),
-    { code: 'network' },
+    { code: 'network', message: /the proxy http:\/\/127\.0\.0\.1:9: connection refused$/ },
   );
   assert.equal(place.registry.faults.log.length, 0);
 });
+
+for (const [scheme, tlsVerify] of [
+  ['https', true],
+  ['http', false],
+] as const)
+  test(`${scheme}: a proxy that answers 407 is named, and takes the credentials of its variable`, async () => {
+    await using place = await setUp();
+    const registry = scheme === 'https' ? place.registry : place.open;
+    const { port } = registry;
+    registry.faults.log.length = 0;
+    await using proxy = await startProxy(port, 'user:p@ss');
+    const open = (userinfo: string) => {
+      const address = proxy.url.replace('//', `//${userinfo}`);
+      const environment = { HOME: place.directory, HTTPS_PROXY: address, HTTP_PROXY: address };
+      const context = dockerContext({ tlsVerify, requestRetries: 0, environment });
+      return parse(`//registry.invalid:${port}/a:t`).openSource(context);
+    };
+    for (const userinfo of ['', 'user:wrong@'])
+      await assert.rejects(open(userinfo), (error: Error & { hint?: string; retryable?: boolean }) => {
+        assert.match(
+          error.message,
+          new RegExp(`the proxy ${proxy.url} answers 407 Proxy Authentication Required$`),
+        );
+        assert.match(error.hint ?? '', /user and password/);
+        assert.equal(error.retryable, false);
+        return !error.message.includes('wrong');
+      });
+    assert.equal(registry.faults.log.length, 0);
+    if (scheme === 'https')
+      await assert.rejects(open('user:p%40ss@'), { code: 'network', message: /tls: failed/ });
+    else await open('user:p%40ss@');
+  });
 
 test.run();
