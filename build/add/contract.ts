@@ -70,6 +70,8 @@ export interface AddOptions {
   readonly downloadDirectory?: string;
   /** The Authorization header for a URL, where there is one. */
   readonly authorization?: (kind: 'http' | 'git', url: URL) => string | undefined;
+  /** `--ssh default`: the agent socket, or the key files, that git repositories behind ssh are read with. */
+  readonly sshPaths?: readonly string[];
   /** Keep the `.git` directory of a git source; default true. */
   readonly keepGitDirectory?: boolean;
   /** Text behind the history entry that {@link link} writes. */
@@ -86,6 +88,7 @@ export type RemoteOptions = Pick<
   | 'keepGitDirectory'
   | 'retries'
   | 'retryDelayMs'
+  | 'sshPaths'
   | 'tlsVerify'
 >;
 

@@ -6,6 +6,7 @@ import { BuildError } from '../error.ts';
 import type { RemoteOptions } from './contract.ts';
 import { type GitSource, parseGitSource } from './git-source.ts';
 import { redact } from './redact.ts';
+import { openAgent } from './ssh-agent.ts';
 
 /** A repository that was checked out. */
 export interface Checkout {
@@ -30,7 +31,8 @@ export async function checkOut(
   const { keepGitDirectory } = parsed;
   if (keepGitDirectory !== undefined && (options.keepGitDirectory ?? keepGitDirectory) !== keepGitDirectory)
     throw new BuildError('bad-argument', `"${redact(source)}" and --keep-git-dir contradict each other`);
-  using git = new Git(source, parsed.repository, options, surroundings);
+  await using agent = isSsh(parsed.repository) ? await agentFor(options, surroundings) : undefined;
+  using git = new Git(source, parsed.repository, options, surroundings, agent?.socket);
   const clone = join(directory, 'repository');
   await git.run(directory, 'init', '-q', clone);
   await git.run(clone, 'remote', 'add', 'origin', parsed.repository);
@@ -41,6 +43,15 @@ export async function checkOut(
     await git.run(clone, 'submodule', 'update', '-q', '--init', '--recursive', '--depth=1');
   const date = parsed.commitTimes ? await git.run(clone, 'log', '-1', '--format=%ct') : '0';
   return { name: `repository/${parsed.directory}`, keepGitDirectory, modifiedMs: Number(date) * 1000 };
+}
+
+function isSsh(repository: string): boolean {
+  return /^(?:ssh:\/\/|[\w.-]+@)/.test(repository);
+}
+
+function agentFor({ sshPaths }: RemoteOptions, surroundings: BuildSurroundings) {
+  const { temporaryDirectory, environment } = surroundings;
+  return sshPaths && openAgent(sshPaths, { temporaryDirectory, path: environment.PATH });
 }
 
 function wantedRef({ ref, commit, fetchByCommit }: GitSource): string {
@@ -74,9 +85,18 @@ class Git implements Disposable {
   readonly #source: string;
   readonly #surroundings: BuildSurroundings;
   readonly #configuration: number | undefined;
+  /** Socket of the ssh agent instead of the user's. */
+  readonly #agent: string | undefined;
 
-  constructor(source: string, repository: string, options: RemoteOptions, surroundings: BuildSurroundings) {
+  constructor(
+    source: string,
+    repository: string,
+    options: RemoteOptions,
+    surroundings: BuildSurroundings,
+    agent: string | undefined,
+  ) {
     this.#source = source;
+    this.#agent = agent;
     this.#surroundings = surroundings;
     this.#configuration = configurationFile(repository, options, surroundings);
   }
@@ -106,6 +126,7 @@ class Git implements Disposable {
     const { environment } = this.#surroundings;
     return {
       ...Object.fromEntries(Object.entries(environment).filter(([name]) => PASSED.test(name))),
+      ...(this.#agent === undefined ? {} : { SSH_AUTH_SOCK: this.#agent }),
       GIT_TERMINAL_PROMPT: '0',
       GIT_CONFIG_NOSYSTEM: '1',
       GIT_CONFIG_GLOBAL: this.#configuration === undefined ? '/dev/null' : '/proc/self/fd/3',

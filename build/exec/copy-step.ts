@@ -74,6 +74,7 @@ async function additionOf(
     tlsVerify: surroundings.docker.tlsVerify,
     keepGitDirectory: copy.keepGitDirectory,
     authorization: authorizationOf(options),
+    sshPaths: options.ssh?.get('default')?.paths,
     ...(options.memoryDirectory === undefined
       ? {}
       : { downloadDirectory: join(options.memoryDirectory, 'downloads') }),

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extractStream } from '../add/archive.ts';
+import type { RemoteOptions } from '../add/contract.ts';
 import { redact } from '../add/redact.ts';
 import { fetchRemote, isGitSource, type RemoteContent } from '../add/remote.ts';
 import { fromText, RootedDirectory } from '../add/rooted.ts';
@@ -32,13 +33,17 @@ export function isRemoteContext(text: string): boolean {
  * Fetches a context: a git repository (`#ref:subdirectory`), or an archive or a lone Containerfile behind a URL.
  * @throws BuildError `bad-context`
  */
-export async function fetchContext(url: string, surroundings: BuildSurroundings): Promise<FetchedContext> {
+export async function fetchContext(
+  url: string,
+  surroundings: BuildSurroundings,
+  options: Pick<RemoteOptions, 'sshPaths'> = {},
+): Promise<FetchedContext> {
   const github = /^github\.com\/[^/]+\/([^/#?]+)$/.exec(url);
   const address =
     github && !url.endsWith('.git')
       ? `https://${url}/archive/master.tar.gz`
       : url.replace(/^github\.com\//, 'https://github.com/');
-  const content = await fetchOrExplain(address, surroundings);
+  const content = await fetchOrExplain(address, options, surroundings);
   if (isGitSource(address)) {
     using root = new RootedDirectory(content.directory);
     const below = root.resolve(fromText(content.name));
@@ -59,9 +64,13 @@ export async function fetchContext(url: string, surroundings: BuildSurroundings)
 }
 
 /** Scripts look for Buildah's words about git. */
-async function fetchOrExplain(address: string, surroundings: BuildSurroundings): Promise<RemoteContent> {
+async function fetchOrExplain(
+  address: string,
+  options: RemoteOptions,
+  surroundings: BuildSurroundings,
+): Promise<RemoteContent> {
   try {
-    return await fetchRemote(address, { retries: 0, keepGitDirectory: true }, surroundings);
+    return await fetchRemote(address, { ...options, retries: 0, keepGitDirectory: true }, surroundings);
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     const message = error.message.replace(/: git (\w+): /, ': failed while performing `git $1`: ');

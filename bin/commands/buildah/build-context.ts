@@ -10,6 +10,7 @@ import { isSystemError } from '../../../errors.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { proxiedFetch } from '../../cli/proxied-fetch.ts';
 import { usage } from './arguments.ts';
+import { sshSources } from './build-secrets.ts';
 
 /** The context directory, absolute and without links; fetched ones are removed when disposed. */
 export interface OpenContext extends AsyncDisposable {
@@ -33,7 +34,7 @@ export async function openContext(
     if (given === '-')
       directory = resources.use(await readContext(io.stdin as Readable, surroundings)).directory;
     else if (given !== undefined && isRemoteContext(given))
-      directory = resources.use(await fetchContext(given, surroundings)).directory;
+      directory = resources.use(await fetchContext(given, surroundings, sshOf(context))).directory;
     let files = flags.list('file');
     if (files.length === 0) {
       const found = discover(directory);
@@ -49,6 +50,11 @@ export async function openContext(
     await resources.disposeAsync();
     throw error;
   }
+}
+
+function sshOf({ flags, io }: CommandContext): { readonly sshPaths?: readonly string[] } {
+  const source = sshSources(flags.list('ssh'), io.environment).get('default');
+  return source ? { sshPaths: source.paths } : {};
 }
 
 function real(directory: string): string {

@@ -1,9 +1,8 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
+import { isAgentSocket, startAgent } from '../../add/ssh-agent.ts';
 import { BuildError } from '../../error.ts';
 import { ownerOf } from './owner.ts';
 import type { MountContext, PreparedMount } from './prepare.ts';
@@ -26,9 +25,11 @@ export async function prepareSsh(spec: MountSpec, context: MountContext): Promis
   context.cleanup.defer(() => rmSync(directory, { recursive: true, force: true }));
   const socket = join(directory, 'agent.sock');
   const upstream = source.paths[0];
-  if (source.paths.length === 1 && upstream && statSync(upstream).isSocket())
-    await forward(upstream, socket, context);
-  else await startAgent(source.paths, socket, context);
+  if (upstream !== undefined && isAgentSocket(source.paths)) await forward(upstream, socket, context);
+  else {
+    const { PATH: path } = context.session.options.run.hostEnvironment;
+    await startAgent(source.paths, socket, { path, cleanup: context.cleanup });
+  }
   chmodSync(directory, 0o755);
   const { uid, gid } = ownerOf(spec, context);
   chownSync(socket, uid, gid);
@@ -52,43 +53,4 @@ async function forward(upstream: string, socket: string, context: MountContext):
   context.cleanup.defer(async () => {
     server.close();
   });
-}
-
-async function startAgent(keys: readonly string[], socket: string, context: MountContext): Promise<void> {
-  const agent: ChildProcess = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
-  const failed = once(agent, 'error').then(([cause]) => {
-    throw new BuildError('unsupported', 'ssh keys need the programs ssh-agent and ssh-add', { cause });
-  });
-  context.cleanup.defer(() => {
-    agent.kill();
-  });
-  await Promise.race([waitFor(socket), failed]);
-  failed.catch(() => undefined);
-  for (const key of keys) {
-    const added = spawnSync('ssh-add', ['-q', key], {
-      env: {
-        PATH: context.session.options.run.hostEnvironment.PATH,
-        SSH_AUTH_SOCK: socket,
-        SSH_ASKPASS_REQUIRE: 'never',
-      },
-      stdio: ['ignore', 'ignore', 'pipe'],
-      encoding: 'utf8',
-    });
-    if (added.status !== 0)
-      throw new BuildError(
-        'bad-mount',
-        `reading the ssh key ${key}: ${added.stderr.trim().split('\n').pop()}`,
-        {
-          hint: 'keys with a passphrase go into an agent of your own: --ssh default=$SSH_AUTH_SOCK',
-        },
-      );
-  }
-}
-
-async function waitFor(socket: string): Promise<void> {
-  for (let attempt = 0; attempt < 200; attempt += 1) {
-    if (existsSync(socket)) return;
-    await delay(10);
-  }
-  throw new BuildError('runtime', 'ssh-agent did not start');
 }

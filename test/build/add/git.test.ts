@@ -1,8 +1,10 @@
-import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -178,6 +180,46 @@ testWithGit(
       (error) => error instanceof BuildError && /submodule/.test(error.message),
     );
     await using _reachable = await fetched('outer.git');
+  },
+);
+
+/** An ssh that runs its command here and notes the keys that its agent holds. */
+function fakeSsh(): { readonly path: string; readonly keys: () => string } {
+  const directory = mkdtempSync(join(place, 'bin-'));
+  const log = join(directory, 'keys');
+  const script = `#!/bin/sh\nssh-add -l >>'${log}' 2>&1\nfor last; do :; done\neval "$last"\n`;
+  writeFileSync(join(directory, 'ssh'), script, { mode: 0o755 });
+  return { path: `${directory}:${process.env.PATH}`, keys: () => readFileSync(log, 'utf8') };
+}
+
+testWithGit(
+  'a repository behind ssh is read with the keys of --ssh, not with those of the user',
+  async () => {
+    if (spawnSync('ssh-keygen', ['-?']).error || spawnSync('ssh-agent', ['-?']).error)
+      return console.log('SKIP keys of --ssh for git: ssh-keygen and ssh-agent are not installed');
+    const key = join(place, 'deploy-key');
+    execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'deploy', '-f', key]);
+    const repository = join(place, 'repositories/outer/.git');
+    for (const url of [`git@host:${repository}`, `ssh://git@host${repository}`]) {
+      const ssh = fakeSsh();
+      const own = { ...surroundings, environment: { ...surroundings.environment, PATH: ssh.path } };
+      await using content = await fetchRemote(url, { retries: 0, sshPaths: [key] }, own);
+      equal(readFileSync(join(content.directory, content.name, 'sub/file.txt'), 'utf8'), 'one\n');
+      match(ssh.keys(), /^256 SHA256:\S+ deploy \(ED25519\)$/m);
+    }
+    deepEqual(
+      readdirSync(place).filter((name) => name.startsWith('slipway-')),
+      [],
+      'the agent is gone',
+    );
+    await rejects(
+      fetchRemote(
+        `git@host:${repository}`,
+        { retries: 0, sshPaths: [join(place, 'secret.txt')] },
+        surroundings,
+      ),
+      { code: 'bad-mount' },
+    );
   },
 );
 
