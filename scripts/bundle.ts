@@ -1,8 +1,10 @@
 // Bundles the tools, the library's entry points and the workers into dist/, and writes the type declarations.
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
+import type { ToolSpec } from '../bin/cli/contract.ts';
 
 const TOOLS = ['buildah', 'skopeo', 'slipway'];
 const DOMAINS = ['image', 'config', 'store', 'sign', 'transport', 'build', 'artifact', 'registry'];
@@ -87,8 +89,26 @@ async function bundleTools(out: string): Promise<void> {
     write: false,
     plugins: [vendorPlugin, asciiPlugin],
   });
-  mkdirSync(join(out, 'bin'), { recursive: true });
-  for (const tool of TOOLS) writeFileSync(join(out, 'bin', `${tool}.cjs`), launcher(tool));
+  for (const tool of TOOLS) await bundleLauncher(out, tool);
+}
+
+async function bundleLauncher(out: string, tool: string): Promise<void> {
+  const bytes = readFileSync(join(out, 'tools', `${tool}.cjs`));
+  const { [tool]: spec } = (await import(`../bin/${tool}.ts`)) as Record<string, ToolSpec>;
+  const commands = (spec?.commands ?? []).flatMap(({ name, aliases = [] }) => [name, ...aliases]);
+  await build({
+    ...common,
+    entryPoints: ['scripts/launcher.ts'],
+    outfile: join(out, 'bin', `${tool}.cjs`),
+    format: 'cjs',
+    banner: {},
+    define: {
+      ...common.define,
+      SLIPWAY_TOOL: JSON.stringify(tool),
+      SLIPWAY_BUNDLE_DIGEST: JSON.stringify(createHash('sha256').update(bytes).digest('hex').slice(0, 16)),
+      SLIPWAY_COMMANDS: JSON.stringify(commands),
+    },
+  });
 }
 
 /** One character beyond ASCII, and V8 decodes and keeps the whole file in two bytes a character. */
@@ -115,15 +135,6 @@ async function bundleWorkers(out: string): Promise<void> {
     workers.map((worker) => [`workers/${basename(worker, '.ts')}`, worker]),
   );
   await build({ ...common, entryPoints, outdir: out, plugins: [vendorPlugin] });
-}
-
-/** The code cache lies in the user's own cache directory: a shared one in /tmp could be filled by somebody else. */
-function launcher(tool: string): string {
-  return `'use strict';
-const home=process.env.XDG_CACHE_HOME||(process.env.HOME&&process.env.HOME+'/.cache');
-if(home)require('node:module').enableCompileCache(home+'/slipway/code');
-require('../tools/${tool}.cjs').start();
-`;
 }
 
 async function bundleLibrary(out: string): Promise<void> {
