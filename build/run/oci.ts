@@ -1,33 +1,27 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../error.ts';
 import { containerIdOf } from './container-id.ts';
 import type { RunRequest, RunResult } from './contract.ts';
+import { adoptOrphans } from './orphans.ts';
 import type { RunPlan } from './plan.ts';
 import { runtimeStart } from './reachable-root.ts';
+import { guardContainer } from './runtime-guard.ts';
+import { runtimeFailure, tellLog } from './runtime-log.ts';
+import { createAndStart, type RuntimeCall, type RuntimeEnd, runAtOnce } from './runtime-operations.ts';
 import { specJson } from './runtime-spec.ts';
-import { openStdio, openTerminalStdio } from './stdio.ts';
+import { type CommandStdio, openStdio, openTerminalStdio } from './stdio.ts';
 import { ownsTerminal } from './terminal.ts';
 
 /** The runtime's own environment: nothing of ours but where to find its helpers (SECURITY I10, B15). */
 const RUNTIME_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
- * Waits on a pipe that only this process holds. When the process dies without a word, the pipe ends and the shell
- * kills the runtime, deletes the container and removes its directory; after a word it just ends.
+ * Runtimes whose `run` does create, start, wait and delete in one process, in little more than half the time. The
+ * specification has no such operation, and what wraps a runtime may act on `create` alone (NVIDIA's does).
  */
-const GUARD = `read -r pid || exit 0
-read -r word && exit 0
-kill -9 "$pid"
-id=$1 state=$2 mountpoint=$3
-shift 3
-tries=0
-until "$@" delete --force "$id" || [ "$tries" -ge 20 ]; do sleep 0.1; tries=$((tries + 1)); done
-rm -rf "$state"
-[ -z "$mountpoint" ] || rmdir "$mountpoint"`;
+const WITH_RUN: readonly string[] = ['crun', 'runc', 'youki'];
 
 export interface RuntimeChoice {
   /** Absolute path of the runtime. */
@@ -36,8 +30,7 @@ export interface RuntimeChoice {
 }
 
 /**
- * Runs a planned command with an OCI runtime: writes the bundle into the state directory and lets `run` do create,
- * start, wait and delete in one process.
+ * Runs a planned command with an OCI runtime, from a bundle in the state directory.
  * @throws BuildError `runtime` where the runtime fails; the abort reason when the signal aborts
  */
 export async function runWithRuntime(
@@ -45,74 +38,66 @@ export async function runWithRuntime(
   plan: RunPlan,
   runtime: RuntimeChoice,
 ): Promise<RunResult> {
-  const id = containerIdOf(request.stateDirectory);
   const bundle = request.stateDirectory;
+  const id = containerIdOf(bundle);
   const logFile = join(bundle, 'runtime.log');
-  const pidFile = join(bundle, 'pid');
+  const environment = { PATH: RUNTIME_PATH };
+  await using _strays = adoptOrphans();
   using start = runtimeStart(plan, request.rootfs);
   const spec = { ...plan.spec, root: { ...plan.spec.root, path: start.rootfs } };
   writeFileSync(join(bundle, 'config.json'), specJson(spec), { mode: 0o600 });
-  const environment = { PATH: RUNTIME_PATH };
-  // The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR.
-  const runtimeFlags = [
-    ...['--root', join(bundle, 'runtime'), ...runtime.flags],
-    ...(request.cgroupManager === 'systemd' ? ['--systemd-cgroup'] : []),
-  ];
-  const runFlags = [
-    ...(request.isolation === 'rootless' ? ['--no-new-keyring'] : []),
-    ...(request.noPivot ? ['--no-pivot'] : []),
-  ];
+  const flags = runtimeFlags(request, runtime);
+  const guarded = { id, bundle, mountPoint: start.mountPoint };
   const ownTerminal = request.terminal === true && ownsTerminal(request);
   const stdio =
     request.terminal && !ownTerminal ? openTerminalStdio(request) : openStdio(request, plan.userOwner);
-  const guarded = [id, bundle, start.mountPoint ?? '', runtime.path, ...runtimeFlags];
-  const guard = spawn('/bin/sh', ['-c', GUARD, 'guard', ...guarded], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    env: environment,
-    cwd: '/',
-    detached: true,
-  });
-  guard.on('error', () => undefined);
-  const [program, ...words] = start.command([
-    ...[runtime.path, '--log', logFile, '--log-format', 'json', ...runtimeFlags],
-    ...['run', '--bundle', bundle, '--pid-file', pidFile, ...runFlags, id],
-  ]);
-  const child = spawn(program, words, {
-    stdio: stdio.descriptors,
-    env: environment,
-    cwd: bundle,
-    detached: !ownTerminal,
-  });
-  stdio.started();
-  guard.stdin?.on('error', () => undefined);
-  guard.stdin?.write(`${child.pid ?? 0}\n`);
-  const kill = () => void killContainer(child, pidFile);
+  await using guard = guardContainer(guarded, [runtime.path, ...flags], environment);
+  const call: RuntimeCall = {
+    ...{ path: runtime.path, flags, start, stdio, guard, environment, bundle, id },
+    logFlags: ['--log', logFile, '--log-format', 'json'],
+    containerFlags: containerFlags(request),
+    pidFile: join(bundle, 'pid'),
+    sharesTerminal: ownTerminal,
+  };
+  let isOver = false;
+  const kill = () => void killContainer(call, () => isOver);
   request.signal?.addEventListener('abort', kill, { once: true });
   if (request.signal?.aborted) kill();
   try {
-    const { code, signal } = await ended(child, runtime.path);
+    const end = await runner(request, runtime)(call);
     await settle(stdio, request);
     if (runtime.flags.includes('--debug')) tellLog(logFile, request);
     request.signal?.throwIfAborted();
-    const failure = runtimeFailure(logFile);
-    if (failure !== undefined || signal !== null) {
-      const what = failure ?? `the runtime was ended by ${signal}`;
-      throw new BuildError(
-        'runtime',
-        `running ${JSON.stringify(plan.spec.process.args[0])} with ${runtime.path}: ${what}`,
-        {
-          exitCode: startExitCode(what),
-        },
-      );
-    }
-    return { exitCode: code ?? 1 };
+    checkEnd(end, logFile, `running ${JSON.stringify(plan.spec.process.args[0])} with ${runtime.path}`);
+    return { exitCode: end.exitCode };
   } finally {
+    isOver = true;
     request.signal?.removeEventListener('abort', kill);
     stdio.abandon();
-    guard.stdin?.end('done\n');
-    // Whoever adopts the orphans of this process is to find none.
-    if (guard.pid !== undefined && guard.exitCode === null) await once(guard, 'exit');
   }
+}
+
+/** A terminal goes to a created container through a socket that hands on descriptors, which Node cannot receive. */
+function runner(request: RunRequest, { path }: RuntimeChoice): (call: RuntimeCall) => Promise<RuntimeEnd> {
+  return request.terminal || WITH_RUN.includes(basename(path)) ? runAtOnce : createAndStart;
+}
+
+/** The runtime's records of this container live and die with the bundle: no shared directory, no XDG_RUNTIME_DIR. */
+function runtimeFlags(request: RunRequest, { flags }: RuntimeChoice): string[] {
+  return [
+    ...['--root', join(request.stateDirectory, 'runtime'), ...flags],
+    ...(request.cgroupManager === 'systemd' ? ['--systemd-cgroup'] : []),
+  ];
+}
+
+function containerFlags({ isolation, noPivot }: RunRequest): string[] {
+  return [...(isolation === 'rootless' ? ['--no-new-keyring'] : []), ...(noPivot ? ['--no-pivot'] : [])];
+}
+
+function checkEnd({ failure }: RuntimeEnd, logFile: string, what: string): void {
+  const complaint = runtimeFailure(logFile) ?? failure;
+  if (complaint === undefined) return;
+  throw new BuildError('runtime', `${what}: ${complaint}`, { exitCode: startExitCode(complaint) });
 }
 
 /** 127 for a command that is not there, as shells say it; else the runtime's own 1, as Buildah passes it on. */
@@ -121,17 +106,8 @@ function startExitCode(complaint: string): number {
   return /executable file not found|no such file or directory/i.test(complaint) ? 127 : 1;
 }
 
-function ended(child: ChildProcess, path: string): Promise<{ code: number | null; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    child.once('error', (cause) =>
-      reject(new BuildError('runtime', `the OCI runtime ${path} could not be started`, { cause })),
-    );
-    child.once('exit', (code, signal) => resolve({ code, signal }));
-  });
-}
-
 /** Everything in the container is dead now, so the pipes end; a hook's daemon may hold one, and is not waited for. */
-async function settle(stdio: ReturnType<typeof openStdio>, request: RunRequest): Promise<void> {
+async function settle(stdio: CommandStdio, request: RunRequest): Promise<void> {
   const giveUp = new AbortController();
   await Promise.race([
     stdio.finished(),
@@ -141,41 +117,16 @@ async function settle(stdio: ReturnType<typeof openStdio>, request: RunRequest):
   ]).finally(() => giveUp.abort());
 }
 
-/** Kills the container's first process, with which its pid namespace dies; `run` then cleans up and ends. */
-async function killContainer(child: ChildProcess, pidFile: string): Promise<void> {
-  for (let tries = 0; child.exitCode === null && child.signalCode === null; tries += 1) {
-    const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, 'utf8')) : 0;
+/** Kills the container's first process, with which its pid namespace dies; the runtime then cleans up and ends. */
+async function killContainer(call: RuntimeCall, isOver: () => boolean): Promise<void> {
+  for (let tries = 0; !isOver(); tries += 1) {
+    const pid = existsSync(call.pidFile) ? Number(readFileSync(call.pidFile, 'utf8')) : 0;
     try {
       if (pid > 1) process.kill(pid, 'SIGKILL');
     } catch {
       // It has ended by itself.
     }
-    if (tries === 250) child.kill('SIGKILL');
+    if (tries === 250) call.runtimeProcess?.kill('SIGKILL');
     await sleep(20);
   }
-}
-
-function logLine(json: string): string {
-  const { time = '', level = '', msg = '' } = JSON.parse(json) as Record<string, string>;
-  return `time="${time}" level=${level} msg=${JSON.stringify(msg)}\n`;
-}
-
-/** The log of the runtime, which was asked to say more, as if it had gone to the command's stderr. */
-function tellLog(logFile: string, { stderr }: RunRequest): void {
-  if (!existsSync(logFile)) return;
-  const text = readFileSync(logFile, 'utf8').split('\n').filter(Boolean).map(logLine).join('');
-  if (stderr === undefined || stderr === 'inherit') writeSync(2, text);
-  else stderr.write(text);
-}
-
-/** The runtime's own complaint, from its log: what the command says goes to its own stderr. */
-function runtimeFailure(logFile: string): string | undefined {
-  if (!existsSync(logFile)) return undefined;
-  const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n').reverse();
-  for (const line of lines) {
-    if (line === '') continue;
-    const entry = JSON.parse(line) as { level?: string; msg?: string };
-    if (entry.level === 'error' || entry.level === 'fatal') return entry.msg ?? line;
-  }
-  return undefined;
 }

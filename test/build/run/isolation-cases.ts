@@ -18,11 +18,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import type { IsolationKind, RunRequest } from '../../../build/run/contract.ts';
 import { detectIsolation } from '../../../build/run/detect.ts';
-import { base, mounts, processes, rootfs, run, tree } from './in-rootfs.ts';
+import { base, mounts, processes, rootfs, run as runIn, tree } from './in-rootfs.ts';
 
-/** Everything that both isolations have to do alike. */
-export function isolationCases(kind: IsolationKind): void {
-  const test = suite(`RUN with ${kind} isolation`);
+/**
+ * Everything that all isolations have to do alike.
+ * @param runtime of the isolation; absent: the one that it takes by itself
+ */
+export function isolationCases(kind: IsolationKind, runtime?: string): void {
+  const test = suite(`RUN with ${kind} isolation${runtime ? ` and ${runtime}` : ''}`);
+  const run: typeof runIn = (isolation, script, extra) => runIn(isolation, script, { runtime, ...extra });
   const { works, reason } = detectIsolation().reports.find((report) => report.kind === kind) ?? {
     works: false,
   };
@@ -299,7 +303,8 @@ export function isolationCases(kind: IsolationKind): void {
       `import { runCommand } from ${JSON.stringify(join(import.meta.dirname, '../../../build/run/run.ts'))};
        await runCommand({ rootfs: ${JSON.stringify(rootfs)}, stateDirectory: ${JSON.stringify(join(base, 'killed'))},
          args: ['/bin/sh', '-c', 'echo up; sleep 985 & sleep 985'], environment: ['PATH=/bin'], workingDirectory: '/',
-         user: '', mounts: [], isolation: ${JSON.stringify(kind)}, network: { mode: 'host' },
+         user: '', mounts: [], isolation: ${JSON.stringify(kind)},
+         ...${JSON.stringify({ runtime })}, network: { mode: 'host' },
          capabilities: { add: [], drop: [] }, stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' });`,
     );
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
