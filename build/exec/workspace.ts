@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { removeTree } from '../../store/storage/remove-tree.ts';
@@ -132,5 +132,17 @@ function isDiskFull(error: unknown): boolean {
 
 async function emptyDirectory(path: string): Promise<void> {
   if (!existsSync(path)) return;
+  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }))
+    if (entry.isFile()) cutFile(join(entry.parentPath, entry.name));
   for (const name of readdirSync(path)) await removeTree(join(path, name));
+}
+
+/** A removed file takes its space along while another mount namespace still has the container mounted. */
+function cutFile(path: string): void {
+  try {
+    if (lstatSync(path).nlink === 1) truncateSync(path);
+  } catch (error) {
+    // A name that is not UTF-8, or a file that may not be written: removing it frees what it can.
+    if (!isSystemError(error)) throw error;
+  }
 }
