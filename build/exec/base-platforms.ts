@@ -42,7 +42,7 @@ function baseImages(options: Parameters<typeof commonBasePlatforms>[1]): string[
   const byName = new StageNames(stages);
   const names = stages.flatMap((stage) => {
     const context = options.contexts.get(stage.base);
-    if (context?.kind === 'image') return [context.reference];
+    if (context) return context.kind === 'image' ? [context.reference] : [];
     if (stage.base === 'scratch' || byName.find(stage.base, { before: stage.index })) return [];
     return [stage.base];
   });

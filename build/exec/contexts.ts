@@ -9,6 +9,7 @@ import type { Workspace } from './workspace.ts';
 export class ContextSet {
   readonly names: ReadonlySet<string>;
   readonly #contexts: ReadonlyMap<string, AdditionalContext>;
+  readonly #sshPaths: readonly string[] | undefined;
   readonly #surroundings: BuildSurroundings;
   readonly #workspace: Workspace;
   readonly #fetched = new Map<string, Promise<string>>();
@@ -16,6 +17,7 @@ export class ContextSet {
   constructor(options: BuildOptions, surroundings: BuildSurroundings, workspace: Workspace) {
     this.#contexts = options.contexts;
     this.names = new Set(options.contexts.keys());
+    this.#sshPaths = options.ssh?.get('default')?.paths;
     this.#surroundings = surroundings;
     this.#workspace = workspace;
   }
@@ -32,10 +34,13 @@ export class ContextSet {
     if (context.kind === 'directory') return Promise.resolve(context.path);
     const known = this.#fetched.get(name);
     if (known) return known;
-    const fetched = fetchContext(context.url, this.#surroundings).then((content) => {
-      this.#workspace.defer(content);
-      return content.directory;
-    });
+    const sshPaths = this.#sshPaths;
+    const fetched = fetchContext(context.url, this.#surroundings, sshPaths ? { sshPaths } : {}).then(
+      (content) => {
+        this.#workspace.defer(content);
+        return content.directory;
+      },
+    );
     this.#fetched.set(name, fetched);
     return fetched;
   }

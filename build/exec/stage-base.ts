@@ -16,6 +16,12 @@ export interface NamedBase {
   readonly shown: string;
 }
 
+/** True where FROM names a build context that is a directory, which is then the stage's root file system. */
+function isDirectoryContext(session: BuildSession, stage: Stage): boolean {
+  const context = session.contexts.get(stage.base);
+  return context !== undefined && context.kind !== 'image';
+}
+
 /** Names a stage's base: an earlier stage's image, a context of that name, or an image. */
 export function nameBase(session: BuildSession, stage: Stage): NamedBase {
   const index = session.graph.needs[stage.index]?.base;
@@ -24,7 +30,7 @@ export function nameBase(session: BuildSession, stage: Stage): NamedBase {
   return {
     from,
     isStage: index !== undefined,
-    shown: `${platform}${from}${stage.named ? ` AS ${stage.name}` : ''}`,
+    shown: `${platform}${isDirectoryContext(session, stage) ? stage.base : from}${stage.named ? ` AS ${stage.name}` : ''}`,
   };
 }
 
@@ -44,12 +50,8 @@ export async function findBase(
 
 function baseReference(session: BuildSession, stage: Stage): string {
   const context = session.contexts.get(stage.base);
-  if (context && context.kind !== 'image')
-    throw new BuildError(
-      'bad-context',
-      `build context "${stage.base}" is not an image, can not be used for FROM "${stage.base}"`,
-    );
-  return context?.reference ?? stage.base;
+  if (context?.kind === 'image') return context.reference;
+  return context ? 'scratch' : stage.base;
 }
 
 async function pullBase(session: BuildSession, stage: Stage): Promise<ImageRecord | undefined> {
@@ -70,6 +72,14 @@ function stageImageId(session: BuildSession, stage: Stage, index: number): strin
   const result = session.results.get(index);
   if (!result?.imageId) throw new BuildError('no-such-stage', `the stage "${stage.base}" has not been built`);
   return result.imageId;
+}
+
+/** What fills the root file system of a stage that starts from a directory: a layer of its own, cached by content. */
+export function contextInstructions(session: BuildSession, stage: Stage): readonly Instruction[] {
+  if (!isDirectoryContext(session, stage)) return [];
+  const { file } = stage.from.position;
+  const { instructions } = parseContainerfile(`COPY --from=${stage.base} . /`, { file });
+  return instructions.map((instruction) => ({ ...instruction, position: stage.from.position }));
 }
 
 /** The instructions that a base image's ONBUILD brings. @throws BuildError `syntax` */

@@ -9,7 +9,7 @@ import { StageLog, stepName, stepText } from './log.ts';
 import type { BuildOptions } from './options.ts';
 import type { BuildSession, StageResult } from './session.ts';
 import { SingleLayerSteps } from './single-layer.ts';
-import { findBase, type NamedBase, nameBase, parseTriggers } from './stage-base.ts';
+import { contextInstructions, findBase, type NamedBase, nameBase, parseTriggers } from './stage-base.ts';
 import { StageContainer } from './stage-container.ts';
 import { StageRun, type Step } from './stage-run.ts';
 import { formatWarnings } from './step-config.ts';
@@ -38,7 +38,7 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
     state.config.Domainname = '';
   }
   if (view?.config.author) state.author = view.config.author;
-  const triggered = parseTriggers(triggers);
+  const triggered = [...contextInstructions(session, stage), ...parseTriggers(triggers)];
   log.expect(triggered.length);
   const instructions = [...triggered, ...written];
   const run = new StageRun({ session, stage, state, container, log });
