@@ -53,7 +53,7 @@ for (const [name, make, message] of HOSTILE) {
     make(join(other, 'etc/passwd'));
     const started = Date.now();
     await assert.rejects(run('chroot', 'true', { rootfs: other, user: 'user' }), { message });
-    assert.ok(Date.now() - started < 5000);
+    assert.ok(Date.now() - started < 30_000);
   });
 }
 

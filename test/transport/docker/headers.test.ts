@@ -37,7 +37,7 @@ test('hostile challenges take linear time', () => {
   const started = performance.now();
   for (const piece of ['a="\\', ',', 'a=', ' ', 'Basic ', '"'])
     parseChallenges([piece.repeat(200_000 / piece.length)]);
-  assert.ok(performance.now() - started < 1000);
+  assert.ok(performance.now() - started < 10_000);
 });
 
 for (const [header, expected] of [

@@ -68,8 +68,8 @@ test('R08 an untrusted certificate is refused before anything is asked, and says
 test('without TLS checks both schemes are tried at once', async () => {
   await using place = await setUp();
   const started = performance.now();
-  await place.pull({ tlsVerify: false, retryDelayMs: 5000 });
-  assert.ok(performance.now() - started < 4000);
+  await place.pull({ tlsVerify: false, retryDelayMs: 60_000 });
+  assert.ok(performance.now() - started < 30_000);
 });
 
 test('an authority of certs.d, --cert-dir or SSL_CERT_FILE is trusted', async () => {
