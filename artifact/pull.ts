@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join, normalize, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeDirectories } from '../config/make-directories.ts';
 import { isSystemError } from '../errors.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import { type ImageManifest, parseManifest } from '../image/manifest.ts';
@@ -139,7 +140,7 @@ async function exists(path: string): Promise<boolean> {
 /** A directory on the way must be a directory, not a link that an earlier file of the artifact may have made. */
 async function makeParent(path: string, options: PullArtifactOptions): Promise<void> {
   const root = resolve(options.directory);
-  await mkdir(root, { recursive: true });
+  makeDirectories(root);
   await mkdir(dirname(path), { recursive: true });
   for (let directory = dirname(path); directory.startsWith(root + sep); directory = dirname(directory)) {
     if ((await lstat(directory)).isSymbolicLink() && !options.allowPathTraversal)
@@ -178,6 +179,6 @@ async function download(
 /** The archive's top directory carries the title's last name; `tar` keeps every entry inside. */
 async function unpackDirectory(archive: string, path: string): Promise<void> {
   const { extract } = await import('tar');
-  await mkdir(path, { recursive: true });
+  makeDirectories(path);
   await extract({ file: archive, cwd: path, strip: 1, strict: true });
 }

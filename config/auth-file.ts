@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ImageError } from '../image/error.ts';
@@ -6,6 +6,7 @@ import { isJsonObject, type JsonObject, parseJsonObject } from '../image/json.ts
 import type { Credentials } from './credential-helper.ts';
 import { ConfigError } from './error.ts';
 import { configHomeOf, type HostEnvironment, homeOf, uidOf } from './host.ts';
+import { makeDirectories } from './make-directories.ts';
 
 /** Which file holds credentials; none set: the default places. */
 export interface AuthFileOptions extends HostEnvironment {
@@ -156,7 +157,7 @@ export async function writeAuthFile(
   auths: Readonly<Record<string, AuthEntry>>,
   credHelpers: Readonly<Record<string, string>>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  makeDirectories(dirname(path), 0o700);
   const document = {
     ...raw,
     auths,

@@ -1,8 +1,9 @@
-import { mkdirSync, readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { configHomeOf, type HostEnvironment, homeOf, uidOf } from './host.ts';
+import { makeDirectories } from './make-directories.ts';
 
 /** What storage.conf, its drop-ins and the environment say about local storage; ready for openStore. */
 export interface StorageConfig {
@@ -142,7 +143,7 @@ function runtimeDirectory(options: StorageConfigOptions): string {
 
 function isOwn(path: string): boolean {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path, 0o700);
     const status = statSync(path);
     return status.uid === process.geteuid?.() && (status.mode & 0o022) === 0;
   } catch (error) {

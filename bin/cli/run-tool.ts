@@ -181,7 +181,8 @@ function makeContext(
   };
 }
 
-function reportError(tool: ToolSpec, error: unknown, io: CommandIo, signal: AbortSignal): number {
+function reportError(tool: ToolSpec, thrown: unknown, io: CommandIo, signal: AbortSignal): number {
+  const error = firstFailure(thrown);
   if (
     signal.aborted &&
     (error === signal.reason || (error instanceof Error && error.name === 'AbortError'))
@@ -199,6 +200,11 @@ function reportError(tool: ToolSpec, error: unknown, io: CommandIo, signal: Abor
   const text = error instanceof Error ? systemMessage(error) : String(error);
   io.stderr.write(tool.formatError(text));
   return tool.failureExitCode;
+}
+
+/** What went wrong first, where cleaning up behind it failed too. */
+function firstFailure(error: unknown): unknown {
+  return error instanceof SuppressedError ? firstFailure(error.suppressed) : error;
 }
 
 /** A failed system call is one line; a defect of ours shows where it came from. */

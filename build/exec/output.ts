@@ -1,6 +1,7 @@
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { makeDirectories } from '../../config/make-directories.ts';
 import type { IdMappings } from '../../store/layer/contract.ts';
 import { layerTar } from '../commit/layer-tar.ts';
 import { BuildError } from '../error.ts';
@@ -29,7 +30,7 @@ async function writeOutput(
   const tar: Readable = layerTar(root, timestamp, { idMappings, signal: surroundings.signal });
   if (output.type === 'local') {
     const { applyLayer } = await import('../../store/layer/apply.ts');
-    mkdirSync(output.path, { recursive: true, mode: 0o700 });
+    makeDirectories(output.path, 0o700);
     await applyLayer(output.path, tar, {
       whiteouts: 'delete',
       ignoreChownErrors: surroundings.store.rootless,

@@ -1,5 +1,6 @@
-import { chmod, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { makeDirectories } from '../../config/make-directories.ts';
 import { parsePolicy } from '../../config/policy.ts';
 import { isSystemError } from '../../errors.ts';
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json.ts';
@@ -72,7 +73,7 @@ export async function editFile(
   const present = await ifThere(() => readFile(target, 'utf8'));
   const mode = (await ifThere(() => stat(target)))?.mode ?? 0o644;
   const text = await edit(present);
-  await mkdir(dirname(target), { recursive: true });
+  makeDirectories(dirname(target));
   const temporary = `${target}.${process.pid}.tmp`;
   try {
     await using file = await open(temporary, 'wx', mode & 0o777);

@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { isAbsolute, join, resolve } from 'node:path';
+import { makeDirectories } from '../../config/make-directories.ts';
 import { StoreError } from '../error.ts';
 import type { Store } from './contract.ts';
 import type { GraphDriver } from './driver.ts';
@@ -66,7 +67,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 function makeRoot(path: string): void {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    makeDirectories(path, 0o700);
   } catch (cause) {
     throw new StoreError('system', `making the storage directory ${path}: ${(cause as Error).message}`, {
       cause,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeDirectories } from '../../config/make-directories.ts';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import type { Digest } from '../../image/digest.ts';
@@ -24,7 +25,7 @@ export async function openDirectoryDestination(
   context: TransportContext,
 ): Promise<ImageDestination> {
   const { path } = reference;
-  const made = (await mkdir(path, { recursive: true, mode: 0o755 })) !== undefined;
+  const made = makeDirectories(path, 0o755);
   await refuseForeignContent(path);
   await mkdir(join(path, STAGING), { recursive: true });
   return new DirectoryDestination(reference, context, made);

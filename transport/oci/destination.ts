@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, readdir, rm, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { makeDirectories } from '../../config/make-directories.ts';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { type Digest, digestOf, encodedOf } from '../../image/digest.ts';
@@ -40,9 +41,9 @@ export async function openLayoutDestination(
       'bad-reference',
       `Destination reference must not contain a manifest index @${reference.selector.position}`,
     );
-  const made = (await mkdir(reference.path, { recursive: true, mode: 0o755 })) !== undefined;
+  const made = makeDirectories(reference.path, 0o755);
   await mkdir(join(reference.path, 'blobs'), { recursive: true, mode: 0o755 });
-  if (context.ociSharedBlobDirectory) await mkdir(context.ociSharedBlobDirectory, { recursive: true });
+  if (context.ociSharedBlobDirectory) makeDirectories(context.ociSharedBlobDirectory);
   const destination = new LayoutDestination(reference, context, made);
   await destination.checkIndex();
   return destination;

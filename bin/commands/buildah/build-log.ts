@@ -1,4 +1,4 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream, openSync, type WriteStream } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
@@ -18,7 +18,15 @@ export function openLog(
   const name = flags.string('logfile');
   if (!name) return undefined;
   const suffix = platform ? `_${platform.os}_${platform.architecture}` : '';
-  const stream = createWriteStream(resolve(io.workingDirectory, name + suffix), { mode: 0o600 });
+  return openFile(resolve(io.workingDirectory, name + suffix), 0o600, resources);
+}
+
+/** A file that cannot be opened fails here, one that cannot be written when it is closed. */
+function openFile(path: string, mode: number, resources: AsyncDisposableStack): WriteStream {
+  const stream = createWriteStream(path, { fd: openSync(path, 'w', mode) });
+  stream.on('error', (error) => {
+    error.message = error.message.replace(/, write$/, `, write '${path}'`);
+  });
   resources.defer(async () => {
     stream.end();
     await finished(stream);
@@ -35,10 +43,5 @@ export function openResourceLog(
   if (!flags.bool('log-rusage') || flags.bool('quiet')) return undefined;
   const name = flags.string('rusage-logfile');
   if (!name) return new ResourceLog(stdout);
-  const stream = createWriteStream(resolve(io.workingDirectory, name), { mode: 0o644 });
-  resources.defer(async () => {
-    stream.end();
-    await finished(stream);
-  });
-  return new ResourceLog(stream);
+  return new ResourceLog(openFile(resolve(io.workingDirectory, name), 0o644, resources));
 }

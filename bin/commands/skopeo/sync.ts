@@ -13,7 +13,7 @@ import type {
   SyncTarget,
 } from '../../../transport/sync.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { UsageError } from '../../cli/error.ts';
+import { systemErrorText, UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { logLine } from '../../cli/log-line.ts';
 import { createProgress, type ImageProgress } from '../../cli/progress.ts';
@@ -291,7 +291,7 @@ async function copyOptions(
 function report(context: CommandContext, item: SyncItem, outcome: SyncOutcome): void {
   if (outcome.kind !== 'failed') return;
   const { error } = outcome;
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? systemErrorText(error) : String(error);
   logLine(context, 'error', `Error copying ref ${JSON.stringify(names(item).from)}`, { error: message });
 }
 

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { makeDirectories } from '../../../config/make-directories.ts';
 import { isSystemError } from '../../../errors.ts';
 import type { CommandContext, CommandSpec, Flags } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
@@ -59,8 +60,10 @@ export const serve: CommandSpec = {
   run: async (context) => {
     const { startRegistry } = await import('../../../registry/server.ts');
     const { flags } = context;
+    const directory = resolve(context.io.workingDirectory, flags.string('directory'));
+    makeDirectories(directory);
     await using registry = await startRegistry({
-      directory: resolve(context.io.workingDirectory, flags.string('directory')),
+      directory,
       ...parseAddress(flags.string('address')),
       ...(await tlsOptions(context)),
       ...(await authOptions(context)),

@@ -1,4 +1,5 @@
 import { equal, match } from 'node:assert/strict';
+import * as fs from 'node:fs';
 import { Writable } from 'node:stream';
 import { suite } from 'uvu';
 import type { CommandContext, CommandSpec, ToolSpec } from '../../../bin/cli/contract.ts';
@@ -34,6 +35,16 @@ const inject: CommandSpec = {
     throw new SlipwayError('x', 'tag \u001b]0;title\u0007\u202Egnp.exe', { hint: 'it has \u001b[2J' });
   },
 };
+const untidy: CommandSpec = {
+  name: 'untidy',
+  summary: 'Fail, and then fail to clean up',
+  usage: '',
+  run: async () => {
+    using _one = { [Symbol.dispose]: () => fs.rmdirSync('/nowhere/one') };
+    using _two = { [Symbol.dispose]: () => fs.rmdirSync('/nowhere/two') };
+    throw new SlipwayError('x', 'it broke', { exitCode: 3 });
+  },
+};
 const group: CommandSpec = {
   name: 'group',
   summary: 'A group',
@@ -55,6 +66,7 @@ const tool: ToolSpec = {
     { name: 'echo', aliases: ['say'], summary: 'Print words', load: async () => echo },
     { name: 'fail', summary: 'Fail', load: async () => fail },
     { name: 'inject', summary: 'Fail with the words of others', load: async () => inject },
+    { name: 'untidy', summary: 'Fail twice', load: async () => untidy },
     { name: 'group', summary: 'A group', load: async () => group },
   ],
 };
@@ -113,6 +125,11 @@ test('errors: exit code, hint, argument count, unknown flag', async () => {
   equal(failed.err, 'Error: it broke (mend it)\n');
   equal((await run('echo')).err, 'Error: requires at least 1 arg(s), only received 0\n');
   equal((await run('echo', '--nope')).err, 'Error: unknown flag: --nope\n');
+});
+test('a cleanup that fails hides neither the first failure nor its exit code', async () => {
+  const { code, err } = await run('untidy');
+  equal(code, 3);
+  equal(err, 'Error: it broke\n');
 });
 test('failed system calls are told as the originals do', () => {
   for (const [message, text] of [

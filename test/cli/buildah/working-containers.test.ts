@@ -33,6 +33,18 @@ asRoot('from scratch to an image and back', async () => {
   );
 });
 
+test('a log file that cannot be written is one line, not a crash', async () => {
+  writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
+  for (const [flag, path, reason] of [
+    ['--logfile', join(base, 'none/log'), 'open .*none/log: no such file or directory'],
+    ['--logfile', '/dev/full', 'write /dev/full: no space left on device'],
+  ] as const) {
+    const { code, err } = await run('build', flag, path, '.');
+    assert.equal(code, 125);
+    assert.match(err, new RegExp(`^Error: ${reason}$`));
+  }
+});
+
 asRoot('equal content and a timestamp give an equal image', async () => {
   const ids = [];
   for (const name of ['one', 'two']) {
