@@ -85,9 +85,11 @@ async function bundleTools(out: string): Promise<void> {
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
     define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
-    banner: { js: "'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;" },
+    banner: {
+      js: `'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;${LAZY}`,
+    },
     write: false,
-    plugins: [vendorPlugin, asciiPlugin],
+    plugins: [vendorPlugin, startFastPlugin],
   });
   for (const tool of TOOLS) await bundleLauncher(out, tool);
 }
@@ -111,18 +113,30 @@ async function bundleLauncher(out: string, tool: string): Promise<void> {
   });
 }
 
-/** One character beyond ASCII, and V8 decodes and keeps the whole file in two bytes a character. */
-const asciiPlugin: Plugin = {
-  name: 'ascii',
+/** Node's own modules that its start loads anyway. The others take milliseconds each: they wait for their first use. */
+const AT_HAND = ['fs', 'path', 'util', 'url', 'events', 'async_hooks', 'module'];
+
+const LAZY = 'const __lazy=name=>new Proxy({},{get:(_,key)=>require(name)[key]});';
+
+/** Makes Node's modules lazy, and the text ASCII: with one character beyond, V8 keeps the whole file in two bytes each. */
+const startFastPlugin: Plugin = {
+  name: 'start-fast',
   setup(setup) {
     setup.onEnd(({ outputFiles = [] }) => {
       for (const { path, text } of outputFiles) {
         mkdirSync(dirname(path), { recursive: true });
-        writeFileSync(path, text.replace(/[\u0080-\uffff]/g, unicodeEscape));
+        writeFileSync(path, lazyModules(text).replace(/[\u0080-\uffff]/g, unicodeEscape));
       }
     });
   },
 };
+
+/** esbuild reads the names of a module where they are used (`import_node_zlib.gunzipSync`), unless all are copied. */
+function lazyModules(text: string): string {
+  return text.replace(/(?<==)require\("node:([\w/]+)"\)/g, (whole, name: string) =>
+    AT_HAND.includes(name) ? whole : `__lazy("node:${name}")`,
+  );
+}
 
 /** Right in regular expressions, which esbuild leaves as they are; it escapes strings itself. */
 function unicodeEscape(character: string): string {
