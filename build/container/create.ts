@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { isShortName } from '../../config/short-names.ts';
 import type { ImageConfig } from '../../image/config.ts';
 import { type Digest, tryParseDigest } from '../../image/digest.ts';
 import { normalizePlatform } from '../../image/platform.ts';
 import { StoreError } from '../../store/error.ts';
 import type { ContainerRecord, ImageRecord, Store } from '../../store/storage/contract.ts';
+import { lockFileAt } from '../../store/storage/lock-file.ts';
 import { BuildError } from '../error.ts';
 import { chooseIds } from './automatic-ids.ts';
 import { setAnnotation, unsetAnnotation } from './config.ts';
@@ -56,7 +58,7 @@ export async function createFromRecord(
   const { store } = surroundings;
   const imageName = image ? imageDisplayName(imageNamePrefix(from), image.names) : from;
   const base = image ? await baseOf(store, image) : undefined;
-  const record = await newRecord(store, imageName, image, options);
+  const record = await newRecord(surroundings, imageName, image, options);
   try {
     const container = initialState(surroundings, record, imageName, image, base, options);
     await saveContainer(store, container);
@@ -125,6 +127,24 @@ async function baseOf(store: Store, record: ImageRecord): Promise<Base> {
 }
 
 async function newRecord(
+  { store, signal }: BuildSurroundings,
+  imageName: string,
+  image: ImageRecord | undefined,
+  options: CreateWorkingContainerOptions,
+): Promise<ContainerRecord> {
+  const { automaticIds } = options;
+  if (!automaticIds) return newContainer(store, imageName, image, options);
+  // Until the container is recorded its ids look free to others; Podman takes this lock too.
+  const hold = await lockFileAt(join(store.graphRoot, 'userns.lock')).acquire('write', signal);
+  try {
+    const idMappings = await chooseIds(store, automaticIds, image);
+    return await newContainer(store, imageName, image, { ...options, idMappings });
+  } finally {
+    hold.release();
+  }
+}
+
+async function newContainer(
   store: Store,
   imageName: string,
   image: ImageRecord | undefined,
@@ -132,9 +152,6 @@ async function newRecord(
 ): Promise<ContainerRecord> {
   const suffix = options.suffix ?? 'working-container';
   const stem = imageName ? `${imageNamePrefix(imageName)}-${suffix}` : suffix;
-  const idMappings = options.automaticIds
-    ? await chooseIds(store, options.automaticIds, image)
-    : options.idMappings;
   const flags = {
     MountLabel: options.mountLabel ?? '',
     ProcessLabel: options.processLabel ?? '',
@@ -147,7 +164,7 @@ async function newRecord(
         ...(options.id === undefined ? {} : { id: options.id }),
         names: [name],
         imageId: image?.id ?? '',
-        idMappings,
+        idMappings: options.idMappings,
         mountLabel: options.mountLabel,
         flags,
       });

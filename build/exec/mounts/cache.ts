@@ -41,12 +41,19 @@ async function cacheFromElsewhere(
   return { mount: discardingOverlay(source.path, destination, context.scratch, spec.flags) };
 }
 
+/** The cache of an earlier mount of this RUN is taken again: its lock is held already. */
 async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<string> {
+  const key = keyOf(spec, context);
+  const known = context.caches.get(key);
+  if (known !== undefined) return known;
+  const path = await lockedCache(spec, key, context);
+  context.caches.set(key, path);
+  return path;
+}
+
+async function lockedCache(spec: MountSpec, key: string, context: MountContext): Promise<string> {
   const { cacheDirectory: parent } = context.session.options;
   const { signal } = context.session.surroundings;
-  const { uid, gid } = ownerOf(spec, context);
-  const name = spec.id ?? (spec.target as string);
-  const key = cacheKey(name, uid, gid);
   const path = join(parent, key);
   openCaches(parent);
   const locks = new CacheLocks(parent, key);
@@ -54,9 +61,30 @@ async function cacheDirectory(spec: MountSpec, context: MountContext): Promise<s
   if (spec.sharing === 'locked') await locks.own(signal);
   if (spec.sharing === 'private' && !locks.tryOwn()) return emptyCache(spec, context);
   await locks.use(signal);
-  locks.describe({ name, uid, gid });
+  locks.describe({ name: nameOf(spec), ...ownerOf(spec, context) });
   if (!existsSync(path)) makeCache(path, spec, context);
   return path;
+}
+
+/**
+ * Takes the caches that a RUN waits for, those of lower keys first: RUNs that name the same ones in another order do
+ * not wait for each other.
+ */
+export async function lockCaches(specs: readonly MountSpec[], context: MountContext): Promise<void> {
+  const waited = specs
+    .filter(({ type, from, sharing }) => type === 'cache' && from === undefined && sharing === 'locked')
+    .map((spec) => ({ spec, key: keyOf(spec, context) }))
+    .sort((one, other) => (one.key < other.key ? -1 : 1));
+  for (const { spec } of waited) await cacheDirectory(spec, context);
+}
+
+function keyOf(spec: MountSpec, context: MountContext): string {
+  const { uid, gid } = ownerOf(spec, context);
+  return cacheKey(nameOf(spec), uid, gid);
+}
+
+function nameOf(spec: MountSpec): string {
+  return spec.id ?? (spec.target as string);
 }
 
 function makeCache(path: string, spec: MountSpec, context: MountContext): void {

@@ -3,7 +3,7 @@ import type { Stage } from '../../plan/stages.ts';
 import type { RunMount } from '../../run/contract.ts';
 import type { BuildSession } from '../session.ts';
 import { prepareBind } from './bind.ts';
-import { prepareCache } from './cache.ts';
+import { lockCaches, prepareCache } from './cache.ts';
 import { prepareSecret } from './secret.ts';
 import { parseMountSpec } from './spec.ts';
 import { prepareSsh } from './ssh.ts';
@@ -27,6 +27,8 @@ export interface MountContext {
   readonly forgetsWrites: boolean;
   /** Those of the container: owners that mounts name are its own. */
   readonly idMappings?: IdMappings;
+  /** Directories of the cache mounts so far, by their keys. */
+  readonly caches: Map<string, string>;
   /** How many agents were mounted before. */
   readonly agents: number;
 }
@@ -53,12 +55,15 @@ export async function prepareMounts(
   const cleanup = new AsyncDisposableStack();
   const mounts: RunMount[] = [];
   const environment: string[] = [];
+  const { scratch, idMappings, forgetsWrites = false } = given;
+  const caches = new Map<string, string>();
+  const common = { session, stage, scratch, idMappings, forgetsWrites, cleanup, caches };
   let agents = 0;
   try {
-    for (const text of texts) {
-      const spec = parseMountSpec(text, given.workingDirectory);
-      const { scratch, idMappings, forgetsWrites = false } = given;
-      const context = { session, stage, scratch, idMappings, forgetsWrites, cleanup, agents };
+    const specs = texts.map((text) => parseMountSpec(text, given.workingDirectory));
+    await lockCaches(specs, { ...common, agents });
+    for (const spec of specs) {
+      const context = { ...common, agents };
       const prepared = await {
         bind: prepareBind,
         cache: prepareCache,

@@ -4,8 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { type AutomaticIds, chooseIds } from '../../../build/container/automatic-ids.ts';
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
+import { createContainer } from '../../../build/container/create.ts';
+import { platformOf } from '../../../image/platform.ts';
 import type { IdRange } from '../../../store/layer/contract.ts';
 import type { ImageRecord, Store } from '../../../store/storage/contract.ts';
+import { openBuildPlace } from '../../support/build-place.ts';
 
 const test = suite('automatic ids');
 const rootfs = mkdtempSync(join(tmpdir(), 'automatic-ids-'));
@@ -73,6 +77,27 @@ test('as many as the image has use for, 1024 at least', async () => {
 test('too few free ids are an error', async () => {
   const { store } = storeOf([range(0, 100_000, 69_000)]);
   await rejects(chooseIds(store, request({ size: 1001 }), undefined), /could not find 1001 free/);
+});
+
+test('containers that are made at once have ids of their own', async () => {
+  const place = openBuildPlace(mkdtempSync(join(rootfs, 'store-')), rootfs);
+  await place.withStore(async (store) => {
+    const surroundings = {
+      store,
+      platform: platformOf(process.platform, process.arch),
+      now: () => new Date(),
+    } as unknown as BuildSurroundings;
+    const automaticIds = request({ size: 10, lent: { uids: [range(0, 0, 100)], gids: [range(0, 0, 100)] } });
+    const made = await Promise.all(
+      Array.from({ length: 5 }, () => createContainer(surroundings, { from: 'scratch', automaticIds })),
+    );
+    const starts = made.map(({ idMappings }) => idMappings?.uids[0]?.hostId as number);
+    deepEqual(
+      starts.sort((one, other) => one - other),
+      [0, 10, 20, 30, 40],
+    );
+    for (const { id } of made) await store.deleteContainer(id);
+  });
 });
 
 test.run();
