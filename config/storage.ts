@@ -16,6 +16,8 @@ export interface StorageConfig {
   readonly driverOptions: readonly string[];
   readonly imageStore?: string;
   readonly transient: boolean;
+  /** Layers of containers are mounted so that unmounting writes them to the disk. */
+  readonly disableVolatile: boolean;
   /** This process is not root of the host: an ordinary user, or in a user namespace made for one. */
   readonly rootless: boolean;
   /** `storage.options.pull_options`. */
@@ -71,6 +73,7 @@ export async function readStorageConfig(options: StorageConfigOptions): Promise<
     driverOptions: driverOptionsOf(table, environment.STORAGE_OPTS),
     imageStore,
     transient: storage.transient_store === true,
+    disableVolatile: table['disable-volatile'] === true,
     rootless,
     pullOptions: Object.fromEntries(
       Object.entries(tableOf(table.pull_options)).map(([key, value]) => [key, String(value)]),

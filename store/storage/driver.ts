@@ -9,6 +9,8 @@ export interface MountOptions {
   readonly options?: readonly string[];
   /** The ids of the layer, where those below it have none of their own. */
   readonly idMappings?: IdMappings;
+  /** What is written need not survive a power cut: unmounting does not wait for the disk. */
+  readonly volatile?: boolean;
 }
 
 /** A layer's tree that was filled in a temporary directory and waits for its place. */

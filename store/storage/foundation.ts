@@ -14,6 +14,8 @@ export interface StorePlaces {
   readonly imageStore?: string;
   /** Containers and their layers are recorded in the run root and forgotten at reboot. */
   readonly transient: boolean;
+  /** No container's layer is mounted as volatile. */
+  readonly disableVolatile?: boolean;
 }
 
 /** Read-only layers and images of another graph root. */

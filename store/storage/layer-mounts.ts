@@ -1,14 +1,16 @@
+import type { Database } from './database.ts';
 import type { MountOptions } from './driver.ts';
 import type { Foundation } from './foundation.ts';
 import { mappingsToApply, mustFind } from './layer-rows.ts';
 import { isMountPoint } from './mount-table.ts';
+import type { ContainerRow } from './records.ts';
 
 /**
  * Mounts a layer, or counts one user more. The graph lock keeps other tools from shutting the driver down meanwhile.
  * @returns the directory with the whole tree
  */
 export async function mountLayer(
-  { driver, graphLock, layers, mounts }: Foundation,
+  { driver, graphLock, layers, containers, mounts, places }: Foundation,
   id: string,
   options: MountOptions,
 ): Promise<string> {
@@ -19,7 +21,13 @@ export async function mountLayer(
       const entry = await mounts.update(row.id, async (current) => {
         if (current && isMountPoint(current.path)) return { ...current, count: current.count + 1 };
         const idMappings = mappingsToApply(row, row.parent ? rows.byId(row.parent) : undefined);
-        const path = await driver.mount(row.id, { mountLabel: row.mountlabel, idMappings, ...options });
+        const volatile = !places.disableVolatile && (await isVolatile(containers, row.id));
+        const path = await driver.mount(row.id, {
+          mountLabel: row.mountlabel,
+          idMappings,
+          volatile,
+          ...options,
+        });
         // A count from before a reboot or a lost mount goes on, as in the original.
         return { id: row.id, path, count: (current?.count ?? 0) + 1 };
       });
@@ -45,4 +53,11 @@ export async function unmountLayer(
     });
     return rest === undefined;
   });
+}
+
+/** The layer belongs to a container that was made to be lost, as all of Buildah's are. */
+function isVolatile(containers: Database<ContainerRow>, layerId: string): Promise<boolean> {
+  return containers.read((rows) =>
+    rows.all.some(({ layer, flags }) => layer === layerId && flags?.Volatile === true),
+  );
 }

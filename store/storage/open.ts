@@ -25,6 +25,7 @@ export interface StoreOptions {
   /** A separate graph root for images. */
   readonly imageStore?: string;
   readonly transient?: boolean;
+  readonly disableVolatile?: boolean;
   /** This process works with mapped ids, in a user namespace. */
   readonly rootless?: boolean;
   /** Default: the system's clock. */
@@ -49,7 +50,14 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const imageStore = options.imageStore || undefined;
   const driver = await makeDriver(driverName, { ...options, graphRoot, runRoot, imageStore });
   const foundation: Foundation = openFoundation(
-    { graphRoot, runRoot, driverName, imageStore, transient: options.transient ?? false },
+    {
+      graphRoot,
+      runRoot,
+      driverName,
+      imageStore,
+      transient: options.transient ?? false,
+      disableVolatile: options.disableVolatile ?? false,
+    },
     driver,
     options.now ?? (() => new Date()),
     {

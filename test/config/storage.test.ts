@@ -66,6 +66,7 @@ runroot = "$HOME/run"
 driver_priority = ["vfs", "overlay"]
 transient_store = true
 [storage.options]
+disable-volatile = true
 additionalimagestores = ["/a", "/b"]
 mount_program = "/bin/mp"
 force_mask = 0o755
@@ -86,6 +87,7 @@ test('every setting of a file is read, options in the original order', async () 
   assert.equal(config.runRoot, join(surroundings.environment.HOME, 'run'));
   assert.deepEqual(config.driverPriority, ['vfs', 'overlay']);
   assert.equal(config.transient, true);
+  assert.equal(config.disableVolatile, true);
   assert.deepEqual(config.pullOptions, { enable_partial_images: 'true' });
   assert.deepEqual(config.driverOptions, [
     'imagestore=/a',

@@ -184,6 +184,7 @@ export class OverlayDriver implements GraphDriver {
     this.#makeHomePrivate();
     const words = this.#mountWords(options);
     const readOnly = this.#places.isLent(directory) || options.readOnly === true || words.includes('ro');
+    const volatile = !readOnly && options.volatile === true && !this.#options.syncFilesystem;
     const lowers = this.#places.lowersForMount(directory);
     const own = (name: string) => this.#places.relative(join(directory, name));
     rmSync(join(directory, 'work', 'work', 'incompat', 'volatile'), { recursive: true, force: true });
@@ -196,6 +197,7 @@ export class OverlayDriver implements GraphDriver {
         ? { lowers: [own('diff'), ...below] }
         : { lowers: below, upper: own('diff'), work: own('work') }),
       options: words,
+      volatile,
       mountLabel: options.mountLabel,
       mountProgram: this.#options.mountProgram,
     });

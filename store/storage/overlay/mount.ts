@@ -17,6 +17,8 @@ export interface OverlayMount {
   readonly upper?: string;
   readonly work?: string;
   readonly options: readonly string[];
+  /** Never sync the upper directory, where the kernel knows how (5.10). */
+  readonly volatile?: boolean;
   readonly mountLabel?: string;
   readonly mountProgram?: string;
 }
@@ -50,6 +52,7 @@ const CLEARING = new Set(['defaults', 'rw', 'dev', 'suid', 'exec', 'atime', 'dir
  * @throws StoreError `system` with the mount data
  */
 export async function mountOverlay(job: OverlayMount): Promise<void> {
+  if (job.volatile) return await mountVolatile({ ...job, volatile: false });
   if (job.mountProgram !== undefined) return await runMountProgram(job, job.mountProgram);
   const { flags, words } = splitFlags([...job.options, ...kernelDefaultsToUndo()]);
   const absolute = mountData(job, words, (path) => (path.startsWith('/') ? path : `${job.home}/${path}`));
@@ -63,6 +66,16 @@ export async function mountOverlay(job: OverlayMount): Promise<void> {
       `creating overlay mount to ${job.target}, mount_data=${JSON.stringify(absolute.slice(0, 512))}: ${(cause as Error).message}`,
       { cause, hint: hintFor(cause) },
     );
+  }
+}
+
+async function mountVolatile(job: OverlayMount): Promise<void> {
+  if (job.options.includes('volatile')) return await mountOverlay(job);
+  try {
+    await mountOverlay({ ...job, options: [...job.options, 'volatile'] });
+  } catch (error) {
+    if (!(error instanceof StoreError) || !isSystemError(error.cause, 'EINVAL')) throw error;
+    await mountOverlay(job);
   }
 }
 

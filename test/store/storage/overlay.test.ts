@@ -13,8 +13,13 @@ test.after(() => {
   rmSync(directory, { recursive: true, force: true });
 });
 let count = 0;
-const open = (driverOptions: readonly string[] = [], name = `s${count++}`) =>
+const open = (
+  driverOptions: readonly string[] = [],
+  name = `s${count++}`,
+  more: { readonly disableVolatile?: boolean } = {},
+) =>
   openStore({
+    ...more,
     graphRoot: join(directory, name, 'root'),
     runRoot: join(directory, name, 'run'),
     driver: 'overlay',
@@ -65,6 +70,27 @@ test('a mount that the kernel lost is made again', async () => {
   await store.layers.unmount(id, true);
   assert.equal(await store.layers.mounted(id), 0);
 });
+
+for (const [flags, driverOptions, more, expected] of [
+  [{ Volatile: true }, [], {}, true],
+  [{ Volatile: true }, ['overlay.mountopt=volatile'], {}, true],
+  [{ Volatile: true }, ['overlay.sync=filesystem'], {}, false],
+  [{ Volatile: true }, [], { disableVolatile: true }, false],
+  [{}, [], {}, false],
+] as const) {
+  const what = JSON.stringify([flags, driverOptions, more]);
+  test(`unmounting the layer of a container ${expected ? 'leaves' : 'does'} its sync: ${what}`, async () => {
+    await using store = await open(driverOptions, undefined, more);
+    const { id, layerId } = await store.containers.create({ flags });
+    for (let times = 0; times < 2; times += 1) {
+      const path = await store.layers.mount(layerId);
+      assert.equal(/\bvolatile\b/.test(fileSystemOptionsOf(path)), expected);
+      writeFileSync(join(path, 'f'), 'x');
+      await store.layers.unmount(layerId);
+    }
+    await store.deleteContainer(id);
+  });
+}
 
 test('a read-only mount cannot be written', async () => {
   await using store = await open();
@@ -126,6 +152,13 @@ function optionsOf(path: string): string {
     .split('\n')
     .find((candidate) => candidate.split(' ')[4] === path);
   return line?.split(' ')[5] ?? '';
+}
+
+function fileSystemOptionsOf(path: string): string {
+  const line = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((candidate) => candidate.split(' ')[4] === path);
+  return line?.split(' - ')[1]?.split(' ')[2] ?? '';
 }
 
 if (process.geteuid?.() === 0) test.run();
