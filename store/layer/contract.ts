@@ -63,6 +63,11 @@ export interface PackOptions {
    * only those become opaque whiteouts that hide something. Absent: all of them.
    */
   readonly lowerDirectories?: readonly string[];
+  /**
+   * Leave out directories that are as the layers below show them, with nothing in them that is not: overlayfs makes such
+   * copies for what came and went in them. Needs `lowerDirectories`, in the ids of `root`.
+   */
+  readonly omitUnchanged?: boolean;
   /** Owner, mode and device come from `user.containers.override_stat` where a file has it, which is not packed then. */
   readonly ownerOverrides?: boolean;
   /** Clamp or set every modification time, in seconds since the epoch. */
@@ -78,6 +83,8 @@ export interface PackResult {
   readonly contentBytes: number;
   readonly uids: readonly number[];
   readonly gids: readonly number[];
+  /** What `omitUnchanged` left out. */
+  readonly unchanged: readonly string[];
   readonly tarSplit: Uint8Array | string;
 }
 

@@ -21,7 +21,7 @@ export interface JobMap {
   };
   readonly pack: {
     readonly args: { readonly root: string; readonly settings: PackSettings; readonly hasOutput: boolean };
-    readonly result: Hashed;
+    readonly result: Hashed & { readonly unchanged: string[] };
   };
   /** Compresses to zstd:chunked; gives the annotations. */
   readonly chunk: { readonly args: { readonly level: number }; readonly result: Record<string, string> };

@@ -1,4 +1,5 @@
 import type { RingWriter } from './byte-ring.ts';
+import type { JobMap } from './jobs.ts';
 import { type PackSettings, TreePacker } from './pack-tree.ts';
 import { TarSplitWriter, type TextSink } from './tar-split-format.ts';
 
@@ -8,7 +9,7 @@ export function packJob(
   output: RingWriter,
   crc: (bytes: Buffer, previous: bigint) => bigint,
   sendText: TextSink,
-): { contentBytes: number; uids: number[]; gids: number[] } {
+): Omit<JobMap['pack']['result'], 'diffId' | 'sizeBytes'> {
   const split = new TarSplitWriter(sendText);
   let sum = 0n;
   const packer = new TreePacker(args.settings, {
@@ -29,5 +30,5 @@ export function packJob(
   const counts = packer.pack(args.root);
   output.end();
   split.end();
-  return { contentBytes: counts.contentBytes, uids: [...counts.uids], gids: [...counts.gids] };
+  return { ...counts, uids: [...counts.uids], gids: [...counts.gids] };
 }

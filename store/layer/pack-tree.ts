@@ -2,15 +2,23 @@ import { closeSync, readSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import { AT_FDCWD, OPEN, openAt, readLinkAt } from '../kernel/at.ts';
-import { type FileStatus, readDirectory, S_IF, statAt, statDescriptor } from '../kernel/stat.ts';
+import {
+  type DirectoryEntry,
+  type FileStatus,
+  readDirectory,
+  S_IF,
+  statAt,
+  statDescriptor,
+} from '../kernel/stat.ts';
 import { getXattr, listXattrs } from '../kernel/xattr.ts';
 import type { PackOptions } from './contract.ts';
 import { toContainer } from './id-map.ts';
 import { LowerDirectories } from './lower.ts';
 import { OVERRIDE_XATTR, readOverride } from './owner-override.ts';
-import { shownPath } from './rooted.ts';
+import { bytesOf, shownPath } from './rooted.ts';
 import { PAX_XATTR, paddingOf, TAR_TYPE, type TarEntry } from './tar-entry.ts';
 import { END_OF_ARCHIVE_BYTES, encodeTarHeader } from './tar-header.ts';
+import { UnchangedDirectories } from './unchanged.ts';
 import { isWhiteout, OPAQUE_NAME, WHITEOUT_PREFIX } from './whiteout.ts';
 
 const LISTING = OPEN.readOnly | OPEN.directory | OPEN.noFollow;
@@ -37,6 +45,8 @@ export interface PackCounts {
   contentBytes: number;
   readonly uids: Set<number>;
   readonly gids: Set<number>;
+  /** Directories that stayed out since they change nothing, by their paths. */
+  readonly unchanged: string[];
 }
 
 /**
@@ -46,12 +56,13 @@ export interface PackCounts {
 export class TreePacker {
   readonly #settings: PackSettings;
   readonly #sink: PackSink;
-  readonly #counts: PackCounts = { contentBytes: 0, uids: new Set(), gids: new Set() };
+  readonly #counts: PackCounts = { contentBytes: 0, uids: new Set(), gids: new Set(), unchanged: [] };
   readonly #excluded: ReadonlySet<string>;
   /** First names of files that have several, by device and inode. */
   readonly #linked = new Map<string, string>();
   readonly #lower: LowerDirectories | undefined;
   readonly #overlayPrefix: string;
+  readonly #unchanged: UnchangedDirectories | undefined;
 
   constructor(settings: PackSettings, sink: PackSink) {
     this.#settings = settings;
@@ -59,13 +70,15 @@ export class TreePacker {
     this.#excluded = new Set(settings.exclude?.map((path) => latin1Of(path.replace(/^\/+|\/+$/g, ''))));
     this.#overlayPrefix = `${settings.overlayXattrPrefix ?? 'trusted.'}overlay.`;
     if (settings.lowerDirectories) this.#lower = new LowerDirectories(settings.lowerDirectories);
+    if (settings.omitUnchanged && this.#lower)
+      this.#unchanged = new UnchangedDirectories(this.#lower, this.#overlayPrefix);
   }
 
   /** @throws StoreError `bad-layer`, `unsupported`, `system` */
   pack(root: string): PackCounts {
     const fd = openAt(AT_FDCWD, root, OPEN.readOnly | OPEN.directory);
     try {
-      this.#children(fd, '');
+      this.#children(fd, '', readDirectory(fd));
     } finally {
       closeSync(fd);
       this.#lower?.[Symbol.dispose]();
@@ -74,9 +87,8 @@ export class TreePacker {
     return this.#counts;
   }
 
-  #children(fd: number, prefix: string): void {
-    const entries = readDirectory(fd).sort((a, b) => Buffer.compare(a.name, b.name));
-    for (const entry of entries) {
+  #children(fd: number, prefix: string, entries: DirectoryEntry[]): void {
+    for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
       const path = prefix + entry.name.toString('latin1');
       if (this.#excluded.has(path)) continue;
       try {
@@ -118,8 +130,12 @@ export class TreePacker {
   #directory(parent: number, name: Buffer, path: string): void {
     const fd = openAt(parent, name, LISTING);
     try {
-      const status = statDescriptor(fd);
-      const entry = this.#headerOf(fd, `${path}/`, status);
+      const entries = readDirectory(fd);
+      if (this.#unchanged?.has(path, fd, entries)) {
+        this.#counts.unchanged.push(bytesOf(path).toString());
+        return;
+      }
+      const entry = this.#headerOf(fd, `${path}/`, statDescriptor(fd));
       const isOpaque = this.#addXattrs(entry, fd);
       this.#emit(entry);
       if (isOpaque && (!this.#lower || this.#lower.shows(path)))
@@ -130,7 +146,7 @@ export class TreePacker {
           uid: entry.uid,
           gid: entry.gid,
         });
-      this.#children(fd, `${path}/`);
+      this.#children(fd, `${path}/`, entries);
     } finally {
       closeSync(fd);
     }

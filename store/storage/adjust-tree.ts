@@ -29,7 +29,10 @@ export async function adjustTree(directory: string, { timestamp, exclude }: Tree
     setTimesAt(AT_FDCWD, directory, wantedNs, wantedNs);
 }
 
-/** Only through real directories: a link in the layer must not lead the removal elsewhere. */
+/**
+ * Only through real directories: a link in the layer must not lead the removal elsewhere. The directory that holds the
+ * path keeps the times with which it was packed.
+ */
 async function removeInside(directory: string, path: string): Promise<void> {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.length === 0 || parts.includes('..')) return;
@@ -37,7 +40,10 @@ async function removeInside(directory: string, path: string): Promise<void> {
     const parent = lstatSync(join(directory, ...parts.slice(0, depth)), { throwIfNoEntry: false });
     if (!parent?.isDirectory()) return;
   }
+  const parent = join(directory, ...parts.slice(0, -1));
+  const { accessedNs, modifiedNs } = statAt(AT_FDCWD, parent);
   await removeTree(join(directory, ...parts));
+  setTimesAt(AT_FDCWD, parent, accessedNs, modifiedNs);
 }
 
 function setTimesBelow(directory: number, wantedNs: bigint, always: boolean): void {

@@ -153,19 +153,22 @@ export class OverlayDriver implements GraphDriver {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
       lowerDirectories: this.#places.lowerDirectories(id),
+      // With ids of its own a container sees the layers below by other owners than they have on disk.
+      omitUnchanged: options.idMappings === undefined,
       idMappings: options.idMappings,
       timestamp: options.timestamp,
       exclude: options.exclude,
       signal: options.signal,
     });
     if (options.move) {
-      const result = await packing;
+      await packing;
       takeDiff(this.#places.directory(id), directory);
-      await adjustTree(directory, options);
-      return { directory, result, hasRoot: true };
-    }
-    const [result] = await Promise.all([packing, copyTree(upper, directory, options.signal)]);
-    await adjustTree(directory, options);
+    } else await Promise.all([packing, copyTree(upper, directory, options.signal)]);
+    const result = await packing;
+    await adjustTree(directory, {
+      timestamp: options.timestamp,
+      exclude: [...(options.exclude ?? []), ...result.unchanged],
+    });
     return { directory, result, hasRoot: true };
   }
 
