@@ -1,4 +1,5 @@
-import { open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ImageError } from '../image/error.ts';
@@ -80,7 +81,7 @@ export async function requireAuthFile(options: AuthFileOptions): Promise<void> {
   const named = options.authFile || options.dockerConfigFile || options.environment.REGISTRY_AUTH_FILE;
   if (!explicit || !named) return;
   try {
-    await stat(path);
+    statSync(path);
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     throw new ConfigError(
@@ -91,11 +92,21 @@ export async function requireAuthFile(options: AuthFileOptions): Promise<void> {
   }
 }
 
+/** What was read, by path: every repository asks anew, and another program may renew credentials meanwhile. */
+const known = new Map<string, { readonly version: string; readonly file: AuthFile }>();
+
 /** Undefined for a file that is not there. @throws ConfigError `bad-config`, `unreadable` */
-export async function readAuthFile({ path, legacy }: AuthFilePath): Promise<AuthFile | undefined> {
+export function readAuthFile(place: AuthFilePath): AuthFile | undefined {
+  const { path } = place;
+  let version: string;
   let text: string;
   try {
-    text = await readFile(path, 'utf8');
+    const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+    if (!stats) return undefined;
+    version = [place.legacy, stats.dev, stats.ino, stats.size, stats.mtimeNs, stats.ctimeNs].join(' ');
+    const earlier = known.get(path);
+    if (earlier?.version === version) return earlier.file;
+    text = readFileSync(path, 'utf8');
   } catch (cause) {
     if (isSystemError(cause, 'ENOENT', 'ENOTDIR')) return undefined;
     if (!isSystemError(cause)) throw cause;
@@ -104,6 +115,12 @@ export async function readAuthFile({ path, legacy }: AuthFilePath): Promise<Auth
       facts: { path },
     });
   }
+  const file = parseAuthFile(text, place);
+  known.set(path, { version, file });
+  return file;
+}
+
+function parseAuthFile(text: string, { path, legacy }: AuthFilePath): AuthFile {
   try {
     const raw = parseJsonObject(text, { what: 'credential file' });
     const auths = legacy ? raw : isJsonObject(raw.auths) ? raw.auths : {};
@@ -173,4 +190,5 @@ export async function writeAuthFile(
     throw error;
   }
   await rename(temporary, path);
+  known.delete(path);
 }

@@ -52,7 +52,7 @@ async function findInFiles(
   options: AuthOptions,
 ): Promise<Credentials | undefined> {
   for (const path of authFilePaths(options)) {
-    const file = await readAuthFile(path);
+    const file = readAuthFile(path);
     const found = file && (await findInFile(key, host, path, file, options));
     if (found) return found;
   }
@@ -116,7 +116,7 @@ export async function storeCredentials(
       await helperStore(helper, target.key, credentials, options);
       return `credential helper: ${helper}`;
     }
-    const file = await readAuthFile(target.path);
+    const file = readAuthFile(target.path);
     const inner = file?.credHelpers[target.key];
     if (inner !== undefined) {
       refuseNamespace(target, inner);
@@ -142,7 +142,7 @@ export async function removeCredentials(key: string, options: AuthOptions): Prom
       if (!target.namespaced) removed = (await helperErase(helper, target.key, options)) || removed;
       continue;
     }
-    const file = await readAuthFile(target.path);
+    const file = readAuthFile(target.path);
     if (!file) continue;
     const inner = file.credHelpers[target.key];
     if (inner !== undefined && !target.namespaced)
@@ -164,7 +164,7 @@ export async function removeAllCredentials(options: AuthOptions): Promise<void> 
       for (const server of await helperList(helper, options)) await helperErase(helper, server, options);
       continue;
     }
-    const file = await readAuthFile(path);
+    const file = readAuthFile(path);
     for (const [server, inner] of Object.entries(file?.credHelpers ?? {}))
       await helperErase(inner, server, options);
     await writeAuthFile(path.path, file?.raw ?? {}, {}, {});

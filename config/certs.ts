@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
@@ -28,8 +28,8 @@ export async function readCertificates(
   host: string,
   options: CertificateOptions,
 ): Promise<RegistryCertificates> {
-  const directory = options.directory ?? (await hostDirectory(host, options));
-  const names = directory === undefined ? [] : await listDirectory(directory);
+  const directory = options.directory ?? hostDirectory(host, options);
+  const names = directory === undefined ? [] : listDirectory(directory);
   if (directory === undefined || names.length === 0) return { authorities: [], clients: [] };
   const read = (name: string) => readPem(join(directory, name));
   const clients: { certificate: string; key: string }[] = [];
@@ -41,7 +41,7 @@ export async function readCertificates(
         `missing key ${key} for client certificate ${name}. Note that CA certificates should use the extension .crt`,
         { facts: { path: directory } },
       );
-    clients.push({ certificate: await read(name), key: await read(key) });
+    clients.push({ certificate: read(name), key: read(key) });
   }
   for (const name of names.filter((candidate) => candidate.endsWith('.key')))
     if (!names.includes(name.replace(/\.key$/, '.cert')))
@@ -50,11 +50,11 @@ export async function readCertificates(
         `missing client certificate ${name.replace(/\.key$/, '.cert')} for key ${name}`,
         { facts: { path: directory } },
       );
-  const authorities = await Promise.all(names.filter((name) => name.endsWith('.crt')).map(read));
+  const authorities = names.filter((name) => name.endsWith('.crt')).map(read);
   return { authorities, clients };
 }
 
-async function hostDirectory(host: string, options: CertificateOptions): Promise<string | undefined> {
+function hostDirectory(host: string, options: CertificateOptions): string | undefined {
   const parents = options.parents ?? [
     join(homeOf(options), '.config/containers/certs.d'),
     '/etc/containers/certs.d',
@@ -63,7 +63,7 @@ async function hostDirectory(host: string, options: CertificateOptions): Promise
   for (const parent of parents) {
     try {
       const path = join(parent, host);
-      await stat(path);
+      statSync(path);
       return path;
     } catch (error) {
       if (!isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) throw error;
@@ -72,18 +72,18 @@ async function hostDirectory(host: string, options: CertificateOptions): Promise
   return undefined;
 }
 
-async function listDirectory(path: string): Promise<string[]> {
+function listDirectory(path: string): string[] {
   try {
-    return (await readdir(path)).sort();
+    return readdirSync(path).sort();
   } catch (error) {
     if (isSystemError(error, 'ENOENT', 'EACCES')) return [];
     throw error;
   }
 }
 
-async function readPem(path: string): Promise<string> {
+function readPem(path: string): string {
   try {
-    return await readFile(path, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
     throw new ConfigError('unreadable', `reading certificate ${path}: ${cause.message}`, {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
@@ -45,9 +45,10 @@ export async function readSignatureStorage(options: RegistriesDOptions): Promise
   const directory = await registriesDirectory(options);
   const docker = new Map<string, SignatureNamespace>();
   let defaultDocker: SignatureNamespace | undefined;
-  for (const name of await listYaml(directory)) {
+  for (const name of listYaml(directory)) {
     const path = join(directory, name);
-    const text = await readOne(path, options.signal);
+    options.signal?.throwIfAborted();
+    const text = readOne(path);
     if (text === undefined) continue;
     const file = await parseFile(text, path);
     if (file.defaultDocker) {
@@ -70,7 +71,7 @@ export async function registriesDirectory(options: RegistriesDOptions): Promise<
   if (!options.home) return system;
   const own = join(options.home, '.config/containers/registries.d');
   try {
-    await readdir(own);
+    readdirSync(own);
     return own;
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return system;
@@ -118,9 +119,11 @@ function* matching(storage: SignatureStorage, scopes: PolicyScopes): Generator<S
   if (storage.defaultDocker) yield storage.defaultDocker;
 }
 
-async function listYaml(directory: string): Promise<string[]> {
+function listYaml(directory: string): string[] {
   try {
-    return (await readdir(directory)).filter((name) => name.endsWith('.yaml')).sort();
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.yaml'))
+      .sort();
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return [];
     throw unreadable(directory, error);
@@ -128,9 +131,9 @@ async function listYaml(directory: string): Promise<string[]> {
 }
 
 /** Undefined for a file that went away between listing and reading. */
-async function readOne(path: string, signal?: AbortSignal): Promise<string | undefined> {
+function readOne(path: string): string | undefined {
   try {
-    return await readFile(path, { encoding: 'utf8', ...(signal && { signal }) });
+    return readFileSync(path, 'utf8');
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
     if (isSystemError(error)) throw unreadable(path, error);

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
@@ -23,9 +23,9 @@ export const AUTH_FILE_HELPER = 'containers-auth.json';
  * @throws ConfigError `bad-config`, `unreadable`, `not-found` for an explicit file that is not there
  */
 export async function readRegistries(options: RegistriesOptions): Promise<RegistriesConfig> {
-  const { path, explicit, dropIns } = await locate(options);
+  const { path, explicit, dropIns } = locate(options);
   const files: { readonly path: string; readonly file: RegistriesFile }[] = [];
-  const text = await readText(path);
+  const text = readText(path);
   if (text !== undefined) files.push({ path, file: await parseRegistriesFile(text, path) });
   else if (explicit)
     throw new ConfigError(
@@ -34,18 +34,20 @@ export async function readRegistries(options: RegistriesOptions): Promise<Regist
       { facts: { path } },
     );
   for (const directory of dropIns)
-    for (const name of await listConf(directory)) {
+    for (const name of listConf(directory)) {
       const dropIn = join(directory, name);
-      const content = await readText(dropIn);
+      const content = readText(dropIn);
       if (content !== undefined)
         files.push({ path: dropIn, file: await parseRegistriesFile(content, dropIn, { dropIn: true }) });
     }
   return merge(files, [path, ...dropIns]);
 }
 
-async function locate(
-  options: RegistriesOptions,
-): Promise<{ readonly path: string; readonly explicit: boolean; readonly dropIns: readonly string[] }> {
+function locate(options: RegistriesOptions): {
+  readonly path: string;
+  readonly explicit: boolean;
+  readonly dropIns: readonly string[];
+} {
   const own = join(homeOf(options), '.config/containers');
   const system = '/etc/containers/registries.conf.d';
   const given =
@@ -55,8 +57,7 @@ async function locate(
   const both = options.dropInDirectory ? [options.dropInDirectory] : [system, join(own, 'registries.conf.d')];
   if (given) return { path: given, explicit: true, dropIns: both };
   const user = join(own, 'registries.conf');
-  if (!(await exists(user)))
-    return { path: '/etc/containers/registries.conf', explicit: false, dropIns: both };
+  if (!exists(user)) return { path: '/etc/containers/registries.conf', explicit: false, dropIns: both };
   const dropIns = options.dropInDirectory ? both : [join(own, 'registries.conf.d')];
   return { path: user, explicit: false, dropIns };
 }
@@ -89,27 +90,29 @@ function merge(
   return { ...merged, rules: [...rules.values()], aliases };
 }
 
-async function listConf(directory: string): Promise<string[]> {
+function listConf(directory: string): string[] {
   try {
-    return (await readdir(directory)).filter((name) => name.endsWith('.conf')).sort();
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.conf'))
+      .sort();
   } catch (error) {
     if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return [];
     throw unreadable(directory, error);
   }
 }
 
-async function readText(path: string): Promise<string | undefined> {
+function readText(path: string): string | undefined {
   try {
-    return await readFile(path, 'utf8');
+    return readFileSync(path, 'utf8');
   } catch (error) {
     if (isSystemError(error, 'ENOENT')) return undefined;
     throw unreadable(path, error);
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+function exists(path: string): boolean {
   try {
-    await stat(path);
+    statSync(path);
     return true;
   } catch (error) {
     if (isSystemError(error)) return false;

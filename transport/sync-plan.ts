@@ -75,20 +75,19 @@ export async function planSync(
   const failures: { title: string; error: unknown }[] = [];
   const items: SyncItem[] = [];
   const limit = new Limit(PARALLEL);
-  for (const group of groups) {
-    if (group.failure !== undefined) failures.push({ title: group.title, error: group.failure });
-    const planned = group.sources.map((source) =>
-      limit
-        .run(() => planner.item(source), signal)
-        .then((item) => items.push(item))
-        .catch((error: unknown) => {
-          signal?.throwIfAborted();
-          failures.push({ title: formatImageReference(source.reference), error });
-        }),
-    );
-    await Promise.all(planned);
-  }
-  const order = new Map(groups.flatMap(({ sources }) => sources).map((source, at) => [source, at]));
+  const plan = async (source: SyncSource): Promise<void> => {
+    try {
+      items.push(await planner.item(source));
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures.push({ title: formatImageReference(source.reference), error });
+    }
+  };
+  for (const { failure, title } of groups)
+    if (failure !== undefined) failures.push({ title, error: failure });
+  const sources = groups.flatMap((group) => group.sources);
+  await Promise.all(sources.map((source) => limit.run(() => plan(source), signal)));
+  const order = new Map(sources.map((source, at) => [source, at]));
   items.sort((a, b) => (order.get(a.source) as number) - (order.get(b.source) as number));
   return { items, failures, prunes: await planner.prunes(groups, items), requests: planner.requests };
 }

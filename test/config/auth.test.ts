@@ -104,6 +104,21 @@ test('REGISTRY_AUTH_FILE and DOCKER_CONFIG replace the default places', async ()
   });
 });
 
+test('a file that another program replaced, changed or removed is read again', async () => {
+  await using place = await home({ 'run/containers/auth.json': AUTHS });
+  const path = place.path('run/containers/auth.json');
+  const find = async () => (await findCredentials('r.example', place))?.username;
+  const write = (user: string) =>
+    writeFile(path, JSON.stringify({ auths: { 'r.example': entry(`${user}:x`) } }));
+  for (const user of ['one', 'another', 'third']) {
+    await write(user);
+    assert.equal(await find(), user);
+    assert.equal(await find(), user);
+  }
+  await rm(path);
+  assert.equal(await find(), undefined);
+});
+
 test('a malformed file is named', async () => {
   await using place = await home({ 'run/containers/auth.json': '{"auths": ' });
   await assert.rejects(findCredentials('a.example', place), { code: 'bad-config', message: /auth\.json/ });
