@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { closeSync, createWriteStream, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -17,7 +16,7 @@ import type { ContentReader, TreeEntry } from './tree-writer.ts';
 export interface ExtractOptions {
   readonly timestampNs?: bigint;
   /** For the plain copy of a compressed archive. Default: the system's. */
-  readonly temporaryDirectory?: string;
+  readonly temporaryDirectory: string;
   readonly signal?: AbortSignal;
 }
 
@@ -115,7 +114,7 @@ async function extractCompressed(
   sink: OnEntry,
   options: ExtractOptions,
 ): Promise<void> {
-  const directory = mkdtempSync(join(options.temporaryDirectory ?? tmpdir(), 'slipway-archive-'));
+  const directory = mkdtempSync(join(options.temporaryDirectory, 'slipway-archive-'));
   try {
     const plain = join(directory, 'plain.tar');
     try {

@@ -169,7 +169,8 @@ export class SourceReader {
   }
 
   #archiveOptions() {
-    return { timestampNs: this.#timestampNs(), signal: this.#surroundings.signal };
+    const { temporaryDirectory, signal } = this.#surroundings;
+    return { timestampNs: this.#timestampNs(), temporaryDirectory, signal };
   }
 
   async #fetched(source: { readonly kind: 'remote' | 'git'; readonly url: string }): Promise<void> {

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +10,10 @@ export function isAgentSocket(paths: readonly string[]): boolean {
   const [path] = paths;
   return paths.length === 1 && path !== undefined && statSync(path).isSocket();
 }
+
+/** The end of stdin, which the end of this process is too, ends the agent: keys outlive no build that is killed. */
+const WATCHED_AGENT =
+  'command -v ssh-agent >/dev/null || exit; ssh-agent -D -a "$1" & cat >/dev/null; kill $!';
 
 /** An agent with a socket; gone when disposed, where it is ours. */
 export interface OpenAgent extends AsyncDisposable {
@@ -39,12 +43,12 @@ export async function startAgent(
   socket: string,
   { path, cleanup }: { readonly path: string | undefined; readonly cleanup: AsyncDisposableStack },
 ): Promise<void> {
-  const agent: ChildProcess = spawn('ssh-agent', ['-D', '-a', socket], { stdio: 'ignore' });
-  const failed = once(agent, 'error').then(([cause]) => {
-    throw new BuildError('unsupported', 'ssh keys need the programs ssh-agent and ssh-add', { cause });
+  const agent = spawn('sh', ['-c', WATCHED_AGENT, 'sh', socket], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const failed = once(agent, 'close').then(() => {
+    throw new BuildError('unsupported', 'ssh keys need the programs ssh-agent and ssh-add');
   });
   cleanup.defer(() => {
-    agent.kill();
+    agent.stdin.destroy();
   });
   await Promise.race([waitFor(socket), failed]);
   failed.catch(() => undefined);

@@ -35,12 +35,12 @@ export class ContextSet {
     const known = this.#fetched.get(name);
     if (known) return known;
     const sshPaths = this.#sshPaths;
-    const fetched = fetchContext(context.url, this.#surroundings, sshPaths ? { sshPaths } : {}).then(
-      (content) => {
-        this.#workspace.defer(content);
-        return content.directory;
-      },
-    );
+    const { temporaryDirectory } = this.#workspace;
+    const surroundings = { ...this.#surroundings, temporaryDirectory };
+    const fetched = fetchContext(context.url, surroundings, sshPaths ? { sshPaths } : {}).then((content) => {
+      this.#workspace.defer(content);
+      return content.directory;
+    });
     this.#fetched.set(name, fetched);
     return fetched;
   }

@@ -3,7 +3,7 @@ import { addToContainer, summarizeSources } from '../add/add.ts';
 import { formatSummary } from '../add/content-digest.ts';
 import type { AddOptions, AddSource } from '../add/contract.ts';
 import { isGitSource, isRemoteSource } from '../add/remote.ts';
-import type { WorkingContainer } from '../container/contract.ts';
+import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import type { ResolvedCopy } from '../plan/apply.ts';
 import type { Stage } from '../plan/stages.ts';
@@ -33,7 +33,7 @@ export async function copyStep(
   },
 ): Promise<CopyOutcome> {
   const [sources, options] = await additionOf(session, stage, copy);
-  const added = await addToContainer(session.surroundings, container, copy.destination, sources, {
+  const added = await addToContainer(stepSurroundings(session), container, copy.destination, sources, {
     ...options,
     ...given,
   });
@@ -50,7 +50,12 @@ export async function copySummary(
 ): Promise<string> {
   const [sources, options] = await additionOf(session, stage, copy);
   const given = { ...options, ...(onContent ? { onContent } : {}) };
-  return formatSummary(await summarizeSources(session.surroundings, container, sources, given));
+  return formatSummary(await summarizeSources(stepSurroundings(session), container, sources, given));
+}
+
+/** What a killed build leaves of its downloads the next one takes away. */
+function stepSurroundings({ surroundings, workspace }: BuildSession): BuildSurroundings {
+  return { ...surroundings, temporaryDirectory: workspace.temporaryDirectory };
 }
 
 async function additionOf(

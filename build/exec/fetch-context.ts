@@ -141,7 +141,7 @@ async function extractInto(
     from,
     fromText(name),
     (entry, _size, content) => writer.put({ ...entry, ...owner, xattrs: [] }, content),
-    { signal: surroundings.signal },
+    surroundings,
   );
   if (isArchive) writer.finish();
   return isArchive;

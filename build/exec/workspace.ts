@@ -19,6 +19,7 @@ export class Workspace implements AsyncDisposable {
   readonly #unmounts: (() => void)[] = [];
   readonly #kept = new Set<string>();
   readonly #journal: LeftoverJournal;
+  #temporary: string | undefined;
 
   constructor(surroundings: BuildSurroundings) {
     this.#surroundings = surroundings;
@@ -31,6 +32,12 @@ export class Workspace implements AsyncDisposable {
     this.#journal.add({ kind: 'directory', path });
     this.#directories.push(path);
     return path;
+  }
+
+  /** For whatever steps write on their way: downloads, repositories, archives being read. */
+  get temporaryDirectory(): string {
+    this.#temporary ??= this.directory('steps');
+    return this.#temporary;
   }
 
   /** Called before temporary directories are removed. */
@@ -118,6 +125,7 @@ export class Workspace implements AsyncDisposable {
       if (!this.#kept.has(id)) await attempt(() => this.removeContainer(id));
     for (const layerId of [...this.#mounts]) await attempt(() => this.unmountLayer(layerId));
     for (const action of this.#unmounts.splice(0).reverse()) await attempt(action);
+    this.#temporary = undefined;
     for (const path of this.#directories.splice(0))
       await attempt(() => rmSync(path, { recursive: true, force: true }));
     for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());

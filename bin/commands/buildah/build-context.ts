@@ -5,6 +5,7 @@ import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { fetchContext, isRemoteContext, readContext } from '../../../build/exec/fetch-context.ts';
 import type { ContainerfileText } from '../../../build/exec/options.ts';
 import { preprocess } from '../../../build/exec/preprocess.ts';
+import { Workspace } from '../../../build/exec/workspace.ts';
 import { decodeContainerfile } from '../../../build/parse/decode.ts';
 import { isSystemError } from '../../../errors.ts';
 import type { CommandContext } from '../../cli/contract.ts';
@@ -29,12 +30,16 @@ export async function openContext(
   const { io, flags, args } = context;
   const [given] = args;
   const resources = new AsyncDisposableStack();
+  const fetching = () => {
+    const { temporaryDirectory } = resources.use(new Workspace(surroundings));
+    return { ...surroundings, temporaryDirectory };
+  };
   try {
     let directory = resolve(io.workingDirectory, given ?? '.');
     if (given === '-')
-      directory = resources.use(await readContext(io.stdin as Readable, surroundings)).directory;
+      directory = resources.use(await readContext(io.stdin as Readable, fetching())).directory;
     else if (given !== undefined && isRemoteContext(given))
-      directory = resources.use(await fetchContext(given, surroundings, sshOf(context))).directory;
+      directory = resources.use(await fetchContext(given, fetching(), sshOf(context))).directory;
     let files = flags.list('file');
     if (files.length === 0) {
       const found = discover(directory);

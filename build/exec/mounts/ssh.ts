@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { isAgentSocket, startAgent } from '../../add/ssh-agent.ts';
@@ -21,7 +21,7 @@ export async function prepareSsh(spec: MountSpec, context: MountContext): Promis
       hint: `pass --ssh ${id}`,
     });
   }
-  const directory = mkdtempSync(join(context.session.surroundings.temporaryDirectory, 'slipway-ssh-'));
+  const directory = context.session.workspace.directory('ssh');
   context.cleanup.defer(() => rmSync(directory, { recursive: true, force: true }));
   const socket = join(directory, 'agent.sock');
   const upstream = source.paths[0];
