@@ -18,7 +18,7 @@ interface HookFile {
 }
 type Stage = keyof SpecHooks;
 const STAGES: Readonly<Record<string, Stage>> = {
-  prestart: 'createRuntime',
+  prestart: 'prestart',
   createRuntime: 'createRuntime',
   createContainer: 'createContainer',
   startContainer: 'startContainer',
@@ -45,7 +45,7 @@ export function chooseHooks(directories: readonly string[], situation: HookSitua
   for (const name of [...files.keys()].sort((a, b) => (a.toLowerCase() < b.toLowerCase() ? -1 : 1))) {
     const path = files.get(name) as string;
     const file = readHook(path);
-    if (!fits(file, situation)) continue;
+    if (!fits(file, situation, path)) continue;
     for (const stage of file.stages) {
       const to = STAGES[stage];
       if (!to) throw bad(path, `unknown stage "${stage}"`);
@@ -84,17 +84,24 @@ function bad(path: string, reason: string): BuildError {
 }
 
 /** All given conditions have to hold, and at least one has to be given. */
-function fits({ when }: HookFile, situation: HookSituation): boolean {
+function fits({ when }: HookFile, situation: HookSituation, path: string): boolean {
+  const matches = (pattern: string, text: string) => {
+    try {
+      return new RegExp(pattern).test(text);
+    } catch {
+      throw bad(path, `${JSON.stringify(pattern)} is no regular expression`);
+    }
+  };
   const results: boolean[] = [];
   if (when.always !== undefined) results.push(when.always);
   if (when.hasBindMounts !== undefined) results.push(when.hasBindMounts && situation.hasBindMounts);
   for (const [key, value] of Object.entries(when.annotations ?? {}))
     results.push(
       Object.entries(situation.annotations).some(
-        ([name, text]) => new RegExp(key).test(name) && new RegExp(value).test(text),
+        ([name, text]) => matches(key, name) && matches(value, text),
       ),
     );
   if (when.commands?.length)
-    results.push(when.commands.some((pattern) => new RegExp(pattern).test(situation.command)));
+    results.push(when.commands.some((pattern) => matches(pattern, situation.command)));
   return results.length > 0 && results.every((result) => result);
 }

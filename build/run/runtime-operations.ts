@@ -41,7 +41,14 @@ export async function runAtOnce(call: RuntimeCall): Promise<RuntimeEnd> {
   const operation = startMaking(call, 'run');
   call.stdio.started();
   const { code, signal } = await operation;
-  return { exitCode: code ?? 1, failure: signal === null ? undefined : endedBy(signal) };
+  return { exitCode: code ?? 1, failure: signal === null ? neverMade(call, code ?? 1) : endedBy(signal) };
+}
+
+/** A runtime that stops at its own flags has no log yet, and the status of a failed command. */
+function neverMade({ pidFile }: RuntimeCall, status: number): string | undefined {
+  return status === 0 || existsSync(pidFile)
+    ? undefined
+    : `exit status ${status}, and no container was made: are all --runtime-flag known to it?`;
 }
 
 /** The operations of the runtime specification, one after the other. */

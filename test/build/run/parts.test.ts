@@ -176,8 +176,13 @@ test('hooks: conditions, order, the later directory wins', () => {
   const situation = { command: '/bin/sh', annotations: { a: 'xyz' }, hasBindMounts: false };
   const chosen = chooseHooks([first, second, '/nowhere'], situation);
   const words = (list: typeof chosen.poststop) => list?.map((entry) => entry.args?.[0]);
-  assert.deepEqual(words(chosen.createRuntime), ['one', 'replaced', 'three']);
+  assert.deepEqual(words(chosen.prestart), ['one', 'replaced', 'three']);
   assert.deepEqual(words(chosen.poststop), ['one', 'replaced', 'three']);
+  hook(second, '8.json', { commands: ['('] }, ['eight']);
+  assert.throws(() => chooseHooks([second], situation), {
+    code: 'bad-option',
+    message: /"\(" is no regular/,
+  });
   hook(first, '9.json', { always: true }, ['nine'], '0.9');
   assert.throws(() => chooseHooks([first], situation), { code: 'bad-option' });
 });
