@@ -44,6 +44,18 @@ export async function openBlobCache(path: string): Promise<BlobCache> {
   return new BlobCacheFile(path, await read(path));
 }
 
+/** The same cache for one of many copies: whoever makes them saves it once. */
+export function withoutSaving(cache: BlobCache): BlobCache {
+  return {
+    plainOf: (digest) => cache.plainOf(digest),
+    compressedOf: (plain) => cache.compressedOf(plain),
+    recordPlain: (compressed, plain) => cache.recordPlain(compressed, plain),
+    locations: (domain, digest) => cache.locations(domain, digest),
+    recordLocation: (repository, digest) => cache.recordLocation(repository, digest),
+    save: async () => undefined,
+  };
+}
+
 interface Facts {
   /** By compressed digest. */
   readonly plain: Map<string, KnownBlob & { readonly plain: Digest }>;

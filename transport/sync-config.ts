@@ -67,22 +67,22 @@ export async function parseSyncConfig(
     const why = cause instanceof Error ? (cause.message.split('\n')[0] as string) : String(cause);
     throw new TransportError('bad-option', `Failed to unmarshal ${JSON.stringify(name)}: ${why}`, { cause });
   }
-  const { validRange } = await import('semver');
-  const reader = new Reader(name, host, (range) => validRange(range) !== null);
+  const reader = new Reader(name, host);
   const registries = Object.entries(reader.mapping(value, 'the file'));
   if (registries.length === 0) throw reader.bad('it names no registry');
-  return registries.map(([registry, entry]) => reader.registry(registry, entry));
+  const read = registries.map(([registry, entry]) => reader.registry(registry, entry));
+  await reader.checkRanges();
+  return read;
 }
 
 class Reader {
   readonly #name: string;
   readonly #host: Platform;
-  readonly #isRange: (range: string) => boolean;
+  readonly #ranges: { readonly text: string; readonly where: string }[] = [];
 
-  constructor(name: string, host: Platform, isRange: (range: string) => boolean) {
+  constructor(name: string, host: Platform) {
     this.#name = name;
     this.#host = host;
-    this.#isRange = isRange;
   }
 
   registry(registry: string, value: unknown): RegistrySelection {
@@ -234,7 +234,16 @@ class Reader {
 
   #range(value: unknown, where: string): string {
     const text = this.#text(value, where).replaceAll(',', ' ');
-    if (this.#isRange(text)) return text;
-    throw this.bad(`${where}: ${JSON.stringify(text)} is not a range of versions`);
+    this.#ranges.push({ text, where });
+    return text;
+  }
+
+  /** Behind everything else, since few files have any and the package for them takes long to load. */
+  async checkRanges(): Promise<void> {
+    if (this.#ranges.length === 0) return;
+    const { validRange } = await import('semver');
+    for (const { text, where } of this.#ranges)
+      if (validRange(text) === null)
+        throw this.bad(`${where}: ${JSON.stringify(text)} is not a range of versions`);
   }
 }

@@ -95,11 +95,9 @@ export async function configuredSources(
 ): Promise<readonly SyncGroup[]> {
   const context = contextFor(registry, base);
   const access = accessOf(registry);
-  const { satisfies, valid } = await import('semver');
-  const inRange = (tag: string, range: string) => {
-    const version = valid(tag, { loose: true }) ?? valid(padded(tag), { loose: true });
-    return version !== null && satisfies(version, range);
-  };
+  const inRange = registry.repositories.some(({ semver }) => semver !== undefined)
+    ? await versionRanges()
+    : () => true;
   return Promise.all(
     registry.repositories.map(async (selection) => {
       const title = formatReference(selection.repository);
@@ -112,6 +110,14 @@ export async function configuredSources(
       }
     }),
   );
+}
+
+async function versionRanges(): Promise<(tag: string, range: string) => boolean> {
+  const { satisfies, valid } = await import('semver');
+  return (tag, range) => {
+    const version = valid(tag, { loose: true }) ?? valid(padded(tag), { loose: true });
+    return version !== null && satisfies(version, range);
+  };
 }
 
 /** Tags such as `3` and `v1.2` count as versions with zeros. */

@@ -1,4 +1,5 @@
 import { formatReference } from '../image/reference.ts';
+import { withoutSaving } from './blob-cache.ts';
 import type { AdmissionPolicy, OnProgress, ReferrerCounts } from './contract.ts';
 import { copyImage, copyReferrersOnly } from './copy.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
@@ -72,7 +73,12 @@ export async function syncImages(
   if (failures[0] && !options.keepGoing) throw failures[0].error;
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
-  const copy = { ...options.copy, turns: options.copy.turns ?? new Turns() };
+  const { blobCache } = options.copy;
+  const copy = {
+    ...options.copy,
+    turns: options.copy.turns ?? new Turns(),
+    ...(blobCache ? { blobCache: withoutSaving(blobCache) } : {}),
+  };
   const limit = new Limit(options.parallelImages ?? DEFAULT_IMAGES);
   const counts = { copied: 0, unchanged: 0 };
   const referrers = { copied: 0, present: 0, unsupported: 0 };
@@ -91,11 +97,11 @@ export async function syncImages(
     options.onDone?.(item, outcome);
   };
   await Promise.allSettled(plan.items.map((item) => limit.run(() => run(item), signal)));
+  await blobCache?.save();
   options.signal?.throwIfAborted();
   if (first && !options.keepGoing) throw first.error;
   // Nothing is removed as long as something is missing.
   const pruned = failures.length === 0 ? await prune(plan, options) : 0;
-  await options.copy.blobCache?.save();
   return { ...counts, pruned, failures, ...(options.copy.referrers ? { referrers } : {}) };
 }
 

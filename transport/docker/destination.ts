@@ -126,7 +126,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
   }
 
   async uploadedBytes(digest: Digest): Promise<number> {
-    return (await this.#openSession(digest))?.offset ?? 0;
+    return (await this.#openSession(digest, true))?.offset ?? 0;
   }
 
   async putBlob(
@@ -139,9 +139,10 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
       return this.#putPrecomputed(blob, descriptor, options);
     const size = descriptor.size !== undefined && descriptor.size >= 0 ? descriptor.size : blob.sizeBytes;
     const signal = options.signal ?? this.#context.signal;
-    const session =
-      (digest && (await this.#openSession(digest))) ?? (await startUpload(this.#repository, signal));
     const journalled = digest !== undefined && (size ?? 0) >= JOURNAL_BYTES;
+    const session =
+      (digest && (await this.#openSession(digest, journalled))) ??
+      (await startUpload(this.#repository, signal));
     if (journalled) await this.#journal?.record(this.#title, digest, session.location);
     try {
       const sent = await uploadBlob(this.#repository, session, blob.stream, {
@@ -192,8 +193,9 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
   }
 
   /** The session to go on with: of this run, or of an earlier one by the journal. */
-  async #openSession(digest: Digest): Promise<UploadSession | undefined> {
-    const known = this.#sessions.get(digest)?.location ?? (await this.#journal?.find(this.#title, digest));
+  async #openSession(digest: Digest, journalled: boolean): Promise<UploadSession | undefined> {
+    const journal = journalled ? this.#journal : undefined;
+    const known = this.#sessions.get(digest)?.location ?? (await journal?.find(this.#title, digest));
     if (!known) return undefined;
     const session = await uploadStatus(this.#repository, known, this.#context.signal).catch(
       (error: unknown) => {
@@ -204,7 +206,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     if (session) this.#sessions.set(digest, session);
     else {
       this.#sessions.delete(digest);
-      await this.#journal?.forget(this.#title, digest);
+      await journal?.forget(this.#title, digest);
     }
     return session;
   }
