@@ -1,6 +1,6 @@
 import { createReadStream, statSync } from 'node:fs';
 import { PassThrough, type Readable } from 'node:stream';
-import type { IdMappings } from '../../store/layer/contract.ts';
+import type { PackOptions } from '../../store/layer/contract.ts';
 import { packingOwners } from '../../store/layer/owner-override.ts';
 import { packLayer } from '../../store/layer/pack.ts';
 import type { LayerTimestamp } from './layers.ts';
@@ -12,7 +12,7 @@ import type { LayerTimestamp } from './layers.ts';
 export function layerTar(
   path: string,
   timestamp: LayerTimestamp,
-  options: { readonly idMappings?: IdMappings; readonly signal?: AbortSignal } = {},
+  options: Pick<PackOptions, 'idMappings' | 'windows' | 'signal'> = {},
 ): Readable {
   if (!statSync(path).isDirectory()) return createReadStream(path, { highWaterMark: 1 << 20 });
   const output = new PassThrough({ highWaterMark: 1 << 20 });

@@ -39,6 +39,7 @@ export async function commitLayers(
   const timestamp = layerTimestamp(options, epoch);
   if (options.squash) return squashed(surroundings, container, options, timestamp, epoch);
   const { store } = surroundings;
+  const madeAtSeconds = epoch ?? seconds(surroundings.now());
   const layers = await baseLayers(store, container.layerId);
   const add = async (tar: NodeJS.ReadableStream) => {
     const record = await store.layers.createFromTar({ parent: layers.at(-1)?.id }, tar as PassThrough, {
@@ -53,13 +54,16 @@ export async function commitLayers(
   await linked([...container.prependedLayers, ...(options.prependedLayers ?? [])]);
   let ownLayer: string | undefined;
   if (!options.emptyLayer && !options.omitLayerHistoryEntry) {
-    const own = await ownLayerOf(surroundings, container, options, timestamp, layers.at(-1)?.id);
+    const own = await ownLayerOf(surroundings, container, options, timestamp, {
+      parent: layers.at(-1)?.id,
+      madeAtSeconds,
+    });
     ownLayer = own.id;
     layers.push(await committed(store, own));
   }
   let extraLayer: Digest | undefined;
   if (Object.keys(options.extraFiles ?? {}).length) {
-    const record = await add(extraFilesTar(options.extraFiles ?? {}, epoch ?? seconds(surroundings.now())));
+    const record = await add(extraFilesTar(options.extraFiles ?? {}, madeAtSeconds));
     extraLayer = record.diffId;
   }
   await linked([...(options.appendedLayers ?? []), ...container.appendedLayers]);
@@ -82,20 +86,25 @@ async function ownLayerOf(
   container: WorkingContainer,
   options: CommitOptions,
   timestamp: LayerTimestamp,
-  parent: string | undefined,
+  below: { readonly parent: string | undefined; readonly madeAtSeconds: number },
 ): Promise<LayerRecord> {
   const exclude = [
     ...(options.excludePaths ?? []),
     ...(options.classicOmissions ? CLASSIC_OMISSIONS : []),
   ].map((path) => path.replace(/^\/+|\/+$/g, ''));
   return store.layers.commitFrom(container.layerId, {
-    parent,
+    parent: below.parent,
     move: options.consumeContainer ?? false,
     timestamp,
     exclude: exclude.filter(Boolean),
+    windows: windowsLayout(container, below.madeAtSeconds),
     signal,
   });
 }
+
+/** Containers for Windows have the layout of others until they become a layer. */
+const windowsLayout = ({ ociConfig }: WorkingContainer, madeAtSeconds: number) =>
+  ociConfig.os === 'windows' ? { madeAtSeconds } : undefined;
 
 async function squashed(
   surroundings: BuildSurroundings,
@@ -106,13 +115,18 @@ async function squashed(
 ): Promise<CommittedLayers> {
   if ([...container.prependedLayers, ...container.appendedLayers].length || options.appendedLayers?.length)
     throw new BuildError('unsupported', 'an image with only one layer cannot take prebuilt layers');
+  const madeAtSeconds = epoch ?? seconds(surroundings.now());
+  const windows = windowsLayout(container, madeAtSeconds);
+  if (windows && container.topLayer !== '')
+    throw new BuildError('unsupported', 'an image for Windows cannot be squashed with the layers below it', {
+      hint: 'leave out --squash',
+    });
   const { store, signal } = surroundings;
   await using mounted = await withMount(store, container);
   const output = new PassThrough({ highWaterMark: 1 << 20 });
-  const tars = [layerTar(mounted.rootfs, timestamp, { idMappings: container.idMappings })];
+  const tars = [layerTar(mounted.rootfs, timestamp, { idMappings: container.idMappings, windows })];
   const { extraFiles = {} } = options;
-  if (Object.keys(extraFiles).length)
-    tars.push(extraFilesTar(extraFiles, epoch ?? seconds(surroundings.now())));
+  if (Object.keys(extraFiles).length) tars.push(extraFilesTar(extraFiles, madeAtSeconds));
   const [record] = await Promise.all([
     store.layers.createFromTar({}, output, { signal }),
     pipeline(concatenateTars(tars), output, { signal }),

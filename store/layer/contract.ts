@@ -72,6 +72,11 @@ export interface PackOptions {
   readonly ownerOverrides?: boolean;
   /** Clamp or set every modification time, in seconds since the epoch. */
   readonly timestamp?: { readonly seconds: number; readonly mode: 'set' | 'clamp' };
+  /**
+   * The layout of layers of Windows: everything below `Files`, beside `Hives`, with attributes of Windows. The two are
+   * made at this time.
+   */
+  readonly windows?: { readonly madeAtSeconds: number };
   /** Paths relative to the root that stay out, exact names with everything below. */
   readonly exclude?: readonly string[];
   readonly signal?: AbortSignal;

@@ -20,6 +20,7 @@ import { PAX_XATTR, paddingOf, TAR_TYPE, type TarEntry } from './tar-entry.ts';
 import { END_OF_ARCHIVE_BYTES, encodeTarHeader } from './tar-header.ts';
 import { UnchangedDirectories } from './unchanged.ts';
 import { isWhiteout, OPAQUE_NAME, WHITEOUT_PREFIX } from './whiteout.ts';
+import { WINDOWS_ROOTS, windowsEntry, withAttributes } from './windows.ts';
 
 const LISTING = OPEN.readOnly | OPEN.directory | OPEN.noFollow;
 const READING = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlock;
@@ -78,6 +79,7 @@ export class TreePacker {
   pack(root: string): PackCounts {
     const fd = openAt(AT_FDCWD, root, OPEN.readOnly | OPEN.directory);
     try {
+      this.#windowsRoots();
       this.#children(fd, '', readDirectory(fd));
     } finally {
       closeSync(fd);
@@ -85,6 +87,14 @@ export class TreePacker {
     }
     this.#sink.raw(ZEROS);
     return this.#counts;
+  }
+
+  #windowsRoots(): void {
+    const { windows } = this.#settings;
+    if (!windows) return;
+    const modifiedNs = this.#time(BigInt(windows.madeAtSeconds) * NS);
+    const root = { ...emptyEntry(), type: TAR_TYPE.directory, mode: 0o755, modifiedNs };
+    for (const name of WINDOWS_ROOTS) this.#write(withAttributes({ ...root, name }));
   }
 
   #children(fd: number, prefix: string, entries: DirectoryEntry[]): void {
@@ -168,6 +178,10 @@ export class TreePacker {
   }
 
   #emit(entry: TarEntry, writeContent?: () => void): void {
+    this.#write(this.#settings.windows ? windowsEntry(entry) : entry, writeContent);
+  }
+
+  #write(entry: TarEntry, writeContent?: () => void): void {
     this.#counts.uids.add(entry.uid);
     this.#counts.gids.add(entry.gid);
     this.#sink.raw(encodeTarHeader(entry));

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Digest } from '../../image/digest.ts';
 import type { Compression } from '../../image/media-type.ts';
-import type { IdMappings } from '../layer/contract.ts';
+import type { IdMappings, PackOptions } from '../layer/contract.ts';
 
 /**
  * containers-storage as Podman, Buildah and Skopeo share it. Records are snapshots: reading one again after a
@@ -136,6 +136,8 @@ export interface LayerStore {
       readonly move: boolean;
       readonly timestamp?: { readonly seconds: number; readonly mode: 'set' | 'clamp' };
       readonly exclude?: readonly string[];
+      /** The layer gets the layout of Windows, which the container has not: it is never moved. */
+      readonly windows?: PackOptions['windows'];
       readonly signal?: AbortSignal;
     },
   ): Promise<LayerRecord>;

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import type { ApplyResult, IdMappings, PackResult } from '../layer/contract.ts';
+import type { ApplyResult, IdMappings, PackOptions, PackResult } from '../layer/contract.ts';
 import type { TemporaryDirectory } from './temporary-directory.ts';
 
 export interface MountOptions {
@@ -89,10 +89,8 @@ export interface StageFromOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface DiffOptions {
-  readonly idMappings?: IdMappings;
-  readonly signal?: AbortSignal;
-}
+/** As packLayer has them. */
+export type DiffOptions = Pick<PackOptions, 'idMappings' | 'timestamp' | 'exclude' | 'windows' | 'signal'>;
 
 /** What the drivers are made with. */
 export interface DriverSettings {

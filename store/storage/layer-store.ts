@@ -203,6 +203,12 @@ export class StorageLayers implements LayerStore {
     const layer = await this.get(containerLayerId);
     if (!layer) throw noSuchLayer(containerLayerId);
     const parent = await this.#parent(options.parent ?? layer.parent);
+    if (options.windows) {
+      const { timestamp, exclude, windows, signal } = options;
+      const asked = { timestamp, exclude, windows, signal, idMappings: layer.idMappings };
+      const tar = await this.#foundation.driver.diff(layer.id, layer.parent, asked);
+      return await this.createFromTar({ ...options, parent: parent?.id }, tar, { signal });
+    }
     // A mounted layer keeps using its upper directory, which must not go away under it.
     const move = options.move && (await this.mounted(layer.id)) === 0;
     const temporary = new TemporaryDirectory(this.#foundation.driver.temporaryRoots[0]!);

@@ -249,8 +249,7 @@ export class OverlayDriver implements GraphDriver {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#xattrPrefix(),
       lowerDirectories: this.#places.lowerDirectories(id),
-      idMappings: options.idMappings,
-      signal: options.signal,
+      ...options,
     });
   }
 

@@ -201,9 +201,8 @@ export class VfsDriver implements GraphDriver {
     const stream = await packStream(upper, {
       whiteouts: 'overlay',
       overlayXattrPrefix: this.#overlayXattrPrefix(),
-      ...packingOwners(),
-      ...(options.idMappings ? { idMappings: options.idMappings } : {}),
-      signal: options.signal,
+      ...options,
+      ...(options.idMappings ? { ownerOverrides: packingOwners().ownerOverrides } : packingOwners()),
     });
     stream.once('close', () => void temporary[Symbol.asyncDispose]());
     return stream;

@@ -173,6 +173,29 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
     assert.ok(!bytes.includes('stub'));
   });
 
+  test('a commit for Windows has its layout, and the container keeps its own', async () => {
+    await using store = await open();
+    const container = await store.containers.create({});
+    const root = await inside(store, container.layerId);
+    mkdirSync(join(root, 'run/stub'), { recursive: true });
+    writeFileSync(join(root, 'file'), 'y');
+    await leave(store, container.layerId);
+    const layer = await store.layers.commitFrom(container.layerId, {
+      move: true,
+      exclude: ['run/stub'],
+      timestamp: { seconds: 1_000_000, mode: 'set' },
+      windows: { madeAtSeconds: 2_000_000 },
+    });
+    const tree = await store.layers.diffDirectory(layer.id);
+    const paths = ['Files', 'Files/file', 'Files/run', 'Hives'];
+    assert.deepEqual(readdirSync(tree, { recursive: true }).sort(), paths);
+    for (const path of paths) assert.equal(statSync(join(tree, path)).mtimeMs, 1e9, path);
+    const bytes = await buffer((await store.layers.diff(layer.id)).stream);
+    assert.equal(digestOf(bytes), layer.diffId);
+    assert.ok(existsSync(join(await inside(store, container.layerId), 'file')));
+    await leave(store, container.layerId);
+  });
+
   if (isRoot)
     test("a container with ids of its own shows the image's files under them, and commits them back", async () => {
       await using store = await open();
