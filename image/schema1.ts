@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type ImageConfig, parseImageConfig, type RuntimeConfig } from './config.ts';
-import { type Digest, digestOf, encodedOf } from './digest.ts';
+import { type Digest, digestOf, encodedOf, parseDigest } from './digest.ts';
 import { ImageError } from './error.ts';
 import { goJson, goJsonText, nonEmpty } from './go-json.ts';
 import { isJsonObject, type JsonObject, parseJsonObject } from './json.ts';
@@ -12,7 +12,9 @@ export const EMPTY_LAYER = Buffer.from(
   '1f8b080000096e8800ff621805a360148c5800080000ffff2eafb5ef00040000',
   'hex',
 );
-export const EMPTY_LAYER_DIGEST = digestOf(EMPTY_LAYER);
+export const EMPTY_LAYER_DIGEST = parseDigest(
+  'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4',
+);
 
 /** One layer of a schema 1 image with what its history says. */
 export interface Schema1Layer {

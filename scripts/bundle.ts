@@ -9,16 +9,7 @@ import type { ToolSpec } from '../bin/cli/contract.ts';
 const TOOLS = ['buildah', 'skopeo', 'slipway'];
 const DOMAINS = ['image', 'config', 'store', 'sign', 'transport', 'build', 'artifact', 'registry'];
 /** Packages that few commands need: files of their own, so that the others do not parse them. */
-const VENDOR = [
-  'openpgp',
-  'yaml',
-  'tar',
-  'dockerfile-ast',
-  'jose',
-  'smol-toml',
-  'semver',
-  '@noble/ciphers/salsa.js',
-];
+const VENDOR = ['openpgp', 'yaml', 'tar', 'jose', 'semver', '@noble/ciphers/salsa.js'];
 
 const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 
@@ -72,7 +63,7 @@ async function bundleVendor(out: string): Promise<void> {
 }
 
 /**
- * One CommonJS file for each tool: a hundred small chunks cost more to find than one large file to read, the code cache
+ * One CommonJS file for each tool, a function that the launcher calls: a hundred small chunks cost more to find than one large file to read, the code cache
  * keeps V8 from compiling it again, and only CommonJS loads Node's own modules where they are first needed, not all at
  * the start. Modules behind `import()` stay unevaluated until then, too.
  */
@@ -86,8 +77,9 @@ async function bundleTools(out: string): Promise<void> {
     outExtension: { '.js': '.cjs' },
     define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
     banner: {
-      js: `'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;${LAZY}`,
+      js: `(function(exports,require,module,__filename){'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;${LAZY}`,
     },
+    footer: { js: '})' },
     write: false,
     plugins: [vendorPlugin, startFastPlugin],
   });

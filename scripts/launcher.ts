@@ -43,16 +43,14 @@ const command = process.argv.slice(2).find((word) => SLIPWAY_COMMANDS.includes(w
 const cacheFile = `${directory}/${process.version}-${process.arch}-${command}`;
 
 const cached = parent ? readCache() : undefined;
-const script = new Script(
-  `(function(exports,require,module,__filename,__dirname){${readFileSync(filename, 'utf8')}\n})`,
-  {
-    filename,
-    cachedData: cached?.bytes,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-  },
-);
+// The bundle is ASCII, which this encoding reads without a look at each byte.
+const script = new Script(readFileSync(filename, 'latin1'), {
+  filename,
+  cachedData: cached?.bytes,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
 const tool = { exports: {} as { start: () => void } };
-script.runInThisContext()(tool.exports, require, tool, filename, `${__dirname}/../tools`);
+script.runInThisContext()(tool.exports, require, tool, filename);
 if (parent && !(cached && !script.cachedDataRejected && cached.ageMs < REFRESH_MS))
   process.once('exit', (status) => {
     if (status === 0) writeCache(parent);

@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { isShortName } from '../../config/short-names.ts';
 import type { ImageConfig } from '../../image/config.ts';
 import { type Digest, tryParseDigest } from '../../image/digest.ts';
 import { normalizePlatform } from '../../image/platform.ts';
 import { StoreError } from '../../store/error.ts';
+import { randomBytes } from '../../store/kernel/random.ts';
 import type { ContainerRecord, ImageRecord, Store } from '../../store/storage/contract.ts';
 import { lockFileAt } from '../../store/storage/lock-file.ts';
 import { BuildError } from '../error.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readRegistries } from '../../config/registries.ts';
 import type { RegistriesConfig } from '../../config/registries-types.ts';
-import { type ResolvedName, resolveShortName } from '../../config/short-names.ts';
+import { isShortName, type ResolvedName, resolveShortName } from '../../config/short-names.ts';
 import { SlipwayError } from '../../errors.ts';
 import { type Digest, digestOf } from '../../image/digest.ts';
 import { parseManifest } from '../../image/manifest.ts';
@@ -85,14 +85,16 @@ export function shortNamesOf(registries: RegistriesConfig): ShortNames {
   };
 }
 
+const NO_SHORT_NAMES: ShortNames = { searchRegistries: [], alias: () => undefined };
+
 /** Finds a local image by the rules of the surroundings' registries.conf. */
 export async function findLocalImage(
   surroundings: BuildSurroundings,
   name: string,
   options: { readonly forPlatform?: boolean } = {},
 ) {
-  const shortNames = shortNamesOf(await registriesOf(surroundings));
   const plain = name.replace(/^containers-storage:/, '');
+  const shortNames = isShortName(plain) ? shortNamesOf(await registriesOf(surroundings)) : NO_SHORT_NAMES;
   return findImage(surroundings.store, plain, {
     shortNames,
     platform: options.forPlatform === false ? undefined : surroundings.platform,

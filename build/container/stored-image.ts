@@ -10,7 +10,7 @@ export interface StoredImage {
   readonly record: ImageRecord;
   readonly manifestBytes: Uint8Array;
   readonly manifest: Manifest;
-  /** Digest of the manifest bytes. */
+  /** Digest of the manifest bytes, as recorded when they were stored. */
   readonly digest: Digest;
 }
 
@@ -31,7 +31,7 @@ export async function readStoredImage(store: Store, record: ImageRecord): Promis
     record,
     manifestBytes,
     manifest: parseManifest(manifestBytes),
-    digest: manifestDigest(manifestBytes),
+    digest: record.bigDataDigests.manifest ?? manifestDigest(manifestBytes),
   };
 }
 

@@ -122,10 +122,11 @@ export async function planRun(
 /** Below the given parent; systemd's form is slice:prefix:name. */
 function cgroupPathOf(request: RunRequest): { cgroupsPath?: string } {
   const parent = request.limits?.cgroupParent;
+  if (!parent) return {};
   const id = containerIdOf(request.stateDirectory);
   if (request.cgroupManager === 'systemd')
-    return parent ? { cgroupsPath: `${parent}:buildah:${id.slice('buildah-'.length)}` } : {};
-  return parent ? { cgroupsPath: posix.join(parent, id) } : {};
+    return { cgroupsPath: `${parent}:buildah:${id.slice('buildah-'.length)}` };
+  return { cgroupsPath: posix.join(parent, id) };
 }
 
 /** @throws BuildError `bad-user` for an id that this process's user namespace does not have */

@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { closeSync, fdatasyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
+import { randomBytes } from '../kernel/random.ts';
 
 /**
  * Replaces a file whole: temporary file in the same directory, data on disk, rename. A reader sees the old or the

@@ -1,5 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import { StoreError } from '../error.ts';
+import { randomBytes } from '../kernel/random.ts';
 
 const ID = /^[0-9a-f]{64}$/;
 

@@ -1,10 +1,10 @@
-import { randomFillSync } from 'node:crypto';
 import { closeSync, constants, mkdirSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import { tryLock } from '../kernel/lock.ts';
+import { randomBytes } from '../kernel/random.ts';
 import { ReadWriteMutex } from './read-write-mutex.ts';
 
 /** The content of a lock file: names the last writer. Empty while nobody has written. */
@@ -212,7 +212,7 @@ function writeLastWrite(fd: number): LastWrite {
   bytes.writeBigUInt64LE(process.hrtime.bigint(), 0);
   bytes.writeBigUInt64LE(BigInt(writes), 8);
   bytes.writeUInt32LE(process.pid, 16);
-  randomFillSync(bytes, 20);
+  randomBytes(LAST_WRITE_BYTES - 20).copy(bytes, 20);
   if (writeSync(fd, bytes, 0, LAST_WRITE_BYTES, 0) !== LAST_WRITE_BYTES)
     throw new StoreError('system', 'the disk is full: the last writer of a lock file could not be recorded');
   return bytes;

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import {
   closeSync,
   fstatSync,
@@ -12,6 +11,7 @@ import {
 import { basename, join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { tryLock } from '../kernel/lock.ts';
+import { randomBytes } from '../kernel/random.ts';
 import { removeTree } from './remove-tree.ts';
 
 /**
@@ -71,7 +71,7 @@ const held = new Set<string>();
 
 function createLocked(root: string): { fd: number; number: string } {
   for (;;) {
-    const number = String(randomInt(2 ** 32));
+    const number = String(randomBytes(4).readUInt32LE());
     const path = join(root, `lock-${number}`);
     let fd: number;
     try {

@@ -1,4 +1,3 @@
-import { randomInt } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
@@ -11,6 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { isSystemError } from '../../../errors.ts';
+import { randomBytes } from '../../kernel/random.ts';
 
 /** Directories and files below an overlay home that are no layers. */
 export const NOT_LAYERS = new Set(['l', 'staging', 'tempdirs', 'backingFsBlockDev', '.has-mount-program']);
@@ -20,9 +20,7 @@ const LINK_LENGTH = 26;
 
 /** A short random name for a layer's diff directory, so that many lowers fit the page that mount(2) takes. */
 export function randomLinkName(): string {
-  let name = '';
-  for (let at = 0; at < LINK_LENGTH; at += 1) name += ALPHABET[randomInt(ALPHABET.length)];
-  return name;
+  return Array.from(randomBytes(LINK_LENGTH), (byte) => ALPHABET[byte % ALPHABET.length]).join('');
 }
 
 /** Makes `l/<name>` point to the diff directory of layer `id`. */
