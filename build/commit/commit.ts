@@ -14,7 +14,7 @@ import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { imageDocuments } from './image-documents.ts';
 import { commitLayers } from './layers.ts';
-import { signStored } from './sign-stored.ts';
+import { namelessSignature, signStored } from './sign-stored.ts';
 
 /**
  * Makes an image of a working container in local storage: its layer in one pass, then config and manifest. The image
@@ -113,6 +113,9 @@ export async function commitContainer(
   if (!destination || isOwnStore(destination)) {
     const named = destination?.named ? [formatReference(destination.named)] : [];
     const names = [...named, ...(options.names ?? [])];
+    // An image that was to be signed must not stand there without its signature.
+    if (options.signers?.length && names.length === 0) throw namelessSignature();
+    for (const signer of options.signers ?? []) await signer.prepare();
     const result = await commitToStore(surroundings, container, { ...options, names });
     if (options.signers?.length) await signStored(surroundings, result, options.signers);
     return result;

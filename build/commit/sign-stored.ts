@@ -9,9 +9,14 @@ import type { ImageSigner } from '../../transport/contract.ts';
 import type { BuildSurroundings, CommitResult } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 
+export function namelessSignature(): BuildError {
+  return new BuildError('bad-option', 'signing needs an image name: commit with one');
+}
+
 /**
  * Signs an image of local storage under its first name and keeps the signatures beside its manifest, as
  * containers/image does (big data `signatures` and `signature-<digest>`, sizes in the metadata).
+ * @param signers prepared
  */
 export async function signStored(
   { store }: BuildSurroundings,
@@ -20,13 +25,10 @@ export async function signStored(
 ): Promise<void> {
   const record = await store.images.get(imageId);
   const name = record?.names[0];
-  if (!record || name === undefined || canonicalName === undefined)
-    throw new BuildError('bad-option', 'signing needs an image name: commit with one');
+  if (!record || name === undefined || canonicalName === undefined) throw namelessSignature();
   const blobs: Uint8Array[] = [];
-  for (const signer of signers) {
-    await signer.prepare();
+  for (const signer of signers)
     blobs.push(formatSignatureBlob(await signer.sign(manifest, parseReference(name))));
-  }
   const joined = Buffer.concat(blobs);
   for (const key of [SIGNATURES_KEY, signatureKey(digest)])
     await store.images.setBigData(imageId, key, joined);

@@ -71,6 +71,7 @@ async function buildInside(
   log: BuildLog,
   controller: AbortController,
 ): Promise<BuildResult> {
+  for (const signer of options.signers ?? []) await signer.prepare();
   await removeLeftovers(surroundings.store, (text) => surroundings.onWarning?.(text));
   await using workspace = new Workspace(surroundings);
   const session = openSession(surroundings, options, workspace, log);

@@ -260,4 +260,35 @@ it('--sign-by with a passphrase file, and with the wrong passphrase nothing is p
   assert.equal(accepted.code, 0, accepted.output);
 });
 
+it('buildah build --sign-by: the image of local storage is signed, or does not stand there at all', async () => {
+  const fingerprint = gpgKey(work.gnupg, 'build@example.com', 'ed25519');
+  const places = ['--root', path('root'), '--runroot', path('run'), '--storage-driver', 'vfs'];
+  const buildah = (...words: string[]) => ours('buildah', [...places, ...words], environment);
+  mkdirSync(path('context'));
+  writeFileSync(path('context/Containerfile'), 'FROM scratch\nLABEL a=b\n');
+  const refused = await buildah(
+    'build',
+    '--sign-by',
+    'nobody@example.com',
+    '-t',
+    'unsigned',
+    path('context'),
+  );
+  assert.equal(refused.code, 125);
+  assert.match(refused.output, /no secret key "nobody@example.com"/);
+  assert.equal((await buildah('images', '-q')).output.trim(), '');
+  const built = await buildah('build', '--sign-by', fingerprint, '-t', 'signed', path('context'));
+  assert.equal(built.code, 0, built.output);
+  const image = `containers-storage:[vfs@${path('root')}+${path('run')}]localhost/signed:latest`;
+  const copied = await ours(
+    'skopeo',
+    ['--insecure-policy', 'copy', image, `dir:${path('built')}`],
+    environment,
+  );
+  assert.equal(copied.code, 0, copied.output);
+  const words = ['localhost/signed:latest', fingerprint, path('built/signature-1')];
+  const args = ['standalone-verify', path('built/manifest.json'), ...words];
+  assert.match((await run(skopeo as string, args, environment)).output, /^Signature verified/);
+});
+
 test.run();
