@@ -1,8 +1,10 @@
-import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import type { AutomaticIds } from '../../../build/container/automatic-ids.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption } from '../../../build/container/contract.ts';
+import { isSystemError } from '../../../errors.ts';
 import type { IdRange } from '../../../store/layer/contract.ts';
 import type { Flags } from '../../cli/contract.ts';
+import { systemErrorText } from '../../cli/error.ts';
 import { usage } from './arguments.ts';
 
 /** What the flags say about the user namespace. */
@@ -23,10 +25,7 @@ export function userNamespaceOptions(flags: Flags): UserNamespaceOptions {
   if (how !== undefined && /^auto(:|$)/.test(how))
     return { namespaces: [user()], automaticIds: automaticIds(how) };
   const path = how === undefined || ['', 'container', 'private'].includes(how) ? '' : how.replace(/^ns:/, '');
-  if (path && !existsSync(path))
-    throw usage(
-      `parsing ID mapping options: checking user namespace: stat ${path}: no such file or directory`,
-    );
+  if (path) requireNamespace(path);
   if (path && isOwn(path)) return { namespaces: [user({ Host: true })] };
   if (uids.length) return { namespaces: [user({ Path: path })], idMappings: { uids, gids } };
   if (path) return { namespaces: [user({ Path: path })] };
@@ -38,6 +37,15 @@ export function userNamespaceOptions(flags: Flags): UserNamespaceOptions {
 
 function user(options: { readonly Host?: boolean; readonly Path?: string } = {}): NamespaceOption {
   return { Name: 'user', Host: false, Path: '', ...options };
+}
+
+function requireNamespace(path: string): void {
+  try {
+    statSync(path);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw usage(`parsing ID mapping options: checking user namespace: ${systemErrorText(error)}`);
+  }
 }
 
 /** The namespace that this process is in cannot be joined once more. */

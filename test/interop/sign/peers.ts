@@ -41,7 +41,7 @@ export function run(
 
 /** One of our tools, from the sources. */
 export function ours(
-  tool: 'skopeo' | 'slipway',
+  tool: 'skopeo' | 'slipway' | 'buildah',
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Run> {
