@@ -39,8 +39,7 @@ export class LayeredSteps {
       ? { imageId: await this.#reuse(cached, step), madeBy: line as string }
       : await this.#make(step, line);
     if (remote.pushes && !remote.pulled) await remote.push(madeBy, addsLayer(step), base, imageId);
-    const again = step.isLastStep && (options.squash || options.sbom);
-    const final = again ? await this.#commitAgain(step, imageId) : imageId;
+    const final = this.#isCommittedAgain(step) ? await this.#commitAgain(step, imageId) : imageId;
     run.log.image(final);
     await run.container.moveTo(final, step.isLastInstruction);
     run.link = false;
@@ -133,11 +132,16 @@ export class LayeredSteps {
     const imageId = await run.commit({
       createdBy: madeBy,
       emptyLayer: !addsLayer(step),
-      name: step.isLastInstruction ? run.name : '',
+      name: step.isLastInstruction && !this.#isCommittedAgain(step) ? run.name : '',
       squash: false,
       isLastStep: step.isLastStep,
     });
     return { imageId, madeBy };
+  }
+
+  #isCommittedAgain({ isLastStep }: Step): boolean {
+    const { squash, sbom } = this.#run.session.options;
+    return isLastStep && (squash === true || sbom !== undefined);
   }
 
   /** The last step's image once more: squashed, or with the list of its files. */

@@ -273,4 +273,15 @@ test('source policies', () => {
   }
 });
 
+test('a squashed image of a build with layers goes to a layout alone, as one layer', async () => {
+  const layout = join(base, 'squashed');
+  const text = 'FROM scratch\nCOPY f /one\nCOPY f /two\n';
+  await build(text, { squash: true, output: `oci:${layout}:x` });
+  const read = (digest: string) =>
+    JSON.parse(readFileSync(join(layout, 'blobs', digest.replace(':', '/')), 'utf8'));
+  const index = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8'));
+  equal(index.manifests.length, 1);
+  equal(read(index.manifests[0].digest).layers.length, 1);
+});
+
 test.run();
