@@ -134,10 +134,13 @@ export interface ImageSource extends AsyncDisposable {
   readonly reference: ImageReference;
   /** The top-level manifest, or the child of an index that `instance` names. At most 4 MiB. */
   getManifest(instance?: Digest): Promise<ManifestDocument>;
-  /** The blob's bytes as stored, from `offset` where given (only when {@link canRead} says ranges work). */
+  /**
+   * The blob's bytes as stored, from `offset` where given (only when {@link canRead} says ranges work). With `keep`
+   * false a source that keeps the bytes of interrupted transfers for the next one need not: they are kept elsewhere.
+   */
   getBlob(
     descriptor: Descriptor,
-    options?: { readonly offset?: number; readonly signal?: AbortSignal },
+    options?: { readonly offset?: number; readonly keep?: boolean; readonly signal?: AbortSignal },
   ): Promise<BlobStream>;
   getSignatures(instance?: Digest): Promise<readonly StoredSignature[]>;
   /** How many blobs may be read at once; 1 for sequential archives. Default 6. */
@@ -235,6 +238,8 @@ export interface ImageDestination extends AsyncDisposable {
 
 /** A destination that takes bytes of its own accord from where an earlier transfer stopped. */
 export interface ResumableDestination {
+  /** True where those bytes lie on this machine's disk: the source need not keep them there a second time. */
+  readonly keepsBytes?: boolean;
   /** Bytes of this blob that are already there from an interrupted upload; 0: none. */
   uploadedBytes(digest: Digest): Promise<number>;
 }

@@ -199,7 +199,7 @@ async function transfer(
 ): Promise<CopiedLayer> {
   const { source } = layer;
   session.report({ type: 'started', what: 'blob', descriptor: source });
-  const { stream, verify } = await openVerified(session, source, signal);
+  const { stream, verify } = await openVerified(session, layer, signal);
   try {
     const converted = await convertLayer(session, layer, stream);
     const put = await session.destination.putBlob(
@@ -231,10 +231,13 @@ async function transfer(
 /** The blob's bytes, failing before their end unless they are what the descriptor says. */
 async function openVerified(
   session: CopySession,
-  source: Descriptor,
+  layer: LayerPlan,
   signal: AbortSignal,
 ): Promise<{ readonly stream: Readable; readonly verify: BlobMeter }> {
-  const blob = await session.source.getBlob(source, { signal });
+  const { source } = layer;
+  const { destination } = session;
+  const keep = !(isResumable(destination) && destination.keepsBytes && staysSame(layer));
+  const blob = await session.source.getBlob(source, { keep, signal });
   const what = `blob ${source.digest} of ${formatImageReference(session.source.reference)}`;
   const verify = new BlobMeter(expectedOf(source, what), meterOf(source, session.options.onProgress));
   return { stream: chain(blob.stream, verify), verify };

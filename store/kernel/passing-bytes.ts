@@ -4,7 +4,7 @@ import { runInNewContext } from 'node:vm';
 const EVERY_BYTES = 16 << 20;
 
 type Collect = (options: { readonly type: 'minor'; readonly execution: 'sync' }) => void;
-let collect: Collect | undefined;
+let collectYoung: Collect | undefined;
 
 /**
  * Keeps the memory of passing streams low. Their chunks lie outside of V8's heap, which is nearly empty, so V8 lets
@@ -19,12 +19,15 @@ export class PassingBytes {
     this.#bytes += sizeBytes;
     if (this.#bytes < EVERY_BYTES) return;
     this.#bytes = 0;
-    collect ??= collector();
-    collect({ type: 'minor', execution: 'sync' });
+    collectYoung ??= collector();
+    collectYoung({ type: 'minor', execution: 'sync' });
   }
 }
 
 function collector(): Collect {
   setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as Collect;
+  const collect = runInNewContext('gc') as Collect;
+  // V8 takes code caches only with the flags that they were made with.
+  setFlagsFromString('--no-expose-gc');
+  return collect;
 }

@@ -124,11 +124,11 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
 
   async getBlob(
     descriptor: Descriptor,
-    options: { readonly offset?: number; readonly signal?: AbortSignal } = {},
+    options: { readonly offset?: number; readonly keep?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<BlobStream> {
     algorithmOf(parseDigest(descriptor.digest));
     const { journalDirectory } = this.#context.docker ?? {};
-    if (options.offset || descriptor.size < 0 || !journalDirectory)
+    if (options.offset || options.keep === false || descriptor.size < 0 || !journalDirectory)
       return this.#download(descriptor, options);
     const { DownloadJournal } = await import('./download-journal.ts');
     this.#journal ??= new DownloadJournal(journalDirectory);

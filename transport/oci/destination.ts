@@ -56,6 +56,7 @@ class LayoutDestination implements ImageDestination, ResumableDestination {
   readonly layerCompression: ImageDestination['layerCompression'];
   readonly acceptsForeignLayers = true;
   readonly signatureKinds = [];
+  readonly keepsBytes = true;
   readonly requiredDigest?: Digest;
   readonly #files: LayoutDirectory;
   /** On the disk of the blobs, so that renaming works. */
