@@ -4,14 +4,16 @@ import type { BuildSurroundings, WorkingContainer } from '../container/contract.
 import { withMount } from '../container/mount.ts';
 import { BuildError } from '../error.ts';
 import { type ContentSummary, formatSummary, summarize } from './content-digest.ts';
-import type { AddOptions, AddResult, AddSource } from './contract.ts';
-import { chooseDestination } from './destination.ts';
+import type { AddOptions, AddResult, AddSource, CopyReuse } from './contract.ts';
+import { chooseDestination, type Destination } from './destination.ts';
 import { toHost } from './id-mapping.ts';
+import type { KnownDigests } from './known-digests.ts';
 import { lookUpOwner, numericOwner, type Owner } from './owner.ts';
-import { fromText, RootedDirectory } from './rooted.ts';
+import { ReusedFiles } from './reused-files.ts';
+import { fromText, RootedDirectory, toText } from './rooted.ts';
 import { findSource, type Source, SourceReader } from './source-reader.ts';
 import type { OnEntry } from './tree-reader.ts';
-import { TreeWriter } from './tree-writer.ts';
+import { type TreeEntry, TreeWriter, type TreeWriterOptions } from './tree-writer.ts';
 
 /**
  * Adds files, directories, archives, downloads and git repositories to a working container, as Buildah's Add does.
@@ -25,8 +27,9 @@ export async function addToContainer(
   list: readonly AddSource[],
   options: AddOptions = {},
 ): Promise<AddResult> {
-  await using mounted = await withMount(surroundings.store, container);
-  using root = new RootedDirectory(mounted.rootfs);
+  await using mount = new AsyncDisposableStack();
+  const { rootfs } = mount.use(await withMount(surroundings.store, container));
+  const root = mount.use(new RootedDirectory(rootfs));
   using context = new RootedDirectory(contextOf(options));
   const sources = await findSources(surroundings, context, list, options);
   if (sources.length === 0) return { summary: summarize([]), container };
@@ -38,16 +41,26 @@ export async function addToContainer(
     workingDirectory,
     shapeOf(sources, list.length, options),
   );
-  const staging = options.link ? await stagingDirectory(surroundings, container) : undefined;
-  using stagingRoot = staging === undefined ? undefined : new RootedDirectory(staging);
-  using writer = new TreeWriter(stagingRoot ?? root, place.directory, {
+  const writerOptions = {
     directoryOwner: toHost(container.idMappings, owner ?? { uid: 0, gid: 0 }),
     skipDevices: surroundings.store.rootless,
-  });
+  };
+  const direct = await directTarget(surroundings, container, options, { root, place, writerOptions });
+  if (direct) {
+    await mount.disposeAsync();
+    await options.reuse?.unmount();
+  }
+  const staging = options.link ? await stagingDirectory(surroundings, container) : undefined;
+  const directory = staging ?? direct?.directory;
+  using ownRoot = directory === undefined ? undefined : new RootedDirectory(directory);
+  using writer = new TreeWriter(ownRoot ?? root, place.directory, writerOptions);
   const rename = place.rename === undefined ? undefined : fromText(place.rename);
-  const write: OnEntry = (entry, _sizeBytes, content) =>
+  const write: OnEntry = (entry, _sizeBytes, content) => {
+    if (direct) refuseWhiteout(entry);
     writer.put({ ...entry, ...toHost(container.idMappings, entry), path: rename ?? entry.path }, content);
-  const reader = new SourceReader(surroundings, options, owner, write);
+  };
+  using reused = direct && new ReusedFiles(direct.previous, direct.known, writer);
+  const reader = new SourceReader(surroundings, options, owner, write, reused);
   writer.makeBase();
   for (const source of sources) await reader.read(context, source);
   // An independent layer is the same whenever it is made.
@@ -110,6 +123,49 @@ async function findSources(
     'missing-file',
     `checking on sources under "${contextPath}": globs [${list.map(String).join(' ')}] matched nothing: no such file or directory`,
   );
+}
+
+interface DirectTarget {
+  /** Of the files of the container's own layer. */
+  readonly directory: string;
+  readonly previous: NonNullable<CopyReuse['previous']>;
+  readonly known: KnownDigests;
+}
+
+/**
+ * The container's own layer, where files may be put into it without the overlay above it: everything goes into one
+ * directory that holds nothing, and some of it lies in an earlier layer already.
+ */
+async function directTarget(
+  { store }: BuildSurroundings,
+  container: WorkingContainer,
+  { reuse, knownDigests: known }: AddOptions,
+  at: {
+    readonly root: RootedDirectory;
+    readonly place: Destination;
+    readonly writerOptions: TreeWriterOptions;
+  },
+): Promise<DirectTarget | undefined> {
+  const { root, place, writerOptions } = at;
+  if (!reuse || place.rename !== undefined) return undefined;
+  reuse.onBase(place.directory);
+  const { previous } = reuse;
+  if (!known || previous?.base !== place.directory) return undefined;
+  if ((await store.layers.mounted(container.layerId)) !== reuse.mounts + 1) return undefined;
+  {
+    using first = new TreeWriter(root, place.directory, writerOptions);
+    first.makeBase();
+  }
+  if (!root.isEmptyDirectory(place.directory)) return undefined;
+  const directory = await store.layers.diffDirectory(container.layerId);
+  using own = new RootedDirectory(directory);
+  return own.isEmptyDirectory(place.directory) ? { directory, previous, known } : undefined;
+}
+
+/** What the overlay refuses: such a device says there that a file is gone. */
+function refuseWhiteout({ kind, path, deviceMajor, deviceMinor }: TreeEntry): void {
+  if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0)
+    throw new BuildError('unsafe-path', `storing "/${toText(path)}": a device 0:0 cannot be part of a layer`);
 }
 
 async function stagingDirectory({ store }: BuildSurroundings, container: WorkingContainer): Promise<string> {

@@ -2,6 +2,7 @@ import type { IdMappings } from '../../store/layer/contract.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import type { ContentSummary } from './content-digest.ts';
 import type { KnownDigests } from './known-digests.ts';
+import type { CopiedFiles } from './previous-copy.ts';
 import type { BytePath } from './rooted.ts';
 import type { TreeEntry } from './tree-writer.ts';
 
@@ -44,6 +45,8 @@ export interface AddOptions {
     sizeBytes: number,
     digest: Uint8Array | undefined,
   ) => void;
+  /** Files of an earlier addition of the same sources to the same place may stand for those of this one. */
+  readonly reuse?: CopyReuse;
   readonly stripSetuid?: boolean;
   readonly stripSetgid?: boolean;
   readonly stripSticky?: boolean;
@@ -76,6 +79,18 @@ export interface AddOptions {
   readonly keepGitDirectory?: boolean;
   /** Text behind the history entry that {@link link} writes. */
   readonly linkHistorySuffix?: string;
+}
+
+/** For a container whose layer becomes an image's before anything else is written to it, and stays as it is. */
+export interface CopyReuse {
+  /** What there is to take over, with the directory of its layer's files. */
+  readonly previous: (CopiedFiles & { readonly directory: string }) | undefined;
+  /** How many mounts the caller has of the container. */
+  readonly mounts: number;
+  /** Gives them up: the layer is written to directly. */
+  unmount(): Promise<void>;
+  /** Told where things were added. */
+  onBase(base: BytePath): void;
 }
 
 /** What concerns downloads and git repositories. */

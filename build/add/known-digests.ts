@@ -1,19 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  statSync,
-  utimesSync,
-  writeFileSync,
-} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
 import type { FileStatus } from '../../store/kernel/index.ts';
+import { keepFile, openMemory, readKept } from './kept-files.ts';
 
 /** Digests of files' contents from earlier builds, found again as long as the file is the same one. */
 export interface KnownDigests {
@@ -22,13 +11,11 @@ export interface KnownDigests {
   put(status: FileStatus, digest: Uint8Array, readAtMs: number): void;
 }
 
-const MAGIC = Buffer.from('slipway digests 1\n\0\0\0\0\0\0');
-const CHECKSUM_BYTES = 32;
+const MAGIC = 'slipway digests 1\n\0\0\0\0\0\0';
 const DIGEST_BYTES = 32;
 const ROW_BYTES = 40 + DIGEST_BYTES;
 /** 36 MB. */
 const LIMIT_ROWS = 500_000;
-const LIMIT_FILES = 64;
 /** Within this time of its last change a file may change again without a new time: the clock of file systems is coarse. */
 const RACY_NS = 100_000_000n;
 /** The same where times have no fractions of seconds. */
@@ -65,7 +52,7 @@ export class DigestFile implements KnownDigests {
    * @param directory where the files are; made when missing
    */
   static open(directory: string, contextDirectory: string): DigestFile | undefined {
-    if (FOREIGN_CLOCKS.has(statfsSync(contextDirectory).type) || !openDirectory(directory)) return undefined;
+    if (FOREIGN_CLOCKS.has(statfsSync(contextDirectory).type) || !openMemory(directory)) return undefined;
     const name = createHash('sha256').update(contextDirectory).digest('hex').slice(0, 32);
     const path = join(directory, name);
     return new DigestFile(path, readRows(path));
@@ -96,15 +83,7 @@ export class DigestFile implements KnownDigests {
   save(): void {
     if (!this.#changed) return;
     this.#changed = false;
-    const temporary = `${this.#path}.${randomBytes(6).toString('hex')}`;
-    try {
-      writeFileSync(temporary, this.#bytes(), { mode: 0o600, flag: 'wx' });
-      renameSync(temporary, this.#path);
-    } catch (error) {
-      rmSync(temporary, { force: true });
-      // A full disk or a read-only home is no reason for a build to fail.
-      if (!isSystemError(error)) throw error;
-    }
+    keepFile(this.#path, MAGIC, this.#bytes());
   }
 
   #bytes(): Buffer {
@@ -112,7 +91,7 @@ export class DigestFile implements KnownDigests {
     const rows = [...this.#rows].filter(([key]) => !forgetUnused || this.#used.has(key)).slice(0, LIMIT_ROWS);
     const body = Buffer.alloc(rows.length * ROW_BYTES);
     for (const [index, [key, row]] of rows.entries()) writeRow(body, index * ROW_BYTES, key, row);
-    return Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]);
+    return body;
   }
 }
 
@@ -128,15 +107,10 @@ function writeRow(body: Buffer, at: number, key: string, row: Row): void {
   body.set(row.digest, at + 40);
 }
 
-/** What cannot be read, or is not whole, counts as nothing. */
 function readRows(path: string): Map<string, Row> {
   const rows = new Map<string, Row>();
-  const bytes = readOwn(path);
-  const start = MAGIC.length + CHECKSUM_BYTES;
-  if (!bytes || bytes.length < start || !bytes.subarray(0, MAGIC.length).equals(MAGIC)) return rows;
-  const body = bytes.subarray(start);
-  const checksum = createHash('sha256').update(body).digest();
-  if (!bytes.subarray(MAGIC.length, start).equals(checksum) || body.length % ROW_BYTES !== 0) return rows;
+  const body = readKept(path, MAGIC, LIMIT_ROWS * ROW_BYTES);
+  if (!body || body.length % ROW_BYTES !== 0) return rows;
   for (let at = 0; at < body.length; at += ROW_BYTES)
     rows.set(`${body.readBigUInt64LE(at)}:${body.readBigUInt64LE(at + 8)}`, {
       sizeBytes: Number(body.readBigUInt64LE(at + 16)),
@@ -144,44 +118,5 @@ function readRows(path: string): Map<string, Row> {
       changedNs: body.readBigInt64LE(at + 32),
       digest: body.subarray(at + 40, at + ROW_BYTES),
     });
-  // For the limit of files: the ones that were not used for the longest time go.
-  const now = new Date();
-  utimesSync(path, now, now);
   return rows;
-}
-
-function readOwn(path: string): Buffer | undefined {
-  try {
-    const status = lstatSync(path);
-    if (!status.isFile() || status.uid !== process.geteuid?.()) return undefined;
-    if (status.size > MAGIC.length + CHECKSUM_BYTES + LIMIT_ROWS * ROW_BYTES) return undefined;
-    return readFileSync(path);
-  } catch (error) {
-    if (isSystemError(error)) return undefined;
-    throw error;
-  }
-}
-
-/** False for a directory that others could write to: who can make digests up can make steps up. */
-function openDirectory(directory: string): boolean {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
-    const status = lstatSync(directory);
-    if (!status.isDirectory() || status.uid !== process.geteuid?.() || (status.mode & 0o022) !== 0)
-      return false;
-    const names = readdirSync(directory);
-    if (names.length > LIMIT_FILES) removeOldest(directory, names);
-    return true;
-  } catch (error) {
-    if (isSystemError(error)) return false;
-    throw error;
-  }
-}
-
-function removeOldest(directory: string, names: readonly string[]): void {
-  const aged = names
-    .map((name) => join(directory, name))
-    .map((path) => ({ path, at: statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0 }))
-    .sort((a, b) => a.at - b.at);
-  for (const { path } of aged.slice(0, names.length - LIMIT_FILES / 2)) rmSync(path, { force: true });
 }

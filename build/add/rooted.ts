@@ -7,6 +7,7 @@ import {
   openAt,
   openAt2,
   RESOLVE,
+  readDirectory,
   readLinkAt,
   S_IF,
   statAtIfExists,
@@ -116,6 +117,17 @@ export class RootedDirectory implements Disposable {
       return fromBytes(readLinkAt(parent.fd, toBytes(parent.name)));
     } finally {
       closeDescriptor(parent.fd);
+    }
+  }
+
+  /** True for a directory without entries. */
+  isEmptyDirectory(path: BytePath): boolean {
+    const fd = this.open(path, OPEN.readOnly | OPEN.directory);
+    if (fd === undefined) return false;
+    try {
+      return readDirectory(fd).length === 0;
+    } finally {
+      closeDescriptor(fd);
     }
   }
 

@@ -11,6 +11,7 @@ import { findLocalSource, type LocalSource, type Match } from './local-source.ts
 import type { Owner } from './owner.ts';
 import { IgnoreRules } from './pattern.ts';
 import { fetchRemote, isGitSource, isRemoteSource, type RemoteContent } from './remote.ts';
+import type { ReusedFiles } from './reused-files.ts';
 import { type BytePath, fromText, RootedDirectory, toText } from './rooted.ts';
 import { type FileOrigin, type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
 import type { ContentReader, TreeEntry } from './tree-writer.ts';
@@ -48,23 +49,27 @@ export class SourceReader {
   readonly #options: AddOptions;
   readonly #read: ReadOptions;
   readonly #emit: OnEntry | undefined;
+  readonly #reused: ReusedFiles | undefined;
   readonly #digests: ContentDigest[] = [];
   #newestNs = 0n;
 
   /**
    * @param owner of everything; undefined: the sources' own
    * @param emit takes each entry; absent: everything is only digested, content that is known already not even read
+   * @param reused puts files in their places that need not be read then
    */
   constructor(
     surroundings: BuildSurroundings,
     options: AddOptions,
     owner: Owner | undefined,
     emit: OnEntry | undefined,
+    reused?: ReusedFiles,
   ) {
     this.#surroundings = surroundings;
     this.#options = options;
     this.#read = this.#readOptions(owner);
     this.#emit = emit;
+    this.#reused = reused;
   }
 
   /** The newest modification time so far, in nanoseconds. */
@@ -103,6 +108,9 @@ export class SourceReader {
   /** Content is read again where it is written: what is digested is then what was written. */
   #knownDigest(): ReadOptions['knownDigest'] {
     const { knownDigests } = this.#options;
+    const reused = this.#reused;
+    // Names of one file have to stay that.
+    if (reused) return (status, entry) => (status.links === 1 ? reused.place(entry, status) : undefined);
     return this.#emit || !knownDigests ? undefined : (status) => knownDigests.get(status);
   }
 
@@ -217,7 +225,7 @@ export class SourceReader {
       const known = origin?.digest ?? (origin && knownDigests?.get(origin.status));
       const file = entry.kind === 'file' && !known ? startFileDigest(entry.xattrs) : undefined;
       const reader = content && file ? digesting(content, file) : content;
-      if (this.#emit) this.#emit(entry, sizeBytes, reader);
+      if (this.#emit && !origin?.digest) this.#emit(entry, sizeBytes, reader);
       else if (reader) drain(reader);
       const isStable = !content || !origin || isSame(origin);
       const contentDigest = known && !isStable ? changedDigest(known) : (known ?? file?.digest());

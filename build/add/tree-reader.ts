@@ -34,7 +34,7 @@ export interface ReadOptions {
   readonly timestampNs?: bigint;
   readonly ignore?: IgnoreRules;
   /** Of a file that need not be read then. */
-  readonly knownDigest?: (status: FileStatus) => Uint8Array | undefined;
+  readonly knownDigest?: (status: FileStatus, entry: TreeEntry) => Uint8Array | undefined;
   readonly onWarning?: (text: string) => void;
 }
 
@@ -163,9 +163,10 @@ export class TreeReader {
       const link = fromBytes(readLinkAt(directory, name));
       this.#onEntry({ ...metadata, kind: 'symlink', link, xattrs: xattrsAt(directory, name) }, 0);
     } else if (type === S_IF.regular) {
-      const digest = this.#options.knownDigest?.(status);
+      const entry = { ...metadata, kind: 'file' } as const;
+      const digest = this.#options.knownDigest?.(status, entry);
       const origin = digest && { status, digest, again: () => status };
-      if (origin) this.#onEntry({ ...metadata, kind: 'file' }, status.sizeBytes, undefined, origin);
+      if (origin) this.#onEntry(entry, status.sizeBytes, undefined, origin);
       else this.#regular(directory, name, path, metadata);
     } else {
       const kind = type === S_IF.fifo ? 'fifo' : type === S_IF.character ? 'character' : 'block';

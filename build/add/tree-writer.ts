@@ -102,6 +102,13 @@ export class TreeWriter implements Disposable {
     }
   }
 
+  /** Another name, at `path`, of a file in an open directory. Nothing is replaced. */
+  link(path: BytePath, from: number, name: Buffer): void {
+    const slash = path.lastIndexOf('/');
+    const directory = this.#directory(slash < 0 ? '' : path.slice(0, slash));
+    linkAt(from, name, directory, toBytes(path.slice(slash + 1)));
+  }
+
   /**
    * Sets the modes and times of directories, which their contents' arrival changed. Call once, after the last entry.
    * @param madeNs time of directories that no entry told of; absent: when they were made

@@ -30,6 +30,7 @@ export async function copyStep(
     readonly link: boolean;
     readonly linkHistorySuffix: string;
     readonly onContent?: AddOptions['onContent'];
+    readonly reuse?: AddOptions['reuse'];
   },
 ): Promise<CopyOutcome> {
   const [sources, options] = await additionOf(session, stage, copy);

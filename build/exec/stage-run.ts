@@ -11,6 +11,7 @@ import { ensureDirectory } from './directories.ts';
 import type { EventLayer } from './events.ts';
 import type { StageLog } from './log.ts';
 import { bindMountChecksums, isBindMount } from './mounts/checksums.ts';
+import { RememberedCopy } from './remembered-copy.ts';
 import { runStep } from './run-step.ts';
 import type { BuildSession, StageResult } from './session.ts';
 import { commitStage, type StageCommitOptions } from './stage-commit.ts';
@@ -43,6 +44,7 @@ export class StageRun {
   didExecute = false;
   link = false;
   #committed: CommitResult | undefined;
+  #copied: RememberedCopy | undefined;
 
   constructor(given: {
     readonly session: BuildSession;
@@ -89,14 +91,24 @@ export class StageRun {
     if (copy.link && !options.layers)
       surroundings.onWarning?.('--link is not supported when building without --layers, ignoring --link');
     const { container } = await this.container.mounted();
-    const onContent = this.#onContent();
+    const reuse = this.#ownsContainer() ? await this.#remembered(copy) : undefined;
+    const collect = this.#onContent();
     const outcome = await copyStep(this.session, this.stage, container, copy, {
       link: this.link,
       linkHistorySuffix: buildMetadata(options, isLastStep, true),
-      ...(onContent ? { onContent } : {}),
+      ...(reuse ? { reuse } : {}),
+      onContent: (...content) => {
+        reuse?.onContent(...content);
+        collect?.(...content);
+      },
     });
+    this.#copied = reuse;
     this.container.replace(outcome.container);
     return outcome.summary;
+  }
+
+  #remembered(copy: ResolvedCopy): Promise<RememberedCopy | undefined> {
+    return RememberedCopy.open(this.session, this.container, copy, this.state.config.WorkingDir ?? '');
   }
 
   #onContent(): InputCollector['file'] | undefined {
@@ -127,6 +139,8 @@ export class StageRun {
       ownsContainer: this.#ownsContainer(),
     });
     const { imageId, topLayer } = this.#committed;
+    if (topLayer !== undefined) this.#copied?.save(topLayer);
+    this.#copied = undefined;
     if (this.session.log.listens) this.log.committed(imageId, step.name, await this.#eventLayer(topLayer));
     return imageId;
   }
