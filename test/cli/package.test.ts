@@ -1,6 +1,6 @@
 import { equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -48,5 +48,17 @@ test('npm pack, npm install -g, and the three tools answer', () => {
   const script = library.replace("'slipway'", JSON.stringify(join(modules, 'slipway/dist/lib/index.js')));
   run(process.execPath, ['--input-type=module', '-e', script]);
 });
+
+test('a launcher that was copied away finds the package that all share, or says that it cannot', () => {
+  const shared = ['/usr/local', '/usr'].some((at) => existsSync(`${at}/lib/node_modules/slipway/bin/launch`));
+  for (const tool of ['buildah', 'skopeo', 'slipway']) {
+    const copy = join(prefix, `copied-${tool}`);
+    copyFileSync(join(import.meta.dirname, '../../bin', tool), copy);
+    const { status, stdout, stderr } = spawnSync(copy, ['--version'], { encoding: 'utf8' });
+    if (shared) match(stdout, new RegExp(`^${tool} version `));
+    else match(`${status} ${stderr}`, new RegExp(`^125 ${tool}: .* copied away from its package; .*\\n$`));
+  }
+});
+
 test.after(() => rmSync(prefix, { recursive: true, force: true }));
 test.run();
