@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import type { Bench, Row, Side } from './bench.ts';
 import { makeTree, mixedBytes } from './data.ts';
+import { makeManyImages, manyStore } from './many-images.ts';
 
 const ISOLATION = ['--isolation', 'chroot'];
 const INSECURE = ['--src-tls-verify=false', '--dest-tls-verify=false'];
@@ -271,6 +272,16 @@ const containers: Row[] = [
       args: [...bench.store(side), 'commit', '--quiet', 'hundred', 'hundred'],
     }),
     after: (bench, side) => void bench.run(bench.buildah(side), [...bench.store(side), 'rm', 'hundred']),
+  },
+  {
+    name: 'images: 1,000 in the store',
+    peer: 'buildah',
+    goal: 0.5,
+    prepare: (bench) => makeManyImages(bench, 1000),
+    command: (bench, side) => ({
+      command: bench.buildah(side),
+      args: [...manyStore(bench), 'images'],
+    }),
   },
 ];
 
