@@ -88,7 +88,7 @@ export function layerRecord(row: LayerRow, readOnly: boolean): LayerRecord {
 export function imageRecord(row: ImageRow, readOnly: boolean): ImageRecord {
   return {
     id: row.id,
-    digest: imageDigests(row)[0],
+    digest: digestOrNone(row.digest) ?? imageDigests(row)[0],
     names: [...(row.names ?? [])],
     namesHistory: [...(row['names-history'] ?? [])],
     topLayer: row.layer || undefined,

@@ -82,6 +82,10 @@ class Evaluation {
   }
 
   #pipeline(pipe: Pipeline, dot: unknown, variables: Variables): unknown {
+    const [only, second] = pipe.commands[0] ?? [];
+    // Most of all: a field and nothing else, once for each row of a listing.
+    if (pipe.commands.length === 1 && only?.kind === 'field' && !second && !pipe.declares.length)
+      return selectFields(dot, only.names, []);
     let value: unknown;
     for (const [position, command] of pipe.commands.entries())
       value = this.#command(command, position === 0 ? [] : [value], dot, variables);

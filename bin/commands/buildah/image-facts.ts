@@ -10,7 +10,7 @@ export class ImageFacts {
   }
 
   /** Storage keeps the config's own date. */
-  async created(record: ImageRecord): Promise<Date> {
+  created(record: ImageRecord): Date {
     const date = new Date(record.created);
     return Number.isNaN(date.getTime()) ? new Date(0) : date;
   }
@@ -21,7 +21,8 @@ export class ImageFacts {
       .list()
       .then((list) => new Map(list.map((layer) => [layer.id, layer])));
     const layers = await this.#layers;
-    let total = Object.values(record.bigDataSizes).reduce((sum, size) => sum + size, 0);
+    let total = 0;
+    for (const key in record.bigDataSizes) total += record.bigDataSizes[key] ?? 0;
     for (let id = record.topLayer; id; ) {
       const layer = layers.get(id);
       if (!layer) break;
@@ -31,10 +32,8 @@ export class ImageFacts {
     return total;
   }
 
-  async newestFirst(list: readonly ImageRecord[]): Promise<ImageRecord[]> {
-    const dated = await Promise.all(
-      list.map(async (record) => ({ record, at: (await this.created(record)).getTime() })),
-    );
+  newestFirst(list: readonly ImageRecord[]): ImageRecord[] {
+    const dated = list.map((record) => ({ record, at: this.created(record).getTime() }));
     return dated.sort((a, b) => b.at - a.at).map(({ record }) => record);
   }
 }

@@ -88,7 +88,7 @@ async function printJson(
 ): Promise<void> {
   const rows = [];
   for (const record of list) {
-    const created = await facts.created(record);
+    const created = facts.created(record);
     rows.push({
       id: shortId(record.id, context.flags.bool('no-trunc')),
       names: record.names.length ? record.names : null,
@@ -120,7 +120,7 @@ async function printRows(
   list: readonly ImageRecord[],
 ): Promise<void> {
   const quiet = flags.bool('quiet');
-  const sorted = await facts.newestFirst(list);
+  const sorted = facts.newestFirst(list);
   if (quiet) {
     for (const record of sorted) io.stdout.write(`${shortId(record.id, flags.bool('no-trunc'))}\n`);
     return;
@@ -145,7 +145,7 @@ function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
 }
 
 async function rowsOf(facts: ImageFacts, record: ImageRecord, whole: boolean) {
-  const created = await facts.created(record);
+  const created = facts.created(record);
   const common = {
     ID: shortId(record.id, whole),
     Digest: record.digest ?? '',

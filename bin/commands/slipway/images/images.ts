@@ -94,7 +94,7 @@ async function rowsOf(session: Session, found: readonly ImageRecord[], { whole, 
   const rows = await Promise.all(
     found.map(async (record) => {
       // Podman counts in whole seconds.
-      const created = new Date(Math.floor((await facts.created(record)).getTime() / 1000) * 1000);
+      const created = new Date(Math.floor(facts.created(record).getTime() / 1000) * 1000);
       const size = await facts.sizeBytes(record);
       const since = `${humanDuration(now - created.getTime())} ago`;
       const config = shows('Labels') ? await relations.config(record) : undefined;
