@@ -56,7 +56,9 @@ export function compileSeccomp(profile: SpecSeccomp, arch: string = process.arch
   );
   const program: Instruction[] = [[LOAD, 0, 0, ARCHITECTURE_OFFSET]];
   for (const [audit, machines] of byAudit) {
-    const block: Instruction[] = [[LOAD, 0, 0, NUMBER_OFFSET], ...search(ranges(profile, machines))];
+    const block: Instruction[] = [[LOAD, 0, 0, NUMBER_OFFSET]];
+    const found = ranges(profile, machines);
+    search(found, 0, found.length, block);
     program.push([JUMP_EQUAL, 1, 0, audit], [JUMP, 0, 0, block.length], ...block);
   }
   program.push([RETURN, 0, 0, actionCode('SCMP_ACT_ERRNO', ENOSYS)]);
@@ -66,14 +68,14 @@ export function compileSeccomp(profile: SpecSeccomp, arch: string = process.arch
 }
 
 function encode(program: readonly Instruction[]): Buffer {
-  const bytes = Buffer.alloc(program.length * 8);
-  for (const [index, [code, yes, no, operand]] of program.entries()) {
-    bytes.writeUInt16LE(code, index * 8);
-    bytes.writeUInt8(yes, index * 8 + 2);
-    bytes.writeUInt8(no, index * 8 + 3);
-    bytes.writeUInt32LE(operand >>> 0, index * 8 + 4);
+  // The processors that are known here are little-endian, as the kernel wants the words of its own.
+  const words = new Uint32Array(program.length * 2);
+  let at = 0;
+  for (const [code, yes, no, operand] of program) {
+    words[at++] = code | (yes << 16) | (no << 24);
+    words[at++] = operand;
   }
-  return bytes;
+  return Buffer.from(words.buffer);
 }
 
 /** Code that decides about all numbers from `start` to the next range's start. One verdict is one array object. */
@@ -97,7 +99,7 @@ function ranges(profile: SpecSeccomp, machines: readonly Machine[]): Range[] {
   const otherwise = verdictOf([]);
   const found: Range[] = [{ start: 0, code: otherwise }];
   let expected = 0;
-  for (const [number, code] of verdicts.sort(([a], [b]) => a - b)) {
+  for (const [number, code] of verdicts.sort((a, b) => a[0] - b[0])) {
     if (number > expected) append(found, expected, otherwise);
     append(found, number, code);
     expected = number + 1;
@@ -116,8 +118,9 @@ function append(found: Range[], start: number, code: readonly Instruction[]): vo
 /** Makes the code of a list of rules; equal lists give the same object. */
 function verdictMaker(profile: SpecSeccomp): (rules: readonly SpecSyscallRule[]) => readonly Instruction[] {
   const made = new Map<string, readonly Instruction[]>();
+  const known = new Map<readonly SpecSyscallRule[], readonly Instruction[]>();
   const otherwise: Instruction = [RETURN, 0, 0, actionCode(profile.defaultAction, profile.defaultErrnoRet)];
-  return (rules) => {
+  const make = (rules: readonly SpecSyscallRule[]) => {
     const key = rules.map((rule) => JSON.stringify([rule.action, rule.errnoRet, rule.args])).join();
     const there = made.get(key);
     if (there) return there;
@@ -127,32 +130,44 @@ function verdictMaker(profile: SpecSeccomp): (rules: readonly SpecSyscallRule[])
     made.set(key, verdict);
     return verdict;
   };
+  return (rules) => {
+    const verdict = known.get(rules) ?? make(rules);
+    known.set(rules, verdict);
+    return verdict;
+  };
 }
 
-function rulesByName(profile: SpecSeccomp): Map<string, SpecSyscallRule[]> {
-  const rules = new Map<string, SpecSyscallRule[]>();
-  for (const rule of profile.syscalls ?? [])
+/** Names with one rule, which a few rules have hundreds of, share one list. */
+function rulesByName(profile: SpecSeccomp): Map<string, readonly SpecSyscallRule[]> {
+  const rules = new Map<string, readonly SpecSyscallRule[]>();
+  for (const rule of profile.syscalls ?? []) {
+    const alone = [rule];
     for (const name of rule.names) {
       const list = rules.get(name);
-      if (list) list.push(rule);
-      else rules.set(name, [rule]);
+      rules.set(name, list ? [...list, rule] : alone);
     }
+  }
   // As libseccomp: a rule without conditions covers those with; among equals the first counts.
   for (const [name, list] of rules) {
+    if (list.length === 1) continue;
     const plain = list.find((rule) => !rule.args?.length);
     if (plain) rules.set(name, [plain]);
   }
   return rules;
 }
 
-/** Binary search over the ranges; each leaf returns. */
-function search(found: readonly Range[]): Instruction[] {
-  const [only] = found;
-  if (found.length === 1 && only) return [...only.code];
-  const middle = found.length >> 1;
-  const left = search(found.slice(0, middle));
-  const right = search(found.slice(middle));
-  return [[JUMP_AT_LEAST, 0, 1, found[middle]?.start ?? 0], [JUMP, 0, 0, left.length], ...left, ...right];
+/** Binary search over the ranges from `first` to before `end`, put behind `into`; each leaf returns. */
+function search(found: readonly Range[], first: number, end: number, into: Instruction[]): void {
+  if (end - first === 1) {
+    for (const instruction of found[first]?.code ?? []) into.push(instruction);
+    return;
+  }
+  const middle = first + ((end - first) >> 1);
+  into.push([JUMP_AT_LEAST, 0, 1, found[middle]?.start ?? 0]);
+  const jump = into.push([JUMP, 0, 0, 0]) - 1;
+  search(found, first, middle, into);
+  into[jump] = [JUMP, 0, 0, into.length - jump - 1];
+  search(found, middle, end, into);
 }
 
 /** A rule returns its action when all its conditions hold and falls through otherwise. */
