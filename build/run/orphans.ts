@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { PR, processControl } from '../../store/kernel/index.ts';
 import { libcFunction } from '../../store/kernel/libc.ts';
 
@@ -8,10 +8,16 @@ const WITHOUT_WAITING = 1;
 /** How long the end of an adopted process may go unnoticed where no signal tells of it, as in worker threads. */
 const PATIENCE_MS = 100;
 
+/** What has just lost its parent is mostly about to end, and is given a moment. */
+const ROUNDS = 5;
+const ROUND_MS = 20;
+
 /** How a process ended: 128 + n where signal n ended it. */
 type ExitCode = number;
 
 let holders = 0;
+/** Children from before. */
+let strangers: ReadonlySet<number> = new Set();
 /** Children by adoption that someone waits for, which are not to be reaped like the rest. */
 const awaited = new Set<number>();
 
@@ -20,12 +26,17 @@ const awaited = new Set<number>();
  * do not wait for them, and strays, which are reaped when the last holder lets go instead of being left to our caller.
  */
 export function adoptOrphans(): AsyncDisposable {
+  if (holders === 0) strangers = new Set(children());
   holders += 1;
   processControl(PR.setChildSubreaper, 1);
   return {
     async [Symbol.asyncDispose]() {
       holders -= 1;
       await reapStrays();
+      for (let rounds = 0; rounds < ROUNDS && holders === 0 && hasLiveStrays(); rounds += 1) {
+        await sleep(ROUND_MS);
+        await reapStrays();
+      }
       if (holders === 0) processControl(PR.setChildSubreaper, 0);
     },
   };
@@ -81,10 +92,13 @@ async function reapStrays(): Promise<void> {
   for (const pid of dead) if (still.has(pid) && !awaited.has(pid)) reap(pid);
 }
 
-/** The dead children of the main thread, to which the kernel gives orphans; other threads see to theirs. */
-function deadChildren(): number[] {
-  const children = readIfThere(`/proc/self/task/${process.pid}/children`);
-  return children.split(' ').filter(Boolean).map(Number).filter(isDead);
+const deadChildren = () => children().filter(isDead);
+const hasLiveStrays = () => children().some((pid) => !strangers.has(pid) && !awaited.has(pid));
+
+/** Those of the main thread, to which the kernel gives orphans; other threads see to theirs. */
+function children(): number[] {
+  const listed = readIfThere(`/proc/self/task/${process.pid}/children`);
+  return listed.split(' ').filter(Boolean).map(Number);
 }
 
 function isDead(pid: number): boolean {

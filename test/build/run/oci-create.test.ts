@@ -52,7 +52,7 @@ for (const [name, script, message] of BAD) {
 }
 
 test('what a runtime leaves behind is reaped', async () => {
-  const runtime = runtimeNamed('litters', '(sleep 0.1 &) ; sleep 0.3; exit 1');
+  const runtime = runtimeNamed('litters', '(sleep 0.05 &) ; (sleep 0 &) ; exit 1');
   const program = join(base, 'litter.ts');
   writeFileSync(
     program,
