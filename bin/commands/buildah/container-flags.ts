@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { isIP } from 'node:net';
 import type {
   CreateWorkingContainerOptions,
   NamespaceOption,
@@ -244,7 +245,7 @@ function checkHost(text: string): void {
   const address = text.slice(colon + 1);
   if (colon <= 0 || !address)
     throw usage(`invalid value for add-host: unable to parse add-host value "${text}", expected HOST:IP`);
-  const isAddress = /^[0-9.]+$/.test(address) || address.includes(':') || address === 'host-gateway';
+  const isAddress = (isIP(address) && !address.includes('%')) || address === 'host-gateway';
   if (!isAddress || name === '')
     throw usage(`invalid value for add-host: invalid IP address in add-host: "${address}"`);
 }

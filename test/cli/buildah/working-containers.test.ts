@@ -33,6 +33,14 @@ asRoot('from scratch to an image and back', async () => {
   );
 });
 
+test('--add-host takes addresses alone', async () => {
+  for (const host of ['a:999.1.1.1', 'a:1.2.3', 'a:fe80::1%eth0', 'a:x:y', 'a:']) {
+    const { code, err } = await run('from', '--add-host', host, 'scratch');
+    assert.equal(code, 125, host);
+    assert.match(err, /^Error: invalid value for add-host: /, host);
+  }
+});
+
 test('a log file that cannot be written is one line, not a crash', async () => {
   writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
   for (const [flag, path, reason] of [
