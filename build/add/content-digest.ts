@@ -8,9 +8,13 @@ export interface ContentSummary {
   readonly hex: string;
 }
 
+const PENDING_BYTES = 1 << 16;
+
 /** The digest of everything that one source brought: names, types, modes, owners, links, attributes and bytes, but no times. */
 export class ContentDigest {
   readonly #hash: Hash = createHash('sha256');
+  /** Bytes in a latin1 string: a call of the hash for each entry would cost more than hashing it. */
+  #pending = '';
   readonly kind: '' | 'file' | 'dir';
 
   constructor(kind: '' | 'file' | 'dir') {
@@ -24,13 +28,23 @@ export class ContentDigest {
   entry(entry: TreeEntry, sizeBytes: number, content?: Uint8Array): void {
     const { path, kind, mode, uid, gid, link = '', deviceMajor = 0, deviceMinor = 0 } = entry;
     const fields = [kind, mode.toString(8), uid, gid, sizeBytes, deviceMajor, deviceMinor, path, link];
-    this.#hash.update(`${fields.join('\0')}\0`, 'latin1');
-    if (content) this.#hash.update(content);
-    else addAttributes(this.#hash, entry.xattrs);
-    this.#hash.update('\n');
+    this.#pending += `${fields.join('\0')}\0`;
+    if (content) this.#pending += Buffer.from(content).toString('latin1');
+    else if (entry.xattrs?.length) {
+      this.#flush();
+      addAttributes(this.#hash, entry.xattrs);
+    }
+    this.#pending += '\n';
+    if (this.#pending.length > PENDING_BYTES) this.#flush();
+  }
+
+  #flush(): void {
+    this.#hash.update(this.#pending, 'latin1');
+    this.#pending = '';
   }
 
   finish(): string {
+    this.#flush();
     return this.#hash.digest('hex');
   }
 }

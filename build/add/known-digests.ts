@@ -30,6 +30,7 @@ interface Row {
   readonly modifiedNs: bigint;
   readonly changedNs: bigint;
   readonly digest: Uint8Array;
+  isUsed: boolean;
 }
 
 /**
@@ -39,7 +40,6 @@ interface Row {
 export class DigestFile implements KnownDigests {
   readonly #path: string;
   readonly #rows: Map<string, Row>;
-  readonly #used = new Set<string>();
   #changed = false;
 
   private constructor(path: string, rows: Map<string, Row>) {
@@ -59,11 +59,10 @@ export class DigestFile implements KnownDigests {
   }
 
   get(status: FileStatus): Uint8Array | undefined {
-    const key = keyOf(status);
-    const row = this.#rows.get(key);
+    const row = this.#rows.get(keyOf(status));
     if (!row || row.sizeBytes !== status.sizeBytes) return undefined;
     if (row.modifiedNs !== status.modifiedNs || row.changedNs !== status.changedNs) return undefined;
-    this.#used.add(key);
+    row.isUsed = true;
     return row.digest;
   }
 
@@ -72,10 +71,10 @@ export class DigestFile implements KnownDigests {
     const margin = changedNs % 1_000_000_000n === 0n ? RACY_COARSE_NS : RACY_NS;
     if (changedNs > BigInt(Math.floor(readAtMs)) * 1_000_000n - margin) return;
     const key = keyOf(status);
-    this.#used.add(key);
     const known = this.#rows.get(key);
+    if (known) known.isUsed = true;
     if (known && known.changedNs === changedNs && Buffer.compare(known.digest, digest) === 0) return;
-    this.#rows.set(key, { sizeBytes, modifiedNs, changedNs, digest });
+    this.#rows.set(key, { sizeBytes, modifiedNs, changedNs, digest, isUsed: true });
     this.#changed = true;
   }
 
@@ -87,8 +86,9 @@ export class DigestFile implements KnownDigests {
   }
 
   #bytes(): Buffer {
-    const forgetUnused = this.#rows.size > LIMIT_ROWS || this.#rows.size > 2 * this.#used.size + 10_000;
-    const rows = [...this.#rows].filter(([key]) => !forgetUnused || this.#used.has(key)).slice(0, LIMIT_ROWS);
+    const used = [...this.#rows].filter(([, row]) => row.isUsed);
+    const forgetUnused = this.#rows.size > LIMIT_ROWS || this.#rows.size > 2 * used.length + 10_000;
+    const rows = (forgetUnused ? used : [...this.#rows]).slice(0, LIMIT_ROWS);
     const body = Buffer.alloc(rows.length * ROW_BYTES);
     for (const [index, [key, row]] of rows.entries()) writeRow(body, index * ROW_BYTES, key, row);
     return body;
@@ -117,6 +117,7 @@ function readRows(path: string): Map<string, Row> {
       modifiedNs: body.readBigInt64LE(at + 24),
       changedNs: body.readBigInt64LE(at + 32),
       digest: body.subarray(at + 40, at + ROW_BYTES),
+      isUsed: false,
     });
   return rows;
 }

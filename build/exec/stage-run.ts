@@ -97,6 +97,7 @@ export class StageRun {
       link: this.link,
       linkHistorySuffix: buildMetadata(options, isLastStep, true),
       ...(reuse ? { reuse } : {}),
+      isPackedAfterwards: true,
       onContent: (...content) => {
         reuse?.onContent(...content);
         collect?.(...content);

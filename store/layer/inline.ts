@@ -13,7 +13,7 @@ import { sharedMemory } from './wasm.ts';
  * Small layers are read and written by the calling thread: starting a worker takes longer than the work. The limits
  * keep the event loop waiting for a few milliseconds at most.
  */
-const INLINE_ENTRIES = 200;
+export const INLINE_ENTRIES = 200;
 export const INLINE_BYTES = 1 << 20;
 
 /** True where a tree is so small that packing it does not deserve a worker. */
