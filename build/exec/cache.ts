@@ -1,6 +1,6 @@
 import type { HistoryEntry } from '../../image/config.ts';
 import type { Digest } from '../../image/digest.ts';
-import type { Store } from '../../store/storage/contract.ts';
+import type { ImageRecord, Store } from '../../store/storage/contract.ts';
 import { BUILT_HERE } from '../commit/built-mark.ts';
 import type { ImageView, ImageViews } from './image-view.ts';
 
@@ -31,25 +31,30 @@ export async function findCachedStep(
   query: CacheQuery,
 ): Promise<ImageView | undefined> {
   const topLayers = await topLayersOnBase(store, query);
-  let best: ImageView | undefined;
-  for (const record of await store.images.list()) {
-    if (!topLayers.has(record.topLayer ?? '')) continue;
-    if (record.readOnly && record.names.length === 0) continue;
-    if (!record.bigDataNames.includes(BUILT_HERE)) continue;
-    if (query.cacheTtlMs !== undefined && query.now.getTime() - Date.parse(record.created) > query.cacheTtlMs)
-      continue;
-    if (best && Date.parse(best.record.created) > Date.parse(record.created)) continue;
+  const records = (await store.images.withTopLayer(topLayers)).filter((record) => isCandidate(record, query));
+  for (const record of newestFirst(records)) {
     const view = await views.get(record);
-    if (view && matches(view, query)) best = { ...view, record };
+    if (view && matches(view, query)) return { ...view, record };
   }
-  return best;
+  return undefined;
+}
+
+function isCandidate(record: ImageRecord, { cacheTtlMs, now }: CacheQuery): boolean {
+  if (record.readOnly && record.names.length === 0) return false;
+  if (!record.bigDataNames.includes(BUILT_HERE)) return false;
+  return cacheTtlMs === undefined || now.getTime() - Date.parse(record.created) <= cacheTtlMs;
+}
+
+/** Of images made at the same time, the one that was recorded last comes first. */
+function newestFirst(records: readonly ImageRecord[]): ImageRecord[] {
+  return records.toReversed().sort((a, b) => Date.parse(b.created) - Date.parse(a.created));
 }
 
 /** The top layers that an image of the step can have; empty for none. */
 async function topLayersOnBase(store: Store, query: CacheQuery): Promise<ReadonlySet<string>> {
   const base = query.base?.record.topLayer ?? '';
   if (!query.addsLayer) return new Set([base]);
-  const layers = (await store.layers.list()).filter(({ parent = '' }) => parent === base);
+  const layers = await store.layers.childrenOf(base || undefined);
   return new Set([...layers.map(({ id }) => id), ...(base === '' ? [''] : [])]);
 }
 

@@ -77,6 +77,8 @@ export interface StagedLayer extends AsyncDisposable {
 
 export interface LayerStore {
   list(): Promise<readonly LayerRecord[]>;
+  /** The layers right above one; undefined for those that stand on none. */
+  childrenOf(id: string | undefined): Promise<readonly LayerRecord[]>;
   get(idOrName: string): Promise<LayerRecord | undefined>;
   byDiffId(digest: Digest): Promise<readonly LayerRecord[]>;
   byCompressedDigest(digest: Digest): Promise<readonly LayerRecord[]>;
@@ -199,6 +201,8 @@ export interface ImageStore {
   get(idOrName: string): Promise<ImageRecord | undefined>;
   byDigest(digest: Digest): Promise<readonly ImageRecord[]>;
   byTopLayer(layerId: string): Promise<readonly ImageRecord[]>;
+  /** Those whose top layer is one of these; an empty id stands for images without layers. */
+  withTopLayer(layerIds: ReadonlySet<string>): Promise<readonly ImageRecord[]>;
   /** Creates the image; one that exists under this id gets the names and big data added (names move here from others). */
   create(options: CreateImageOptions): Promise<ImageRecord>;
   setNames(id: string, names: readonly string[]): Promise<void>;

@@ -42,6 +42,10 @@ export class StorageImages implements ImageStore {
     return this.#select((row) => row.layer === layerId || row['mapped-layers']?.includes(layerId) === true);
   }
 
+  withTopLayer(layerIds: ReadonlySet<string>): Promise<readonly ImageRecord[]> {
+    return this.#select((row) => layerIds.has(row.layer ?? ''));
+  }
+
   #stores() {
     return [this.#foundation, ...this.#foundation.additional];
   }

@@ -43,6 +43,10 @@ export class StorageLayers implements LayerStore {
     return await this.#select(() => true);
   }
 
+  childrenOf(id: string | undefined): Promise<readonly LayerRecord[]> {
+    return this.#select((row) => (row.parent || undefined) === id);
+  }
+
   async get(idOrName: string): Promise<LayerRecord | undefined> {
     for (const { layers } of this.#stores()) {
       const found = await layers.read((rows) => {

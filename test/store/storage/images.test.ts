@@ -116,6 +116,24 @@ test('an image is found by id, unique prefix, name and the digest of its manifes
   await assert.rejects(store.images.bigData('none', 'manifest'), code('no-such-image'));
 });
 
+test('layers are found by what they stand on, and images by their top layers', async () => {
+  await using store = await open();
+  const base = await store.layers.create({});
+  const left = await store.layers.create({ parent: base.id });
+  const right = await store.layers.create({ parent: base.id });
+  const top = await store.layers.create({ parent: left.id });
+  const ids = (records: readonly { readonly id: string }[]) => records.map(({ id }) => id);
+  assert.deepEqual(ids(await store.layers.childrenOf(undefined)), [base.id]);
+  assert.deepEqual(ids(await store.layers.childrenOf(base.id)), [left.id, right.id]);
+  assert.deepEqual(ids(await store.layers.childrenOf(top.id)), []);
+  const image = async (topLayer?: string) =>
+    (await store.images.create(topLayer === undefined ? {} : { topLayer })).id;
+  const [bare, onLeft, onTop] = [await image(), await image(left.id), await image(top.id)];
+  assert.deepEqual(ids(await store.images.withTopLayer(new Set([left.id, top.id]))), [onLeft, onTop]);
+  assert.deepEqual(ids(await store.images.withTopLayer(new Set([right.id]))), []);
+  assert.deepEqual(ids(await store.images.withTopLayer(new Set(['']))), [bare]);
+});
+
 test('an image again under its id gets names and data added; another top layer is refused', async () => {
   await using store = await open();
   const id = 'c'.repeat(64);
