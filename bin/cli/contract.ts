@@ -50,6 +50,8 @@ export interface Flags {
 export interface CommandIo {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
+  /** Writes text to stdout without opening the stream, which loads modules of Node for longer than many a command runs. */
+  readonly writeOut?: (text: string) => void;
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean };
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly workingDirectory: string;

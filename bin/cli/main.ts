@@ -1,6 +1,7 @@
 import type { ToolSpec } from './contract.ts';
 import { UsageError } from './error.ts';
 import { runTool } from './run-tool.ts';
+import { standardOutput } from './standard-output.ts';
 
 /** Runs a tool as this process: signals become one AbortController, the exit code is set when output has drained. */
 export async function main(tool: ToolSpec): Promise<void> {
@@ -15,17 +16,20 @@ export async function main(tool: ToolSpec): Promise<void> {
       controller.abort(new UsageError('usage', `interrupted by ${name}`, { exitCode: code }));
     });
   }
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(141);
-    throw error;
-  });
+  const output = standardOutput();
   const io = {
     // Opened where a command reads it: that loads readline and more.
     get stdin() {
       return process.stdin;
     },
-    stdout: process.stdout,
-    stderr: process.stderr,
+    // Opened where a command needs a stream: that loads net and more.
+    get stdout() {
+      return output.stream();
+    },
+    get stderr() {
+      return process.stderr;
+    },
+    writeOut: output.write,
     environment: process.env,
     workingDirectory: process.cwd(),
   };

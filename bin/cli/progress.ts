@@ -23,7 +23,7 @@ export interface ImageProgress {
   end(): void;
 }
 
-/** Options of {@link createProgress}. */
+/** Options of {@link createProgress}. Its streams may be getters: they are asked for when there is something to write. */
 export interface ProgressOptions {
   readonly mode: ProgressMode;
   /** Where lines and bars go: the originals' stdout for skopeo's drop-in, stderr elsewhere. */
@@ -33,23 +33,23 @@ export interface ProgressOptions {
 }
 
 export async function createProgress(options: ProgressOptions): Promise<ProgressRenderer> {
-  const { stream, warnings } = options;
-  const mode = options.mode === 'auto' ? (stream.isTTY ? 'bars' : 'plain') : options.mode;
-  if (mode === 'json') return jsonLines(stream);
-  const warn = warner(warnings);
+  const mode = options.mode === 'auto' ? (options.stream.isTTY ? 'bars' : 'plain') : options.mode;
+  const warn = warner(() => options.warnings);
   if (mode === 'none') return withoutBars(() => ({ onProgress: warn, end: () => {} }));
-  if (mode === 'plain') return withoutBars((title) => plainLines(stream, warn, title));
+  if (mode === 'plain') return withoutBars((title) => plainLines(options, warn, title));
+  const { stream, warnings } = options;
+  if (mode === 'json') return jsonLines(stream);
   const { Bars } = await import('./bars.ts');
   let bars: ProgressRenderer | undefined;
-  bars = new Bars(stream as Terminal, (event) => warner(bars?.above(warnings) ?? warnings)(event));
+  bars = new Bars(stream as Terminal, (event) => warner(() => bars?.above(warnings) ?? warnings)(event));
   return bars;
 }
 
-function warner(stream: NodeJS.WritableStream): OnProgress {
+function warner(stream: () => NodeJS.WritableStream): OnProgress {
   return (event) => {
-    if (event.type === 'warned') stream.write(`warning: ${event.text}\n`);
+    if (event.type === 'warned') stream().write(`warning: ${event.text}\n`);
     if (event.type === 'retried')
-      stream.write(`retrying ${event.what} (attempt ${event.attempt}): ${event.reason}\n`);
+      stream().write(`retrying ${event.what} (attempt ${event.attempt}): ${event.reason}\n`);
   };
 }
 
@@ -67,18 +67,22 @@ function jsonLines(stream: NodeJS.WritableStream): ProgressRenderer {
 }
 
 /** The lines of one image among several stand together: they are written when it is done. */
-function plainLines(stream: NodeJS.WritableStream, warn: OnProgress, title: string): ImageProgress {
+function plainLines(
+  options: Pick<ProgressOptions, 'stream'>,
+  warn: OnProgress,
+  title: string,
+): ImageProgress {
   const own: string[] = [];
   return {
     onProgress: (event) => {
       warn(event);
       const line = plainLine(event);
       if (line === undefined) return;
-      if (title === '') stream.write(`${line}\n`);
+      if (title === '') options.stream.write(`${line}\n`);
       else own.push(`${line}\n`);
     },
     end: () => {
-      if (own.length > 0) stream.write(own.splice(0).join(''));
+      if (own.length > 0) options.stream.write(own.splice(0).join(''));
     },
   };
 }

@@ -49,7 +49,7 @@ async function dispatch(
   const line = parseFlags(found.words, declared, found.command.interspersed ?? true);
   if (line.flags.bool('help')) return printHelp(io, found, globals);
   if (found.command === tool && line.flags.bool('version')) {
-    io.stdout.write(`${tool.name} version ${tool.version}\n`);
+    writeOut(io, `${tool.name} version ${tool.version}\n`);
     return 0;
   }
   if (!found.command.run) return printHelp(io, found, globals);
@@ -176,9 +176,14 @@ function makeContext(
     args: line.args,
     signal,
     commandPath: found.path,
-    print: (text) => void io.stdout.write(`${text}\n`),
+    print: (text) => writeOut(io, `${text}\n`),
     note: (text) => void io.stderr.write(`${text}\n`),
   };
+}
+
+function writeOut(io: CommandIo, text: string): void {
+  if (io.writeOut) io.writeOut(text);
+  else io.stdout.write(text);
 }
 
 function reportError(tool: ToolSpec, thrown: unknown, io: CommandIo, signal: AbortSignal): number {

@@ -1,6 +1,6 @@
 import { pipeline, type Readable, Transform } from 'node:stream';
 import { algorithmOf, type Digest, finishDigest, startDigest } from '../../image/digest.ts';
-import { detectAndDecompress, type KnownCompression } from '../blob/compression.ts';
+import type { KnownCompression } from '../blob/compression.ts';
 import { StoreError } from '../error.ts';
 import type { IdMappings } from '../layer/contract.ts';
 import type { StagedLayer } from './contract.ts';
@@ -35,6 +35,8 @@ export async function stageTar(
   try {
     const counted = countAndHash(options);
     pipeline(tar, counted.through, () => {});
+    // Loads streams and zlib, which most commands do without.
+    const { detectAndDecompress } = await import('../blob/compression.ts');
     const { stream, compression } = await detectAndDecompress(counted.through);
     const tree = await driver.stage(stream, temporary, options);
     const { digest, sizeBytes } = counted.finish();

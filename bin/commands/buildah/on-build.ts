@@ -1,7 +1,5 @@
-import { addToContainer } from '../../../build/add/add.ts';
 import * as change from '../../../build/container/config.ts';
 import type { WorkingContainer } from '../../../build/container/contract.ts';
-import { runInContainer } from '../../../build/container/run.ts';
 import { BuildError } from '../../../build/error.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
@@ -40,10 +38,12 @@ async function oneInstruction(
     const destination = words.length > 1 ? (words.at(-1) as string) : '';
     const sources = words.length > 1 ? words.slice(0, -1) : words;
     const extract = command === 'ADD';
+    const { addToContainer } = await import('../../../build/add/add.ts');
     const added = await addToContainer(session.surroundings, container, destination, sources, { extract });
     return added.container;
   }
   if (command === 'RUN') {
+    const { runInContainer } = await import('../../../build/container/run.ts');
     const { exitCode } = await runInContainer(session.surroundings, container, words, {
       engine: `buildah-${BUILDAH_LEVEL}`,
     });

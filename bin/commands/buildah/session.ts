@@ -56,8 +56,12 @@ export async function openSession(context: CommandContext, options: SessionOptio
   const chosen = options.platform ?? platformFlag(context, declared, host);
   const progress = await createProgress({
     mode: options.quiet ? 'none' : 'plain',
-    stream: io.stderr,
-    warnings: io.stderr,
+    get stream() {
+      return io.stderr;
+    },
+    get warnings() {
+      return io.stderr;
+    },
   });
   const surroundings: BuildSurroundings = {
     store,
