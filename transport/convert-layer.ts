@@ -49,7 +49,7 @@ async function recode(layer: LayerPlan, stream: Readable, detected: KnownCompres
   const { wish, compression, recompress } = layer;
   const target: Compression = compression.format === 'zstd:chunked' ? 'zstd' : compression.format;
   if (wish === 'compress' && detected === 'none') {
-    const checked = chain(stream, new BlobMeter(plainOf(layer)));
+    const checked = isChecked(layer) ? stream : chain(stream, new BlobMeter(plainOf(layer)));
     return { ...(await compressed(checked, compression)), compression: target, changed: true };
   }
   if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
@@ -62,6 +62,11 @@ async function recode(layer: LayerPlan, stream: Readable, detected: KnownCompres
     return { stream: plain, compression: 'none', changed: true, plainDigest, ...digest };
   }
   return preserved(layer, stream, detected);
+}
+
+/** A plain layer as storage gives it: the digest that all its bytes were checked against is the diffID already. */
+function isChecked({ source, diffId, decrypt }: LayerPlan): boolean {
+  return !decrypt && diffId === source.digest;
 }
 
 /** zstd:chunked carries a table of contents, and says in annotations where it is. */

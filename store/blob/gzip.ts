@@ -27,8 +27,11 @@ export interface BlockCompressor {
   /** Bytes of every block but the last. */
   readonly blockBytes: number;
   readonly head?: Buffer;
-  /** Called in the order of the blocks; the parts may be ready in another. */
-  compress(block: Buffer): Promise<Buffer>;
+  /**
+   * Called in the order of the blocks; their results may be ready in another. The parts of the block are copied before
+   * it returns: whoever wrote them may use their memory again.
+   */
+  compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer>;
   tail?(): Buffer;
   /** Gives memory back, once nothing is under way any more. */
   close(): void;
@@ -81,12 +84,10 @@ export class GzipStream extends Transform {
   }
 
   #startBlock(): void {
-    // Copied in any case: whoever wrote the chunks may use their memory again.
-    const block = Buffer.concat(this.#pending, this.#pendingBytes);
+    const piece = this.#blocks.compress(this.#pending, this.#pendingBytes);
     this.#pending = [];
     this.#pendingBytes = 0;
     this.#started += 1;
-    const piece = this.#blocks.compress(block);
     piece.catch((error: Error) => {
       this.#failed ??= error;
     });
@@ -120,7 +121,8 @@ class ZlibMember implements BlockCompressor {
     this.head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, level >= 9 ? 2 : level <= 1 ? 4 : 0, 255]);
   }
 
-  compress(block: Buffer): Promise<Buffer> {
+  compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer> {
+    const block = Buffer.concat(parts, sizeBytes);
     this.#crc = crc32(block, this.#crc);
     this.#sizeBytes += BigInt(block.length);
     const dictionary = this.#window;

@@ -42,12 +42,18 @@ function bind(): Functions | undefined {
   };
 }
 
+interface Worker {
+  readonly compressor: unknown;
+  readonly input: Buffer;
+  readonly output: Buffer;
+}
+
 /** A compressor does one block at a time: as many are made as there are blocks at a time. */
 class LibdeflateMembers implements BlockCompressor {
   readonly blockBytes = 1 << 18;
   readonly #functions: Functions;
   readonly #level: number;
-  readonly #idle: { readonly compressor: unknown; readonly output: Buffer }[] = [];
+  readonly #idle: Worker[] = [];
   readonly #compressors: unknown[] = [];
 
   constructor(bound: Functions, level: number) {
@@ -55,14 +61,16 @@ class LibdeflateMembers implements BlockCompressor {
     this.#level = level;
   }
 
-  async compress(block: Buffer): Promise<Buffer> {
+  async compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer> {
     const worker = this.#idle.pop() ?? this.#worker();
-    const { compressor, output } = worker;
+    const { compressor, input, output } = worker;
+    let at = 0;
+    for (const part of parts) at += part.copy(input, at);
     const size = await new Promise<number>((resolve, reject) =>
       this.#functions.compress.async(
         compressor,
-        block,
-        block.length,
+        input,
+        sizeBytes,
         output,
         output.length,
         (error: Error | null, result: number | bigint) => (error ? reject(error) : resolve(Number(result))),
@@ -79,12 +87,13 @@ class LibdeflateMembers implements BlockCompressor {
     this.#idle.length = 0;
   }
 
-  #worker(): { readonly compressor: unknown; readonly output: Buffer } {
+  #worker(): Worker {
     const compressor = this.#functions.allocate(this.#level);
     if (!compressor) throw new Error(`libdeflate has no compressor of level ${this.#level}`);
     this.#compressors.push(compressor);
     return {
       compressor,
+      input: Buffer.allocUnsafeSlow(this.blockBytes),
       output: Buffer.allocUnsafeSlow(Number(this.#functions.bound(compressor, this.blockBytes))),
     };
   }
