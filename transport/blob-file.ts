@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { createWriteStream, type WriteStream } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { constants, createWriteStream, type WriteStream } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Digest } from '../image/digest.ts';
@@ -112,14 +112,25 @@ export async function replaceFile(path: string, bytes: Uint8Array, mode = 0o644)
  * @throws TransportError `size-mismatch` when it is larger than `limitBytes`
  */
 export async function readDocument(path: string, limitBytes: number, what: string): Promise<Uint8Array> {
-  const file = await open(path);
+  const file = await openRegular(path);
   try {
     const { size } = await file.stat();
     if (size > limitBytes) throw tooLarge(what, path, limitBytes);
+    return await file.readFile();
   } finally {
     await file.close();
   }
-  return readFile(path);
+}
+
+/**
+ * Opens a file of a layout that somebody else made: a pipe would be waited for, a device read for ever (SECURITY I4).
+ * @throws TransportError `bad-layout`
+ */
+export async function openRegular(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0));
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw new TransportError('bad-layout', `open ${path}: not a regular file`, { facts: { path } });
 }
 
 export function tooLarge(what: string, where: string, limitBytes: number): TransportError {

@@ -62,7 +62,7 @@ export async function parseSyncConfig(
   const { parse } = await import('yaml');
   let value: unknown;
   try {
-    value = parse(text, { uniqueKeys: true, maxAliasCount: 100 });
+    value = parse(text, { uniqueKeys: true, maxAliasCount: 100, logLevel: 'error' });
   } catch (cause) {
     const why = cause instanceof Error ? (cause.message.split('\n')[0] as string) : String(cause);
     throw new TransportError('bad-option', `Failed to unmarshal ${JSON.stringify(name)}: ${why}`, { cause });

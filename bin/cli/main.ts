@@ -1,5 +1,6 @@
+import { writeSync } from 'node:fs';
 import type { ToolSpec } from './contract.ts';
-import { UsageError } from './error.ts';
+import { systemErrorText, UsageError } from './error.ts';
 import { runTool } from './run-tool.ts';
 import { standardOutput } from './standard-output.ts';
 
@@ -16,7 +17,10 @@ export async function main(tool: ToolSpec): Promise<void> {
       controller.abort(new UsageError('usage', `interrupted by ${name}`, { exitCode: code }));
     });
   }
-  const output = standardOutput();
+  const output = standardOutput((error) => {
+    writeSync(2, tool.formatError(`writing the output: ${systemErrorText(error)}`));
+    process.exit(tool.failureExitCode);
+  });
   const io = {
     // Opened where a command reads it: that loads readline and more.
     get stdin() {

@@ -29,6 +29,7 @@ export async function download(
   options: RemoteOptions,
   surroundings: BuildSurroundings,
 ): Promise<number> {
+  if (options.checksum !== undefined) parseDigest(options.checksum);
   const retries = options.retries ?? 3;
   const delayMs = options.retryDelayMs ?? 2000;
   for (let attempt = 0; ; attempt += 1) {

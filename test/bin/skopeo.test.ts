@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -107,6 +108,31 @@ test('exit codes: 2 for an image that is not there, 1 for everything else; one l
     equal(/\n\s+at /.test(result.stderr) || /\\n\s+at /.test(result.stderr), false, 'no stack trace');
     equal(existsSync(join(directory, 'x')), false, `${words.join(' ')} left something`);
   }
+});
+
+test('endless files, addresses that are none and a full disk behind stdout are one line', async ({
+  directory,
+}) => {
+  for (const [words, message] of [
+    [['manifest-digest', '/dev/zero'], /exceeded maximum allowed size of 4194304 bytes/],
+    [['inspect', 'docker://127.0.0.1:99999/a:b'], /"127\.0\.0\.1:99999\\" is no address of a registry/],
+    [['inspect', 'docker://1.2.3.999/a:b'], /"1\.2\.3\.999\\" is no address of a registry/],
+  ] as const) {
+    const { code, stderr } = await run(directory, ...words);
+    equal(code, 1);
+    match(stderr, message);
+    equal(stderr.trimEnd().split('\n').length, 1);
+  }
+  if (!existsSync('/dev/full')) return console.log('SKIP a full disk behind stdout: there is no /dev/full');
+  const full = openSync('/dev/full', 'w');
+  const words = ['manifest-digest', join(directory, 'policy.json')];
+  const { status, stderr } = spawnSync('bin/skopeo', words, {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  closeSync(full);
+  equal(status, 1);
+  match(stderr, /^time=\S+ level=fatal msg="writing the output: write: no space left on device"\n$/);
 });
 
 test('inspect shows what Skopeo shows', async ({ directory, image }) => {

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import {
   existsSync,
   mkdirSync,
@@ -6,6 +7,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -191,6 +193,26 @@ test('referrers in a layout are found by their subject, and go along when asked 
   writeFileSync(join(layout, 'blobs/sha256', other.digest.slice(7)), '{}');
   await rejects(run('oci-archive:g.tar', {}));
   equal(existsSync(join(directory, 'g.tar')), false);
+});
+
+test('SECURITY I4: what is no regular file in a layout is refused, not waited for', async ({ directory }) => {
+  const layout = join(directory, 'a');
+  const image = writeLayout(layout, 'x');
+  const path = join(layout, 'blobs/sha256', image.digest.slice(7));
+  const pipe = (name: string) => {
+    rmSync(name, { force: true });
+    return spawnSync('mkfifo', [name]).status === 0;
+  };
+  if (!pipe(path)) return console.log('SKIP pipes in layouts: there is no mkfifo');
+  await rejects(copy(directory, 'oci:a:x', 'dir:d'), { code: 'bad-layout', message: /not a regular file$/ });
+  mkdirSync(join(directory, 'e'));
+  for (const name of ['manifest.json', 'version']) {
+    pipe(join(directory, 'e', name));
+    await rejects(copy(directory, 'dir:e', 'oci:f:x'), { code: 'bad-layout' });
+  }
+  rmSync(path);
+  symlinkSync('/dev/zero', path);
+  await rejects(copy(directory, 'oci:a:x', 'dir:d'), { code: 'bad-layout' });
 });
 
 test.run();

@@ -1,5 +1,4 @@
 import { createReadStream } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
@@ -8,19 +7,22 @@ import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import { guessManifestMediaType, type ManifestDocument } from '../../image/manifest.ts';
 import { parseSignatureBlob, SIGNATURE_LIMIT_BYTES, SIGNATURE_LIMIT_COUNT } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
-import { readDocument } from '../blob-file.ts';
+import { openRegular, readDocument } from '../blob-file.ts';
 import type { ImageSource, StoredSignature } from '../contract.ts';
 import { TransportError } from '../error.ts';
 import { blobName, checkVersion, manifestName, signatureName } from './files.ts';
 import type { DirectoryReference } from './reference.ts';
 
+const VERSION_LIMIT_BYTES = 1024;
+
 /** @throws TransportError `not-found` without a manifest there, `bad-layout` for a newer version of the format */
 export async function openDirectorySource(reference: DirectoryReference): Promise<ImageSource> {
-  const version = await readFile(join(reference.path, 'version'), 'utf8').catch((error: unknown) => {
+  const path = join(reference.path, 'version');
+  const version = await readDocument(path, VERSION_LIMIT_BYTES, 'version').catch((error: unknown) => {
     if (isSystemError(error, 'ENOENT')) return undefined;
     throw error;
   });
-  if (version !== undefined) checkVersion(version, reference.path);
+  if (version !== undefined) checkVersion(Buffer.from(version).toString(), reference.path);
   return new DirectorySource(reference);
 }
 
@@ -39,7 +41,7 @@ class DirectorySource implements ImageSource {
 
   async getBlob(descriptor: Descriptor, options: { readonly offset?: number } = {}): Promise<BlobStream> {
     const path = join(this.reference.path, blobName(descriptor.digest));
-    const file = await open(path).catch(missing(path));
+    const file = await openRegular(path).catch(missing(path));
     const { size } = await file.stat();
     const stream = createReadStream(path, {
       fd: file,

@@ -92,6 +92,8 @@ export class RegistryClient {
   async #detect(signal: AbortSignal | undefined): Promise<RegistryProperties> {
     const { domain, tls } = this.#options;
     const host = domain === 'docker.io' ? 'registry-1.docker.io' : domain;
+    if (!URL.canParse(`https://${host}`))
+      throw new TransportError('bad-reference', `${JSON.stringify(host)} is no address of a registry`);
     // On this machine nobody listens in between, and most registries there speak plain http.
     const local = isLoopbackName(host);
     const schemes = tls.insecure ? (local ? ['http', 'https'] : ['https', 'http']) : ['https'];

@@ -1,10 +1,9 @@
 import { createReadStream } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
-import { readDocument } from '../blob-file.ts';
+import { openRegular, readDocument } from '../blob-file.ts';
 import { TransportError } from '../error.ts';
 import { blobPathOf, LAYOUT_INDEX_LIMIT_BYTES, type LayoutFiles } from './layout.ts';
 
@@ -34,7 +33,7 @@ export class LayoutDirectory implements LayoutFiles {
 
   async openBlob(digest: Digest, offset: number): Promise<BlobStream> {
     const path = this.blobPath(digest);
-    const file = await open(path).catch(missing(path));
+    const file = await openRegular(path).catch(missing(path));
     const { size } = await file.stat();
     return {
       stream: createReadStream(path, { fd: file, start: offset, highWaterMark: 1 << 20 }),

@@ -1,5 +1,7 @@
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
+import { MANIFEST_LIMIT_BYTES } from '../../../image/json.ts';
+import { tooLarge } from '../../../transport/blob-file.ts';
 import type { CommandSpec } from '../../cli/contract.ts';
 import { prefixed } from './surroundings.ts';
 
@@ -13,9 +15,21 @@ export const manifestDigestCommand: CommandSpec = {
   async run(context) {
     const { manifestDigest } = await import('../../../image/manifest.ts');
     const name = context.args[0] as string;
-    const bytes = await readFile(resolve(context.io.workingDirectory, name)).catch(
+    const bytes = await readManifestFile(resolve(context.io.workingDirectory, name)).catch(
       prefixed(`Error reading manifest from ${name}`),
     );
     context.print(manifestDigest(bytes));
   },
 };
+
+/** The file may be a pipe, and what comes out of it endless. */
+async function readManifestFile(path: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of createReadStream(path)) {
+    size += (chunk as Buffer).length;
+    if (size > MANIFEST_LIMIT_BYTES) throw tooLarge('manifest', path, MANIFEST_LIMIT_BYTES);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks);
+}
