@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
-import type { IdMappings, IdRange } from '../../store/layer/contract.ts';
+import { hostIds } from '../../store/storage/id-mappings.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { ensureInRoot, openRoot } from '../run/rooted-path.ts';
@@ -29,10 +29,10 @@ function ownerOf(
   { rootfs, container }: { readonly rootfs: string; readonly container: WorkingContainer },
   user: string | undefined,
 ): { uid: number; gid: number } | undefined {
-  const mappings: IdMappings | undefined = container.idMappings;
-  const { uid, gid } = user ? knownUser(rootfs, user) : { uid: 0, gid: 0 };
-  if (!mappings && uid === 0 && gid === 0) return undefined;
-  return { uid: toHost(mappings?.uids, uid), gid: toHost(mappings?.gids, gid) };
+  const { idMappings } = container;
+  const known = user ? knownUser(rootfs, user) : { uid: 0, gid: 0 };
+  if (!idMappings && known.uid === 0 && known.gid === 0) return undefined;
+  return hostIds(idMappings, known);
 }
 
 /** A user that the root file system does not know leaves the directory to root, as in Buildah. */
@@ -43,9 +43,4 @@ function knownUser(rootfs: string, user: string): { uid: number; gid: number } {
     if (error instanceof BuildError && error.code === 'bad-user') return { uid: 0, gid: 0 };
     throw error;
   }
-}
-
-function toHost(ranges: readonly IdRange[] | undefined, id: number): number {
-  const range = ranges?.find((entry) => id >= entry.containerId && id < entry.containerId + entry.size);
-  return range ? range.hostId + id - range.containerId : id;
 }
