@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as kernel from '../../store/kernel/index.ts';
+import { randomBytes } from '../../store/kernel/random.ts';
 
 const test = suite('store/kernel');
 let root: string;
@@ -20,6 +21,12 @@ test.before(() => {
   root = mkdtempSync(join(tmpdir(), 'slipway-kernel-'));
 });
 test.after(() => rmSync(root, { recursive: true, force: true }));
+
+test('randomBytes fills every length with other bytes each time', () => {
+  for (const size of [0, 1, 44, 70_000]) equal(randomBytes(size).length, size);
+  equal(new Set(Array.from({ length: 100 }, () => randomBytes(16).toString('hex'))).size, 100);
+  ok(new Set(randomBytes(70_000)).size > 200);
+});
 
 test('statAt gives exact nanoseconds, negative times and names that are not UTF-8', () => {
   const directory = kernel.openAt(kernel.AT_FDCWD, root, kernel.OPEN.path | kernel.OPEN.directory);
