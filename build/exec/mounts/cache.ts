@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { CacheLocks, cacheKey, openCaches } from '../../caches/place.ts';
+import { BuildError } from '../../error.ts';
 import { discardingOverlay } from './bind.ts';
 import { ownerOf } from './owner.ts';
 import type { MountContext, PreparedMount } from './prepare.ts';
@@ -15,6 +16,7 @@ export async function prepareCache(spec: MountSpec, context: MountContext): Prom
   const destination = spec.target as string;
   const flags = spec.flags.length > 0 ? spec.flags : [];
   if (spec.from !== undefined) return cacheFromElsewhere(spec, context, destination);
+  refuseClimbing(spec);
   const root = await cacheDirectory(spec, context);
   const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   return {
@@ -25,6 +27,11 @@ export async function prepareCache(spec: MountSpec, context: MountContext): Prom
       options: [spec.readOnly ? 'ro' : 'rw', ...flags, 'bind'],
     },
   };
+}
+
+function refuseClimbing({ source = '', text }: MountSpec): void {
+  if (!/^\/*\.\.(\/|$)/.test(posix.normalize(source))) return;
+  throw new BuildError('unsafe-path', `source ${JSON.stringify(source)} of a cache leads out of it: ${text}`);
 }
 
 async function cacheFromElsewhere(

@@ -146,6 +146,12 @@ onlyRoot('SECURITY B03: cache ids are no paths', async () => {
   const { text: output } = await build(text, { useCache: false });
   equal(output().includes('passwd'), false);
   ok(existsSync(join(base, 'cache', cacheKey('../../../../etc', 0, 0))));
+  for (const source of ['..', '../../etc', 'a/../../etc'])
+    await rejects(
+      build(`${BASE}FROM base\nRUN --mount=type=cache,source=${source},target=/c ls /c`, { useCache: false }),
+      (error) => error instanceof BuildError && /leads out/.test(error.message),
+      source,
+    );
 });
 
 onlyRoot('SECURITY I10: a secret is for one RUN and nowhere else', async () => {
