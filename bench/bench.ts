@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { makeTree, placeShell, randomBytes } from './data.ts';
@@ -160,10 +160,17 @@ export class Bench implements AsyncDisposable {
     await this.engine?.[Symbol.asyncDispose]();
     for (const side of ['ours', 'peer'] as const) {
       spawnSync('bin/buildah', [...this.store(side), 'rm', '--all'], { stdio: 'ignore' });
-      spawnSync('umount', [this.path(`${side}-root`, 'overlay')], { stdio: 'ignore' });
     }
+    for (const point of mountsBelow(this.work)) spawnSync('umount', ['-l', point], { stdio: 'ignore' });
     rmSync(this.work, { recursive: true, force: true });
   }
+}
+
+/** What stores leave mounted, the innermost first. */
+function mountsBelow(directory: string): string[] {
+  const lines = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
+  const points = lines.map((line) => line.split(' ')[4] ?? '');
+  return points.filter((point) => point.startsWith(`${directory}/`)).reverse();
 }
 
 /** Starts Debian's docker-registry where installed, else the embedded one: both sides talk to the same server. */
