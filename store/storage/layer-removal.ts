@@ -104,7 +104,7 @@ export async function deleteLayer(foundation: Foundation, id: string): Promise<v
   });
 }
 
-async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
+export async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
   await foundation.mounts.update(id, async (current) => {
     if (current !== undefined) await foundation.driver.unmount(id);
     return undefined;

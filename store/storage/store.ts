@@ -5,7 +5,7 @@ import type { Store } from './contract.ts';
 import { containerDirectory, containerRunDirectory, type Foundation, writeEverything } from './foundation.ts';
 import { layersToRemove } from './image-removal.ts';
 import { StorageImages } from './image-store.ts';
-import { removeLayers, Trash } from './layer-removal.ts';
+import { removeLayers, Trash, unmountEntirely } from './layer-removal.ts';
 import { StorageLayers } from './layer-store.ts';
 import { removeTree } from './remove-tree.ts';
 
@@ -68,13 +68,15 @@ export class StorageStore implements Store {
     await writeEverything(this.#foundation, async (layers, _images, containers) => {
       const container = findContainer(containers, id);
       if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
+      const layer = layers.byId(container.layer);
+      // Whoever dies further down leaves no mount that nobody knows of.
+      if (layer) await unmountEntirely(this.#foundation, layer.id);
       // The container first: a process that dies here leaves a layer without a container, never the other way round.
       containers.remove(container);
       containers.save();
       const { places } = this.#foundation;
       await removeTree(join(containerDirectory(places), container.id));
       await removeTree(join(containerRunDirectory(places), container.id));
-      const layer = layers.byId(container.layer);
       if (layer) await removeLayers(this.#foundation, layers, [layer], trash);
     });
   }

@@ -47,6 +47,16 @@ async function copy(from: string, to: string): Promise<void> {
   for (const store of stores) await store[Symbol.asyncDispose]();
 }
 
+/** Podman reads the images that it listed without a lock: one that a commit beside it replaced meanwhile is an error. */
+async function listImages(places: Places, tries = 5): Promise<void> {
+  try {
+    await peerAsync(places, 'podman', 'images', '-q');
+  } catch (error) {
+    if (tries === 1 || !/consider removing the image/.test(String(error))) throw error;
+    await listImages(places, tries - 1);
+  }
+}
+
 function interop(test: Test, driver: 'overlay' | 'vfs') {
   const fresh = () => placesIn(join(directory, `${driver}${count++}`), driver);
 
@@ -220,7 +230,7 @@ function interop(test: Test, driver: 'overlay' | 'vfs') {
         await peerAsync(places, 'buildah', 'from', '-q', '--name', name, 'localhost/kid:2');
         await peerAsync(places, 'buildah', 'commit', '-q', name, `localhost/theirs:${lane}-${round}`);
         await peerAsync(places, 'buildah', 'rm', name);
-        await peerAsync(places, 'podman', 'images', '-q');
+        await listImages(places);
       }
     };
     await Promise.all([ours(0), theirs(0), ours(1), theirs(1)]);
