@@ -2,8 +2,7 @@ import { renderTable } from '../../cli/table.ts';
 import { compileTemplate, unescapeFormat } from '../../cli/template/evaluate.ts';
 
 /**
- * Rows by a Go template as the originals' formats package prints them: `table …` has a heading and aligned columns,
- * anything else is printed line by line.
+ * Rows by a Go template as the originals' formats package prints them, in aligned columns; `table …` has a heading.
  * @param headings heading of each field; a field without one is headed by its own name
  */
 export function renderRows(
@@ -12,8 +11,9 @@ export function renderRows(
   headings: Readonly<Record<string, string>>,
 ): string {
   const isTable = format.startsWith('table');
-  const text = unescapeFormat(isTable ? format.slice('table'.length).trimStart() : format);
-  const template = compileTemplate(text.trimEnd() === '' ? text : text);
+  // There every space of a format ends a column.
+  const text = unescapeFormat(isTable ? format.slice('table'.length).trim() : format).replaceAll(' ', '\t');
+  const template = compileTemplate(text);
   const lines = rows.map((row) => template(row));
   if (!isTable && !text.includes('\t')) return lines.map((line) => `${line}\n`).join('');
   const heading = isTable ? [template(headingRow(rows[0], headings))] : [];

@@ -29,7 +29,7 @@ asRoot('from scratch to an image and back', async () => {
   assert.equal(await ok('rename', 'app-working-container', 'work'), '');
   assert.match(
     await ok('containers', '--format', '{{.ContainerName}} {{.ImageName}}'),
-    /^work localhost\/app:latest$/m,
+    /^work {18}localhost\/app:latest$/m,
   );
 });
 
