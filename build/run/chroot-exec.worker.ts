@@ -2,8 +2,8 @@ import { accessSync, constants, readFileSync, statSync, writeSync } from 'node:f
 import { posix } from 'node:path';
 import { ioctl } from '../../store/kernel/index.ts';
 import { confine, prepareFilter } from './chroot-confine.ts';
-import { enterRoot } from './chroot-filesystem.ts';
-import { setLimits } from './rlimits.ts';
+import { bindRoot, enterRoot } from './chroot-filesystem.ts';
+import { setLimits, type TextLimit } from './rlimits.ts';
 import { openRoot } from './rooted-path.ts';
 import type { RuntimeSpec } from './runtime-spec.ts';
 
@@ -15,8 +15,7 @@ import type { RuntimeSpec } from './runtime-spec.ts';
  */
 export interface ExecJob {
   readonly spec: RuntimeSpec;
-  /** The spec's resource limits with their 64-bit numbers as text. */
-  readonly limits: readonly { readonly type: string; readonly soft: string; readonly hard: string }[];
+  readonly limits: readonly TextLimit[];
   /** Base64. */
   readonly filter?: string;
   readonly maySetGroups: boolean;
@@ -41,7 +40,9 @@ function becomeCommand({ spec, limits, filter, maySetGroups, noPivot }: ExecJob)
     filter === undefined
       ? undefined
       : prepareFilter(Buffer.from(filter, 'base64'), spec.linux.seccomp?.flags);
-  enterRoot(openRoot(spec.root.path), wanted.cwd, noPivot);
+  // The mounts that a user namespace has taken over are held together; a mount of its own can become its root.
+  const root = spec.linux.uidMappings ? bindRoot(spec.root.path) : openRoot(spec.root.path);
+  enterRoot(root, wanted.cwd, noPivot);
   setLimits(limits);
   const environment = Object.fromEntries(
     wanted.env.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),

@@ -16,6 +16,7 @@ import {
   unmount,
 } from '../../store/kernel/index.ts';
 import { BuildError } from '../error.ts';
+import { mountedOutside } from './chroot-user-namespace.ts';
 import { parseOptions, restrictMount } from './mount-flags.ts';
 import { ensureInRoot, openInRoot, openRoot, type RootHandle } from './rooted-path.ts';
 import type { RuntimeSpec, SpecDevice, SpecMount } from './runtime-spec.ts';
@@ -60,7 +61,9 @@ export async function mountAll(
     try {
       if (one.type === 'bind') bindOne(root, one);
       else if (one.type !== 'proc')
-        withPlace(root, one, 'directory', (target) => mountFresh(root, one, target));
+        withPlace(root, one, 'directory', (target) =>
+          mountFresh(root, mountedOutside(one, spec.linux), target),
+        );
       else if (!(await mountProcAt(root, one, mountProc))) bindOne(root, procOfHost(one));
     } catch (error) {
       if (!OPTIONAL.has(one.type)) throw mountError(one, error);

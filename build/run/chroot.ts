@@ -106,8 +106,8 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
 /** Says what this isolation cannot do: an error where the command would be less confined than asked, else a word. */
 function checkPossible(request: RunRequest, { spec }: RunPlan): void {
   const hint = 'Use an OCI runtime (--isolation oci).';
-  if (spec.linux.namespaces.some(({ type }) => type === 'user'))
-    throw new BuildError('unsupported', 'chroot isolation cannot make user namespaces', { hint });
+  if (spec.linux.namespaces.some(({ type, path }) => type === 'user' && path !== undefined))
+    throw new BuildError('unsupported', 'chroot isolation cannot join a user namespace', { hint });
   if (spec.process.apparmorProfile && usesAppArmor())
     throw new BuildError('unsupported', 'chroot isolation cannot apply AppArmor profiles', { hint });
   const { memory, cpu, pids } = spec.linux.resources ?? {};
@@ -138,7 +138,8 @@ async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['std
 }
 
 function needsProcess(request: RunRequest, plan: RunPlan): boolean {
-  return plan.ulimitsGiven || plan.ownSeccomp || request.terminal === true;
+  const ownUsers = plan.spec.linux.namespaces.some(({ type }) => type === 'user');
+  return plan.ulimitsGiven || plan.ownSeccomp || request.terminal === true || ownUsers;
 }
 
 /**

@@ -21,6 +21,7 @@ import type { ChrootEvent, ChrootJob } from './chroot.ts';
 import { confine, prepareFilter } from './chroot-confine.ts';
 import type { ExecJob } from './chroot-exec.worker.ts';
 import { bindRoot, descriptorPath, enterRoot, mountAll, protectPaths } from './chroot-filesystem.ts';
+import { idsOutside, spawnInUserNamespace } from './chroot-user-namespace.ts';
 import { raiseLoopback } from './loopback.ts';
 import { openInRoot, type RootHandle } from './rooted-path.ts';
 import { type RuntimeSpec, type SpecNamespaceType, specJson } from './runtime-spec.ts';
@@ -108,7 +109,8 @@ async function dismiss(guard: ChildProcess | undefined): Promise<void> {
 }
 
 function enterNamespaces(spec: RuntimeSpec): void {
-  const fresh = spec.linux.namespaces.filter((namespace) => namespace.path === undefined);
+  // A user namespace takes a process of one thread: it is made for the command alone.
+  const fresh = spec.linux.namespaces.filter(({ type, path }) => path === undefined && type !== 'user');
   unshare(fresh.reduce((flags, { type }) => flags | FLAGS[type], CLONE.fs | CLONE.newNs));
   for (const { type, path } of spec.linux.namespaces) {
     if (path === undefined) continue;
@@ -163,29 +165,29 @@ function startHere(
 }
 
 /** Starts the process that becomes the command, with a terminal of the container's own devpts where one is wanted. */
-function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: boolean): Started {
+async function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: boolean): Promise<Started> {
   const { spec } = job;
   let [input, output, errors] = job.stdio;
   if (spec.process.terminal) {
     const pair = openTerminalPair((name, flags) => openInRoot(root, `/dev/pts/${name}`, flags));
-    chownDescriptor(pair.slave, spec.process.user.uid, spec.process.user.gid);
+    const owner = idsOutside(spec.linux, spec.process.user.uid, spec.process.user.gid);
+    chownDescriptor(pair.slave, owner.uid, owner.gid);
     input = output = errors = pair.slave;
     send({ kind: 'terminal', master: pair.master });
   }
-  const program = fileURLToPath(workerUrl('build/run/chroot-exec.worker.ts'));
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
-    stdio: [input, output, errors, 'pipe', 'pipe'],
-    env: {},
-    cwd: '/',
-    detached: true,
-  });
-  if (spec.process.terminal && typeof input === 'number') closeDescriptor(input);
-  const filter = job.filter && Buffer.from(job.filter).toString('base64');
   const limits = spec.process.rlimits.map(({ type, soft, hard }) => ({
     type,
     soft: `${soft}`,
     hard: `${hard}`,
   }));
+  const program = fileURLToPath(workerUrl('build/run/chroot-exec.worker.ts'));
+  const words = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
+  const stdio = [input, output, errors, 'pipe' as const, 'pipe' as const];
+  const child = spec.linux.uidMappings
+    ? await spawnInUserNamespace(words, { stdio, linux: spec.linux, limits })
+    : spawn(words[0], words.slice(1), { stdio, env: {}, cwd: '/', detached: true });
+  if (spec.process.terminal && typeof input === 'number') closeDescriptor(input);
+  const filter = job.filter && Buffer.from(job.filter).toString('base64');
   (child.stdio[3] as Writable).end(
     specJson({ spec, limits, filter, maySetGroups, noPivot: job.noPivot } satisfies ExecJob),
   );
@@ -199,10 +201,10 @@ async function readFailure(pipe: Readable): Promise<Failure | undefined> {
 
 /** @param sessionGuard a guard that has to know what to kill */
 async function runToEnd(
-  start: () => Started,
+  start: () => Started | Promise<Started>,
   sessionGuard: ChildProcess | undefined,
 ): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
-  const { child, failure } = start();
+  const { child, failure } = await start();
   const ended = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', (code, signal) => resolve({ code, signal }));

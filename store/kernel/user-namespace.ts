@@ -37,14 +37,26 @@ export async function holdUserNamespace(
   });
   gone.catch(() => {});
   try {
-    const process = `/proc/${await Promise.race([idInNamespace(child.pid), gone])}`;
-    writeFileSync(`${process}/uid_map`, mapText(uids));
-    writeFileSync(`${process}/gid_map`, mapText(gids));
-    const fd = openSync(`${process}/ns/user`, 'r');
+    const pid = await Promise.race([idInNamespace(child.pid), gone]);
+    writeMaps(pid, uids, gids);
+    const fd = openSync(`/proc/${pid}/ns/user`, 'r');
     return { fd, [Symbol.dispose]: () => closeSync(fd) };
   } finally {
     child.kill('SIGKILL');
   }
+}
+
+/**
+ * Gives the new user namespace of a process its ids. Needs CAP_SETUID and CAP_SETGID in the namespace around it.
+ * @throws a system error
+ */
+export function writeMaps(
+  pid: number,
+  uids: readonly NamespaceRange[],
+  gids: readonly NamespaceRange[],
+): void {
+  writeFileSync(`/proc/${pid}/uid_map`, mapText(uids));
+  writeFileSync(`/proc/${pid}/gid_map`, mapText(gids));
 }
 
 /** Waits until the child has left this process's namespace. */

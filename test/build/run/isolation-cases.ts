@@ -263,6 +263,22 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
     assert.match(output, /\/dev\/pts\/0\r\nyes\r\n(typed\r\n)?got typed\r\n$/);
   });
 
+  itWithUsers('a user namespace of its own: ids, mounts, limits, a terminal, the exit code', async () => {
+    const ranges = [{ containerId: 0, hostId: 1000, size: 2000 }];
+    const limits = { ulimits: [{ name: 'nofile', soft: 90, hard: 1_048_576 }] };
+    const script =
+      'cat /proc/self/uid_map; id -u; stat -c %u:%g /t; echo x >/t/f; stat -c %u:%g /t/f; ulimit -n; grep -E "CapEff|Seccomp:" /proc/self/status; test -t 0 && exit 7';
+    const inNamespace = { idMappings: { uids: ranges, gids: ranges }, limits, terminal: true };
+    const mounts = [{ destination: '/t', type: 'tmpfs' as const, source: 'tmpfs', options: ['gid=5'] }];
+    const root = await run(kind, script, { ...inNamespace, mounts });
+    assert.deepEqual(root.output.trim().split(/\s+/), [
+      ...['0', '1000', '2000', '0', '0:5', '0:0', '90', 'CapEff:', '00000000800405fb', 'Seccomp:', '2'],
+    ]);
+    assert.equal(root.result.exitCode, 7);
+    const { output } = await run(kind, 'id -u; id -g; echo >$(tty) seen', { ...inNamespace, user: 'user' });
+    assert.equal(output, '1000\r\n1000\r\nseen\r\n');
+  });
+
   it('standard input is passed on, and ends', async () => {
     const { output } = await run(kind, 'cat', {
       stdin: Readable.from([Buffer.from('one'), Buffer.from('two')]),
