@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, mkdtempSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
-import { removeTree } from '../../store/storage/remove-tree.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { LeftoverJournal } from './leftovers.ts';
 
@@ -83,27 +81,25 @@ export class Workspace implements AsyncDisposable {
   async removeContainer(id: string): Promise<void> {
     const container = this.#containers.get(id);
     this.#containers.delete(id);
-    const { store } = this.#surroundings;
-    const files = container && (await store.layers.diffDirectory(container.layerId));
-    try {
-      if (container) await this.unmountLayer(container.layerId);
-      await store.deleteContainer(id);
-    } catch (error) {
-      if (files === undefined || !isDiskFull(error)) throw error;
-      // The records cannot be written before the container's own files have made room for them.
-      await emptyDirectory(files);
-      await store.deleteContainer(id);
-    }
+    await this.#surroundings.store.deleteContainer(id);
+    // Its mounts went with it.
+    while (container && this.#takeMount(container.layerId))
+      this.#journal.remove({ kind: 'mount', layerId: container.layerId });
     this.#journal.remove({ kind: 'container', id });
   }
 
   /** Drops this build's mounts of a layer. */
   async unmountLayer(layerId: string): Promise<void> {
-    for (let at = this.#mounts.indexOf(layerId); at >= 0; at = this.#mounts.indexOf(layerId)) {
-      this.#mounts.splice(at, 1);
+    while (this.#takeMount(layerId)) {
       await this.#surroundings.store.layers.unmount(layerId);
       this.#journal.remove({ kind: 'mount', layerId });
     }
+  }
+
+  #takeMount(layerId: string): boolean {
+    const at = this.#mounts.indexOf(layerId);
+    if (at >= 0) this.#mounts.splice(at, 1);
+    return at >= 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,27 +126,5 @@ export class Workspace implements AsyncDisposable {
       await attempt(() => rmSync(path, { recursive: true, force: true }));
     for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());
     if (failures.length > 0) throw failures[0];
-  }
-}
-
-function isDiskFull(error: unknown): boolean {
-  if (isSystemError(error, 'ENOSPC', 'EDQUOT')) return true;
-  return error instanceof Error && error.cause !== undefined && isDiskFull(error.cause);
-}
-
-async function emptyDirectory(path: string): Promise<void> {
-  if (!existsSync(path)) return;
-  for (const entry of readdirSync(path, { recursive: true, withFileTypes: true }))
-    if (entry.isFile()) cutFile(join(entry.parentPath, entry.name));
-  for (const name of readdirSync(path)) await removeTree(join(path, name));
-}
-
-/** A removed file takes its space along while another mount namespace still has the container mounted. */
-function cutFile(path: string): void {
-  try {
-    if (lstatSync(path).nlink === 1) truncateSync(path);
-  } catch (error) {
-    // A name that is not UTF-8, or a file that may not be written: removing it frees what it can.
-    if (!isSystemError(error)) throw error;
   }
 }

@@ -64,6 +64,8 @@ export interface GraphDriver {
   stageFrom(id: string, temporary: TemporaryDirectory, options: StageFromOptions): Promise<StagedTree>;
   /** Moves the layer's directory into `temporary`; what is not there is fine. */
   remove(id: string, temporary: TemporaryDirectory): void;
+  /** Gives back the space of a layer that is about to be removed, where there is none left to do that in order. */
+  empty(id: string): Promise<void>;
   mount(id: string, options: MountOptions): Promise<string>;
   /** Idempotent. */
   unmount(id: string): Promise<void>;

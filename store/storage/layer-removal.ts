@@ -4,6 +4,7 @@ import type { WritableRows } from './database.ts';
 import { type Foundation, layerDirectory, writeEverything } from './foundation.ts';
 import { bigDataFileName } from './ids.ts';
 import { mustFind } from './layer-rows.ts';
+import { withRoom } from './make-room.ts';
 import type { LayerRow } from './records.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
@@ -63,21 +64,43 @@ export async function removeLayers(
   doomed: readonly LayerRow[],
   trash: Trash,
 ): Promise<void> {
-  if (doomed.length === 0) return;
-  for (const row of doomed) {
-    await unmountEntirely(foundation, row.id);
-    if (isIncomplete(row)) continue;
-    row.flags = { ...row.flags, [INCOMPLETE]: true };
-    rows.touch(row);
-  }
-  rows.save({ durable: false });
-  for (const row of doomed) {
-    foundation.driver.remove(row.id, trash.trees);
-    trash.metadata.take(tarSplitPath(foundation, row.id));
-    trash.metadata.take(join(layerDirectory(foundation.places), row.id));
-    rows.remove(row);
-  }
-  rows.save();
+  await condemnLayers(foundation, rows, doomed);
+  await discardLayers(foundation, rows, doomed, trash);
+}
+
+/** Unmounts layers and marks them: from here on whoever opens the store removes them. */
+export async function condemnLayers(
+  foundation: Foundation,
+  rows: WritableRows<LayerRow>,
+  doomed: readonly LayerRow[],
+): Promise<void> {
+  await withRoom(foundation, doomed, async () => {
+    for (const row of doomed) {
+      await unmountEntirely(foundation, row.id);
+      if (isIncomplete(row)) continue;
+      row.flags = { ...row.flags, [INCOMPLETE]: true };
+      rows.touch(row);
+    }
+    rows.save({ durable: false });
+  });
+}
+
+/** The second half of {@link removeLayers}. */
+export async function discardLayers(
+  foundation: Foundation,
+  rows: WritableRows<LayerRow>,
+  doomed: readonly LayerRow[],
+  trash: Trash,
+): Promise<void> {
+  await withRoom(foundation, doomed, () => {
+    for (const row of doomed) {
+      foundation.driver.remove(row.id, trash.trees);
+      trash.metadata.take(tarSplitPath(foundation, row.id));
+      trash.metadata.take(join(layerDirectory(foundation.places), row.id));
+      rows.remove(row);
+    }
+    rows.save();
+  });
 }
 
 /**
@@ -104,7 +127,7 @@ export async function deleteLayer(foundation: Foundation, id: string): Promise<v
   });
 }
 
-export async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
+async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
   await foundation.mounts.update(id, async (current) => {
     if (current !== undefined) await foundation.driver.unmount(id);
     return undefined;

@@ -5,8 +5,9 @@ import type { Store } from './contract.ts';
 import { containerDirectory, containerRunDirectory, type Foundation, writeEverything } from './foundation.ts';
 import { layersToRemove } from './image-removal.ts';
 import { StorageImages } from './image-store.ts';
-import { removeLayers, Trash, unmountEntirely } from './layer-removal.ts';
+import { condemnLayers, discardLayers, removeLayers, Trash } from './layer-removal.ts';
 import { StorageLayers } from './layer-store.ts';
+import { withRoom } from './make-room.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** An open containers-storage. Made by openStore. */
@@ -55,7 +56,7 @@ export class StorageStore implements Store {
           );
         const doomed = layersToRemove(image, layers, images, containers);
         // The image first: a process that dies here leaves layers without an image, never the other way round.
-        this.images.deleteIn(images, image);
+        await withRoom(this.#foundation, doomed, () => this.images.deleteIn(images, image));
         await removeLayers(this.#foundation, layers, doomed, trash);
         return { removedLayers: doomed.map((row) => row.id) };
       },
@@ -69,15 +70,18 @@ export class StorageStore implements Store {
       const container = findContainer(containers, id);
       if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
       const layer = layers.byId(container.layer);
-      // Whoever dies further down leaves no mount that nobody knows of.
-      if (layer) await unmountEntirely(this.#foundation, layer.id);
-      // The container first: a process that dies here leaves a layer without a container, never the other way round.
-      containers.remove(container);
-      containers.save();
+      const doomed = layer ? [layer] : [];
+      // Condemned before the record that names it goes: who dies in between leaves no mount and no layer that nobody
+      // knows of.
+      await condemnLayers(this.#foundation, layers, doomed);
+      await withRoom(this.#foundation, doomed, () => {
+        containers.remove(container);
+        containers.save();
+      });
       const { places } = this.#foundation;
       await removeTree(join(containerDirectory(places), container.id));
       await removeTree(join(containerRunDirectory(places), container.id));
-      if (layer) await removeLayers(this.#foundation, layers, [layer], trash);
+      await discardLayers(this.#foundation, layers, doomed, trash);
     });
   }
 

@@ -10,18 +10,23 @@ import {
   writeEverything,
 } from './foundation.ts';
 import { isId } from './ids.ts';
-import { metadataTemporaryRoot, Trash } from './layer-removal.ts';
+import { metadataTemporaryRoot, removeLayers, Trash } from './layer-removal.ts';
 import { removeStaleTemporaryDirectories } from './temporary-directory.ts';
+import { unreferencedLayers } from './unreferenced-layers.ts';
 
 /**
- * Removes what no record refers to: incomplete layers (by reading the rows), directories, tar-splits and data of
- * unknown layers, images and containers, temporary directories without a living owner, `.tmp-` files.
+ * Removes what no record refers to: layers, incomplete ones (by reading the rows) and abandoned ones, directories,
+ * tar-splits and data of unknown layers, images and containers, temporary directories without a living owner, `.tmp-`
+ * files.
  */
 export async function sweep(foundation: Foundation): Promise<void> {
   for (const root of [...foundation.driver.temporaryRoots, metadataTemporaryRoot(foundation)])
     await removeStaleTemporaryDirectories(root);
   await using trash = new Trash(foundation);
-  await writeEverything(foundation, (layers, images, containers) => {
+  await writeEverything(foundation, async (layers, images, containers) => {
+    const mounted = (await foundation.mounts.all()).map(({ id }) => id);
+    const abandoned = unreferencedLayers(layers, images, containers, { mounted, now: foundation.now() });
+    await removeLayers(foundation, layers, abandoned, trash);
     for (const id of foundation.driver.list())
       if (!layers.byId(id)) foundation.driver.remove(id, trash.trees);
     foundation.driver.tidy();

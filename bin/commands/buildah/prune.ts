@@ -23,5 +23,6 @@ async function runPrune(context: CommandContext): Promise<void> {
   await using session = await openSession(context);
   rmSync(cacheDirectory(context), { recursive: true, force: true });
   const filters = flags.bool('all') ? [] : ['dangling=true', 'intermediate=false'];
+  await session.store.sweep();
   await removeFiltered(context, session, filters, flags.bool('force'));
 }

@@ -16,6 +16,7 @@ import type {
   StageFromOptions,
 } from '../driver.ts';
 import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
+import { removeInPlace } from '../make-room.ts';
 import { isMountPoint } from '../mount-table.ts';
 import type { TemporaryDirectory } from '../temporary-directory.ts';
 import { dressRoot, makeLayerDirectory, takeDiff } from './layer-directory.ts';
@@ -173,10 +174,14 @@ export class OverlayDriver implements GraphDriver {
   }
 
   remove(id: string, temporary: TemporaryDirectory): void {
-    const directory = this.#places.directory(id);
+    const directory = this.#places.ownDirectory(id);
     const link = readLinkName(directory);
     if (link) rmSync(join(dirname(directory), 'l', basename(link)), { force: true });
     temporary.take(directory);
+  }
+
+  empty(id: string): Promise<void> {
+    return removeInPlace(join(this.#places.ownDirectory(id), 'diff'));
   }
 
   async mount(id: string, options: MountOptions): Promise<string> {

@@ -26,7 +26,12 @@ export class LayerPlaces {
 
   /** Where layer `id` is; where it would be, when there is none. */
   directory(id: string): string {
-    return this.homes.map((home) => join(home, id)).find(isDirectory) ?? join(this.home, id);
+    return find(this.homes, id) ?? join(this.home, id);
+  }
+
+  /** The same among what this store may write. */
+  ownDirectory(id: string): string {
+    return find(this.ownHomes, id) ?? join(this.home, id);
   }
 
   /** True for the directory of a layer of a read-only store. */
@@ -99,6 +104,10 @@ export class LayerPlaces {
       found.push(this.relative(join(directory, `diff${number}`)));
     return found;
   }
+}
+
+function find(homes: readonly string[], id: string): string | undefined {
+  return homes.map((home) => join(home, id)).find(isDirectory);
 }
 
 function targetOf(link: string): string {

@@ -25,6 +25,7 @@ import type {
 } from '../driver.ts';
 import { type DriverOptions, parseDriverOptions } from '../driver-options.ts';
 import { rootIds } from '../id-mappings.ts';
+import { removeInPlace } from '../make-room.ts';
 import { shiftOwners } from '../shift-owners.ts';
 import { TemporaryDirectory } from '../temporary-directory.ts';
 
@@ -58,10 +59,16 @@ export class VfsDriver implements GraphDriver {
   }
 
   diffDirectory(id: string): string {
-    const own = join(this.#home, 'dir', id);
+    const own = this.#ownDirectory(id);
     if (isDirectory(own)) return own;
-    const others = [this.#imageHome, ...this.additionalStores.map((store) => join(store, 'vfs'))];
-    return others.map((home) => join(home, 'dir', id)).find(isDirectory) ?? own;
+    const lent = this.additionalStores.map((store) => join(store, 'vfs', 'dir', id));
+    return lent.find(isDirectory) ?? own;
+  }
+
+  /** Where layer `id` is in what this store may write. */
+  #ownDirectory(id: string): string {
+    const own = [this.#home, this.#imageHome].map((home) => join(home, 'dir', id));
+    return own.find(isDirectory) ?? own[0]!;
   }
 
   list(): string[] {
@@ -177,7 +184,11 @@ export class VfsDriver implements GraphDriver {
   }
 
   remove(id: string, temporary: TemporaryDirectory): void {
-    temporary.take(this.diffDirectory(id));
+    temporary.take(this.#ownDirectory(id));
+  }
+
+  empty(id: string): Promise<void> {
+    return removeInPlace(this.#ownDirectory(id));
   }
 
   async mount(id: string): Promise<string> {

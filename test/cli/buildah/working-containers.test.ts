@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { buildah } from '../../../bin/buildah.ts';
@@ -51,6 +51,20 @@ test('a log file that cannot be written is one line, not a crash', async () => {
     assert.equal(code, 125);
     assert.match(err, new RegExp(`^Error: ${reason}$`));
   }
+});
+
+test('prune takes away the layer of a container whose record is gone', async () => {
+  await ok('from', '--name', 'lost', 'scratch');
+  const layers = () => readdirSync(join(base, 'root/vfs/dir')).sort();
+  const records = join(base, 'root/vfs-containers/containers.json');
+  const rows = JSON.parse(readFileSync(records, 'utf8')) as { names: string[]; layer: string }[];
+  const { layer } = rows.find(({ names }) => names.includes('lost'))!;
+  const others = rows.filter((row) => row.layer !== layer);
+  writeFileSync(records, JSON.stringify(others));
+  assert.ok(layers().includes(layer));
+  await ok('prune');
+  assert.ok(!layers().includes(layer));
+  for (const other of others) assert.ok(layers().includes(other.layer));
 });
 
 asRoot('equal content and a timestamp give an equal image', async () => {

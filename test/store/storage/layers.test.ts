@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -35,9 +35,10 @@ const list = async (changes: Promise<readonly { kind: string; path: string }[]>)
   (await changes).map(({ kind, path }) => `${kind} ${path}`);
 
 function contract(test: Test, driver: 'overlay' | 'vfs') {
-  const open = async (name = `store${count++}`) => {
+  const open = async (name = `store${count++}`, now?: () => Date, driverOptions: readonly string[] = []) => {
     const root = join(directory, name);
-    return await openStore({ graphRoot: join(root, 'root'), runRoot: join(root, 'run'), driver });
+    const places = { graphRoot: join(root, 'root'), runRoot: join(root, 'run') };
+    return await openStore({ ...places, driver, driverOptions, now });
   };
 
   test('SECURITY B30: the directories of a store are closed to others', async () => {
@@ -336,6 +337,49 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
     );
     assert.ok(existsSync(await store.layers.diffDirectory(kept.id)));
     assert.ok(existsSync(join(store.graphRoot, `${driver}-layers/${kept.id}.tar-split.gz`)));
+  });
+
+  test('sweep removes layers that nothing refers to, once nobody can be about to', async () => {
+    const day = 24 * 60 * 60 * 1000;
+    await using store = await open();
+    const base = await store.layers.createFromTar({}, Readable.from([baseTar()]));
+    const image = await store.images.create({ topLayer: base.id });
+    const container = await store.containers.create({ imageId: image.id });
+    const left = await store.layers.create({ parent: base.id });
+    const named = await store.layers.create({ parent: base.id, names: ['kept'] });
+    const mounted = await store.layers.create({ parent: base.id });
+    await store.layers.mount(mounted.id);
+    const early = await store.layers.createFromTar(
+      { parent: base.id },
+      Readable.from([tarOf([{ name: 'e', body: 'e' }])]),
+    );
+    await store.layers.create({ parent: early.id });
+    const ids = async () => (await store.layers.list()).map(({ id }) => id).sort();
+    const kept = [base.id, container.layerId, named.id];
+    await store.sweep();
+    assert.deepEqual(await ids(), [...kept, mounted.id, early.id].sort());
+    assert.ok(!existsSync(join(store.graphRoot, driver, driver === 'vfs' ? 'dir' : '', left.id)));
+    await store.layers.unmount(mounted.id);
+    await store.sweep();
+    assert.deepEqual(await ids(), [...kept, early.id].sort());
+    await using later = await open(basename(dirname(store.graphRoot)), () => new Date(Date.now() + day + 1));
+    await later.sweep();
+    assert.deepEqual(await ids(), kept.sort());
+  });
+
+  test('removing a layer that lost its directory leaves that of an additional store alone', async () => {
+    await using lender = await open();
+    const { id } = await lender.layers.createFromTar({}, Readable.from([baseTar()]));
+    const lent = await lender.layers.diffDirectory(id);
+    const name = `store${count++}`;
+    await using store = await open(name, undefined, [`${driver}.imagestore=${lender.graphRoot}`]);
+    const own = await store.layers.createFromTar({}, Readable.from([baseTar()]));
+    assert.equal(own.id, id);
+    const directory = await store.layers.diffDirectory(id);
+    assert.notEqual(directory, lent);
+    rmSync(driver === 'vfs' ? directory : dirname(directory), { recursive: true });
+    await store.layers.delete(id);
+    assert.ok(existsSync(join(lent, 'kept')));
   });
 
   test('layers carry big data', async () => {
