@@ -48,6 +48,13 @@ if (wanted('copy with a signature verified')) {
     `copy with a signature verified adds: signedBy ${signedBy.toFixed(0)} ms, sigstoreSigned ${sigstoreSigned.toFixed(0)} ms, goal 60`,
   );
 }
+if (wanted('planning 1,000 tags')) {
+  const { measurePlan } = await import('./plan-requests.ts');
+  const { fresh, unchanged, seconds } = await measurePlan(bench, 1000);
+  console.log(
+    `planning 1,000 tags: ${fresh} requests in ${seconds.toFixed(1)} s where the destination has none (goal: tags + constant), ${unchanged} where it has all (one HEAD on each side)`,
+  );
+}
 
 async function runRow(row: (typeof ROWS)[number]): Promise<void> {
   await row.prepare?.(bench);
