@@ -12,22 +12,16 @@ import {
   type Schema1Manifest,
 } from '../image/manifest.ts';
 import { MEDIA_TYPE } from '../image/media-type.ts';
-import { formatReference } from '../image/reference.ts';
 import { buildImage } from './build-manifest.ts';
 import type { ImageSource, StoredSignature } from './contract.ts';
 import { type CopiedLayer, copyLayer } from './copy-layer.ts';
-import type { CopySession } from './copy-session.ts';
+import type { CopiedImage, CopySession } from './copy-session.ts';
+import { keptSignatures, lazySignatures, sign } from './copy-signatures.ts';
 import { TransportError } from './error.ts';
-import { type ImagePlan, planImage, staysSame } from './plan.ts';
+import { type ImagePlan, staysSame } from './plan.ts';
+import { planCopy } from './plan-copy.ts';
 import { readVerifiedBlob } from './read-blob.ts';
-import { formatImageReference } from './references.ts';
 import { schema1SourceLayers } from './schema1-layers.ts';
-
-/** An image that the destination has now. */
-export interface CopiedImage {
-  readonly manifest: ManifestDocument;
-  readonly digest: Digest;
-}
 
 /** Where an image stands. */
 export interface ImagePlace {
@@ -44,7 +38,7 @@ export async function copyOneImage(
   topLevel: ManifestDocument,
   place: ImagePlace = {},
 ): Promise<CopiedImage> {
-  const { source, destination, options } = session;
+  const { source } = session;
   const { instance, asChild = false } = place;
   const signatures = lazySignatures(source, instance);
   // Nothing else of the image is looked at before the policy has spoken.
@@ -58,6 +52,48 @@ export async function copyOneImage(
   checkRequiredDigest(session, document, topLevel);
   const kept = await keptSignatures(session, signatures, false);
   const frozen = frozenReason(session, kept);
+  const image = { document, manifest, frozen };
+  const written = (await mountImage(session, image, asChild)) ?? (await moveImage(session, image, place));
+  await sign(session, written, kept, asChild);
+  return written;
+}
+
+interface Original {
+  readonly document: ManifestDocument;
+  readonly manifest: ImageManifest | Schema1Manifest;
+  readonly frozen: string | undefined;
+}
+
+/** From one repository of a registry to another, without any byte of a blob; undefined where that cannot be. */
+async function mountImage(
+  session: CopySession,
+  { document, manifest, frozen }: Original,
+  asChild: boolean,
+): Promise<CopiedImage | undefined> {
+  if (manifest.kind !== 'image' || !isWithinRegistry(session)) return undefined;
+  const { mediaType, layers } = manifest;
+  const { mountBlobs } = await import('./mount-image.ts');
+  const plan = planCopy(session, { mediaType, layers, frozen });
+  if (!(await mountBlobs(session, manifest, plan))) return undefined;
+  try {
+    return await putManifest(session, { bytes: document.bytes, mediaType }, asChild);
+  } catch (error) {
+    if (missesBlobs(error) || isTypeRejection(error)) return undefined;
+    throw error;
+  }
+}
+
+function isWithinRegistry({ source, destination }: CopySession): boolean {
+  const [from, to] = [source.reference, destination.reference];
+  return from.transport === 'docker' && to.transport === 'docker' && from.named?.domain === to.named?.domain;
+}
+
+async function moveImage(
+  session: CopySession,
+  { document, manifest, frozen }: Original,
+  { instance, asChild = false }: ImagePlace,
+): Promise<CopiedImage> {
+  const { source, options } = session;
   const config =
     manifest.kind === 'image'
       ? await readVerifiedBlob(source, manifest.config, options.signal ? { signal: options.signal } : {})
@@ -66,66 +102,10 @@ export async function copyOneImage(
   const layers = await layersForCopy(source, original, frozen, instance);
   const diffIds = config && readDiffIds(config, manifest);
   const fitting = diffIds?.length === layers.length;
-  const plan = planImage({
-    mediaType: manifest.mediaType,
-    layers,
-    ...(diffIds && fitting ? { diffIds } : {}),
-    destination,
-    ...(frozen === undefined ? {} : { frozen }),
-    signing: (options.signers?.length ?? 0) > 0,
-    ...(options.format ? { format: options.format } : {}),
-    ...(options.compression ? { compression: options.compression } : {}),
-    ...(options.compressionLevel === undefined ? {} : { compressionLevel: options.compressionLevel }),
-    ...(options.forceCompression ? { forceCompression: true } : {}),
-    ...(options.encryptLayers ? { encryptLayers: options.encryptLayers } : {}),
-    decrypt: options.decryptor !== undefined,
-    ...(options.downloadForeignLayers ? { downloadForeignLayers: true } : {}),
-  });
+  const { mediaType } = manifest;
+  const plan = planCopy(session, { mediaType, layers, frozen, ...(diffIds && fitting ? { diffIds } : {}) });
   if (diffIds && !fitting) checkLayerCount(plan, diffIds.length);
-  const written = await writeImage(session, { document, manifest, config, plan }, asChild);
-  await sign(session, written, kept, asChild);
-  return written;
-}
-
-function lazySignatures(source: ImageSource, instance?: Digest): () => Promise<readonly StoredSignature[]> {
-  let read: Promise<readonly StoredSignature[]> | undefined;
-  return () => {
-    read ??= source.getSignatures(instance);
-    return read;
-  };
-}
-
-/** The signatures to carry over; fails before bytes move where the destination cannot hold them. */
-export async function keptSignatures(
-  session: CopySession,
-  signatures: () => Promise<readonly StoredSignature[]>,
-  isIndex: boolean,
-): Promise<readonly StoredSignature[]> {
-  const { options } = session;
-  if (options.removeSignatures || (isIndex && options.removeListSignatures)) return [];
-  const list = isIndex ? 'list ' : '';
-  session.say('signatures', isIndex ? 'Getting image list signatures' : 'Getting image source signatures');
-  const found = await signatures();
-  if (found.length === 0) return found;
-  session.say('signatures', `Checking if image ${list}destination supports signatures`);
-  checkSignatureKinds(
-    session,
-    found.map(({ kind }) => kind),
-  );
-  return found;
-}
-
-/** @throws TransportError `unsupported` */
-export function checkSignatureKinds(session: CopySession, kinds: readonly StoredSignature['kind'][]): void {
-  const { destination } = session;
-  const lost = kinds.find((kind) => !destination.signatureKinds.includes(kind));
-  if (lost === undefined) return;
-  const name = formatImageReference(destination.reference);
-  throw new TransportError(
-    'unsupported',
-    `Can not copy signatures to ${name}: ${destination.signatureKinds.length ? `it cannot hold ${lost} signatures` : `storing signatures is not supported for ${destination.reference.transport}: destinations`}`,
-    { hint: 'use --remove-signatures to copy the image without them' },
-  );
+  return writeImage(session, { document, manifest, config, plan }, asChild);
 }
 
 function frozenReason(session: CopySession, signatures: readonly StoredSignature[]): string | undefined {
@@ -314,35 +294,16 @@ async function writeAs(
     }
     session.report({ type: 'done', what: 'config', descriptor });
   }
-  session.say('manifest', 'Writing manifest to image destination');
-  const digest = manifestDigest(built.manifest.bytes);
-  await destination.putManifest(built.manifest.bytes, built.manifest.mediaType, asChild ? digest : undefined);
-  return { manifest: built.manifest, digest };
+  return putManifest(session, built.manifest, asChild);
 }
 
-/** Adds new signatures to those kept, and stores them. */
-export async function sign(
+async function putManifest(
   session: CopySession,
-  { manifest, digest }: CopiedImage,
-  kept: readonly StoredSignature[],
+  manifest: ManifestDocument,
   asChild: boolean,
-): Promise<void> {
-  const { destination, options } = session;
-  const signers = options.signers ?? [];
-  const signatures = [...kept];
-  for (const [index, signer] of signers.entries()) {
-    const identity = options.signIdentity ?? destination.reference.named;
-    if (!identity)
-      throw new TransportError(
-        'signing',
-        `Cannot determine canonical Docker reference for destination ${formatImageReference(destination.reference)}`,
-        { hint: 'name the identity to sign with --sign-identity' },
-      );
-    const number = signers.length === 1 ? '' : ` ${index + 1}`;
-    session.say('signatures', `Creating signature${number}: Signing image ${formatReference(identity)}`);
-    signatures.push(await signer.sign(manifest.bytes, identity));
-  }
-  if (signatures.length === 0) return;
-  session.say('signatures', 'Storing signatures');
-  await destination.putSignatures(signatures, asChild ? digest : undefined);
+): Promise<CopiedImage> {
+  session.say('manifest', 'Writing manifest to image destination');
+  const digest = manifestDigest(manifest.bytes);
+  await session.destination.putManifest(manifest.bytes, manifest.mediaType, asChild ? digest : undefined);
+  return { manifest, digest };
 }

@@ -13,9 +13,10 @@ import { formatPlatform, type Platform } from '../image/platform.ts';
 import { serializeIndex } from '../image/serialize.ts';
 import { missingVariants, type Variant, variantEntry } from './compression-variants.ts';
 import type { StoredSignature } from './contract.ts';
-import { type CopiedImage, copyOneImage, keptSignatures, sign } from './copy-image.ts';
+import { copyOneImage } from './copy-image.ts';
 import type { IndexSelection } from './copy-options.ts';
-import type { CopySession } from './copy-session.ts';
+import type { CopiedImage, CopySession } from './copy-session.ts';
+import { keptSignatures, sign } from './copy-signatures.ts';
 import { TransportError } from './error.ts';
 import { readManifest } from './read-manifest.ts';
 

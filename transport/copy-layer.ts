@@ -3,6 +3,7 @@ import { type ManifestFormat, withCompression } from '../image/convert.ts';
 import type { Annotations, Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
 import { type Compression, compressionOf, isLayerMediaType } from '../image/media-type.ts';
+import type { NamedReference } from '../image/reference.ts';
 import { detectCompression } from '../store/blob/compression.ts';
 import { BlobMeter, expectedOf } from '../store/blob/verify.ts';
 import type { ResumableDestination } from './contract.ts';
@@ -71,6 +72,9 @@ async function bring(
 /** How often a layer is read from its source again because the registry lost more of it than is kept for that. */
 const REREADS = 3;
 
+/** What a destination gave instead of taking bytes. */
+export type Reuse = NonNullable<Awaited<ReturnType<CopySession['destination']['tryReuseBlob']>>>;
+
 async function reuse(
   session: CopySession,
   plan: ImagePlan,
@@ -85,14 +89,19 @@ async function reuse(
       reuseOptions(session, plan, layer, wanted, signal),
     );
     if (!found) continue;
-    session.count(found.how);
-    noteLocation(session, found.descriptor.digest);
-    if (found.how === 'mounted') session.report({ type: 'mounted', descriptor: source });
-    else session.report({ type: 'skipped', descriptor: source, reason: 'already exists' });
+    noteReuse(session, source, found);
     if (found.descriptor.digest !== source.digest) return found.descriptor;
     return source.size >= 0 ? source : { ...source, size: found.descriptor.size };
   }
   return undefined;
+}
+
+/** Counts and tells of a layer that needed not move. */
+export function noteReuse(session: CopySession, source: Descriptor, { how, descriptor }: Reuse): void {
+  session.count(how);
+  noteLocation(session, descriptor.digest);
+  if (how === 'mounted') session.report({ type: 'mounted', descriptor: source });
+  else session.report({ type: 'skipped', descriptor: source, reason: 'already exists' });
 }
 
 function reuseOptions(
@@ -142,7 +151,7 @@ function substitutes(
 }
 
 /** Repositories of the destination's registry that may have the blob: the source itself, and what is remembered. */
-function candidates(session: CopySession, digest: Digest) {
+export function candidates(session: CopySession, digest: Digest): readonly NamedReference[] {
   const to = session.destination.reference.named;
   if (session.destination.reference.transport !== 'docker' || !to) return [];
   const from = session.source.reference;

@@ -1,3 +1,5 @@
+import type { Digest } from '../image/digest.ts';
+import type { ManifestDocument } from '../image/manifest.ts';
 import type { CompressionChoice } from './compress.ts';
 import type {
   AdmissionPolicy,
@@ -8,6 +10,12 @@ import type {
 } from './contract.ts';
 import type { CopyOptions } from './copy-options.ts';
 import { Limit } from './limit.ts';
+
+/** An image that the destination has now. */
+export interface CopiedImage {
+  readonly manifest: ManifestDocument;
+  readonly digest: Digest;
+}
 
 const DEFAULT_PARALLEL = 6;
 

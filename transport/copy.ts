@@ -9,9 +9,10 @@ import {
   type ImageSource,
   type ReferrerCounts,
 } from './contract.ts';
-import { type CopiedImage, checkSignatureKinds, copyOneImage } from './copy-image.ts';
+import { copyOneImage } from './copy-image.ts';
 import type { CopyOptions, CopyResult } from './copy-options.ts';
-import { CopySession } from './copy-session.ts';
+import { type CopiedImage, CopySession } from './copy-session.ts';
+import { checkSignatureKinds } from './copy-signatures.ts';
 import { TransportError } from './error.ts';
 import { readManifest } from './read-manifest.ts';
 import { formatImageReference } from './references.ts';

@@ -50,6 +50,11 @@ test.after.each(async ({ directory, registry }) => {
   rmSync(directory, { recursive: true, force: true });
 });
 
+async function openUpload({ url }: TestRegistry, repository: string): Promise<string> {
+  const { headers } = await fetch(`${url}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
+  return (headers.get('location') as string).replace(/^.*\//, '');
+}
+
 async function copy(
   state: { directory: string; context: TransportContext },
   from: string,
@@ -73,8 +78,45 @@ test('blobs move once: present ones stay, sibling repositories are mounted', asy
   deepEqual((await copy(state, 'oci:a:x', at('one:2'))).counts.present, 3);
   registry.faults.clear();
   const sibling = await copy(state, at('one:1'), at('two:1'));
-  equal(sibling.counts.mounted, 2);
-  deepEqual(registry.faults.requests(/^GET .*blobs/).length, 1, 'the config alone is read');
+  equal(sibling.counts.mounted, 3);
+  deepEqual(registry.faults.requests(/blobs/).length, 3, 'one request for each blob');
+  equal(registry.faults.requests(/^POST .*mount=/).length, 3);
+});
+
+test('a blob that cannot be mounted moves, into the session that the refusal opened', async (state) => {
+  const { registry } = state;
+  const image = await seedImage(
+    registry,
+    'one',
+    '1',
+    [gzipSync('a'), gzipSync('b')],
+    MEDIA_TYPE.ociLayerGzip,
+  );
+  const at = (name: string) => `docker://${registry.address}/${name}`;
+  const digest = image.layers[1]!.digest.slice('sha256:'.length);
+  const location = `/v2/two/blobs/uploads/${await openUpload(registry, 'two')}`;
+  registry.faults.clear();
+  registry.faults.add({
+    method: 'POST',
+    url: new RegExp(`mount=.*${digest}`),
+    status: 202,
+    headers: { location },
+  });
+  const { counts } = await copy(state, at('one:1'), at('two:1'));
+  deepEqual([counts.mounted, counts.moved], [2, 1]);
+  equal(registry.faults.requests(/^POST/).length, 3);
+  deepEqual(registry.faults.requests(/^GET .*uploads/), [], 'nobody asks what a new session has');
+});
+
+test('a registry that says it mounted what it did not gets the bytes', async (state) => {
+  const { registry } = state;
+  const image = await seedImage(registry, 'one', '1');
+  const at = (name: string) => `docker://${registry.address}/${name}`;
+  registry.faults.clear();
+  registry.faults.add({ method: 'POST', url: /mount=/, status: 201 });
+  const copied = await copy(state, at('one:1'), at('two:1'), { preserveDigests: true });
+  equal(copied.digest, image.digest);
+  equal(registry.faults.requests(/^PUT .*uploads/).length, 3);
 });
 
 test('M11: the cache finds mounts and compressed forms again, and learns nothing from a failure', async (state) => {

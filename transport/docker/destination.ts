@@ -66,8 +66,9 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
   readonly #repository: Repository;
   readonly #context: TransportContext;
   readonly #journal: UploadJournal | undefined;
-  /** Sessions that a refused mount or an interrupted upload left. */
-  readonly #sessions = new Map<Digest, UploadSession>();
+  /** Sessions that a refused mount opened or an interrupted upload left; nothing was sent into unused ones. */
+  readonly #sessions = new Map<Digest, UploadSession & { readonly unused?: boolean }>();
+  readonly #mounted = new Set<Digest>();
   #manifestDigest: Digest | undefined;
 
   constructor(
@@ -95,9 +96,13 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     if (options.compression !== undefined && compression !== undefined && compression !== options.compression)
       return undefined;
     const { signal } = options;
+    if (this.#mounted.has(digest)) return { descriptor, how: 'mounted' };
+    const [likely, ...others] = options.candidates ?? [];
+    // The answer of a mount tells as well whether the blob is there afterwards.
+    if (likely && (await this.#mount(digest, likely, signal))) return { descriptor, how: 'mounted' };
     const size = await this.#repository.blobSize(digest, signal ? { signal } : {});
     if (size !== undefined) return { descriptor: sized(descriptor, size), how: 'present' };
-    for (const candidate of options.candidates ?? [])
+    for (const candidate of others)
       if (await this.#mount(digest, candidate, signal)) return { descriptor, how: 'mounted' };
     return undefined;
   }
@@ -116,8 +121,14 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
       });
       await discardBody(response);
       if (response.status === 202)
-        this.#sessions.set(digest, { location: locationOf(response, this.#repository), offset: 0 });
-      return response.status === 201;
+        this.#sessions.set(digest, {
+          location: locationOf(response, this.#repository),
+          offset: 0,
+          unused: true,
+        });
+      if (response.status !== 201) return false;
+      this.#mounted.add(digest);
+      return true;
     } catch (error) {
       signal?.throwIfAborted();
       if (error instanceof TransportError) return false;
@@ -157,7 +168,8 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
       return sent;
     } catch (error) {
       // Only what went wrong on the way: after wrong bytes the session is of no use.
-      if (digest && error instanceof TransportError && error.retryable) this.#sessions.set(digest, session);
+      if (digest && error instanceof TransportError && error.retryable)
+        this.#sessions.set(digest, { location: session.location, offset: session.offset });
       else if (digest) this.#sessions.delete(digest);
       throw error;
     } finally {
@@ -195,8 +207,9 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
   /** The session to go on with: of this run, or of an earlier one by the journal. */
   async #openSession(digest: Digest, journalled: boolean): Promise<UploadSession | undefined> {
     const journal = journalled ? this.#journal : undefined;
-    const known = this.#sessions.get(digest)?.location ?? (await journal?.find(this.#title, digest));
-    if (!known) return undefined;
+    const own = this.#sessions.get(digest);
+    const known = (own?.unused ? undefined : own?.location) ?? (await journal?.find(this.#title, digest));
+    if (!known) return own;
     const session = await uploadStatus(this.#repository, known, this.#context.signal).catch(
       (error: unknown) => {
         if (error instanceof TransportError) return undefined;
