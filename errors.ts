@@ -39,3 +39,16 @@ export function isSystemError(error: unknown, ...codes: string[]): error is Node
   if (!(error instanceof Error) || typeof (error as NodeJS.ErrnoException).code !== 'string') return false;
   return codes.length === 0 || codes.includes((error as NodeJS.ErrnoException).code as string);
 }
+
+/**
+ * What `read` gives; undefined where nothing is there: where the system refuses it with one of `codes`, such as
+ * ENOENT. Without codes: where it refuses it for whatever reason.
+ */
+export function ifThere<T>(read: () => T, ...codes: string[]): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isSystemError(error, ...codes)) return undefined;
+    throw error;
+  }
+}

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../errors.ts';
+import { ifThere, isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { type HostEnvironment, homeOf } from './host.ts';
 
@@ -73,12 +73,7 @@ function hostDirectory(host: string, options: CertificateOptions): string | unde
 }
 
 function listDirectory(path: string): string[] {
-  try {
-    return readdirSync(path).sort();
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'EACCES')) return [];
-    throw error;
-  }
+  return (ifThere(() => readdirSync(path), 'ENOENT', 'EACCES') ?? []).sort();
 }
 
 function readPem(path: string): string {

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
-import { isSystemError } from '../errors.ts';
+import { ifThere } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { configHomeOf, type HostEnvironment, uidOf } from './host.ts';
 
@@ -36,7 +36,7 @@ export function findConfigFiles(name: string, search: ConfigSearch): ConfigFile[
   const only = search.environment[search.variable];
   if (only) files.push(named(only, search.variable));
   else {
-    const first = main.map(readIfThere).find((file) => file !== undefined);
+    const first = main.map(readConfig).find((file) => file !== undefined);
     if (first) files.push(first);
     files.push(...dropIns(main.toReversed(), name, search));
   }
@@ -47,18 +47,17 @@ export function findConfigFiles(name: string, search: ConfigSearch): ConfigFile[
 }
 
 function named(path: string, variable: string): ConfigFile {
-  const file = readIfThere(path);
+  const file = readConfig(path);
   if (file) return file;
   throw new ConfigError('not-found', `the file ${path} that ${variable} names does not exist`, {
     facts: { path },
   });
 }
 
-function readIfThere(path: string): ConfigFile | undefined {
+function readConfig(path: string): ConfigFile | undefined {
   try {
-    return { path, text: readFileSync(path, 'utf8') };
+    return ifThere(() => ({ path, text: readFileSync(path, 'utf8') }), 'ENOENT', 'ENOTDIR');
   } catch (cause) {
-    if (isSystemError(cause, 'ENOENT', 'ENOTDIR')) return undefined;
     throw new ConfigError('unreadable', `${path} cannot be read`, { cause, facts: { path } });
   }
 }
@@ -76,24 +75,23 @@ function dropIns(main: readonly string[], name: string, search: ConfigSearch): C
     for (const directory of [`${path}.d`, ...own])
       for (const file of list(directory, extension)) byName.set(file, join(directory, file));
   }
-  return [...byName.keys()].sort().flatMap((file) => readIfThere(byName.get(file) as string) ?? []);
+  return [...byName.keys()].sort().flatMap((file) => readConfig(byName.get(file) as string) ?? []);
 }
 
 function list(directory: string, extension: string): string[] {
   try {
-    const entries = readdirSync(directory, { withFileTypes: true });
+    const entries = ifThere(() => readdirSync(directory, { withFileTypes: true }), 'ENOENT', 'ENOTDIR') ?? [];
     return entries
       .filter((entry) => entry.isFile() && entry.name.endsWith(extension))
       .map((entry) => entry.name);
   } catch (cause) {
-    if (isSystemError(cause, 'ENOENT', 'ENOTDIR')) return [];
     throw new ConfigError('unreadable', `${directory} cannot be read`, { cause, facts: { path: directory } });
   }
 }
 
 function moduleFile(module: string, main: readonly string[]): ConfigFile {
   const candidates = isAbsolute(module) ? [module] : main.map((path) => join(`${path}.modules`, module));
-  const file = candidates.map(readIfThere).find((found) => found !== undefined);
+  const file = candidates.map(readConfig).find((found) => found !== undefined);
   if (file) return file;
   throw new ConfigError('not-found', `could not resolve module: ${candidates.join(', ')} do not exist`);
 }

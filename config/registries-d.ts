@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../errors.ts';
+import { ifThere, isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 
 /** Where signatures of images in registries are kept, by namespace: containers-registries.d(5). */
@@ -71,10 +71,8 @@ export async function registriesDirectory(options: RegistriesDOptions): Promise<
   if (!options.home) return system;
   const own = join(options.home, '.config/containers/registries.d');
   try {
-    readdirSync(own);
-    return own;
+    return ifThere(() => readdirSync(own), 'ENOENT') ? own : system;
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return system;
     throw unreadable(own, error);
   }
 }
@@ -121,11 +119,9 @@ function* matching(storage: SignatureStorage, scopes: PolicyScopes): Generator<S
 
 function listYaml(directory: string): string[] {
   try {
-    return readdirSync(directory)
-      .filter((name) => name.endsWith('.yaml'))
-      .sort();
+    const names = ifThere(() => readdirSync(directory), 'ENOENT') ?? [];
+    return names.filter((name) => name.endsWith('.yaml')).sort();
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
     throw unreadable(directory, error);
   }
 }
@@ -133,9 +129,8 @@ function listYaml(directory: string): string[] {
 /** Undefined for a file that went away between listing and reading. */
 function readOne(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return ifThere(() => readFileSync(path, 'utf8'), 'ENOENT');
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
     if (isSystemError(error)) throw unreadable(path, error);
     throw error;
   }

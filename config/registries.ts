@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../errors.ts';
+import { ifThere, isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { type HostEnvironment, homeOf } from './host.ts';
 import { parseRegistriesFile } from './registries-file.ts';
@@ -92,20 +92,17 @@ function merge(
 
 function listConf(directory: string): string[] {
   try {
-    return readdirSync(directory)
-      .filter((name) => name.endsWith('.conf'))
-      .sort();
+    const names = ifThere(() => readdirSync(directory), 'ENOENT', 'ENOTDIR') ?? [];
+    return names.filter((name) => name.endsWith('.conf')).sort();
   } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return [];
     throw unreadable(directory, error);
   }
 }
 
 function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return ifThere(() => readFileSync(path, 'utf8'), 'ENOENT');
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
     throw unreadable(path, error);
   }
 }

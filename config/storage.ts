@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../errors.ts';
+import { ifThere, isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { configHomeOf, type HostEnvironment, homeOf, uidOf } from './host.ts';
 import { makeDirectories } from './make-directories.ts';
@@ -168,12 +168,7 @@ function expandPath(path: string, options: HostEnvironment): string {
 }
 
 function realPath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return join(path);
-    throw error;
-  }
+  return ifThere(() => realpathSync(path), 'ENOENT', 'ENOTDIR', 'EACCES') ?? join(path);
 }
 
 /** Keys of `storage.options` that count for every driver, in the original's order. */
@@ -257,19 +252,14 @@ function dropIns(directories: readonly string[]): LocatedFile[] {
 }
 
 function listConf(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter((name) => name.endsWith('.conf'));
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return [];
-    throw error;
-  }
+  const names = ifThere(() => readdirSync(directory), 'ENOENT', 'ENOTDIR', 'EACCES') ?? [];
+  return names.filter((name) => name.endsWith('.conf'));
 }
 
 function readFile(path: string): LocatedFile | undefined {
   try {
-    return { path, text: readFileSync(path, 'utf8') };
+    return ifThere(() => ({ path, text: readFileSync(path, 'utf8') }), 'ENOENT', 'ENOTDIR');
   } catch (cause) {
-    if (isSystemError(cause, 'ENOENT', 'ENOTDIR')) return undefined;
     throw new ConfigError('unreadable', `reading ${path}: ${(cause as Error).message}`, {
       cause,
       facts: { path },

@@ -1,6 +1,6 @@
 import { type Dirent, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { removeTree } from '../../store/layer/remove-tree.ts';
 import { CacheLocks, isCacheKey } from './place.ts';
 
@@ -64,12 +64,7 @@ function measure(root: string): { sizeBytes: number; fileCount: number } {
 
 /** What a RUN removes meanwhile is not there. */
 function entriesOf(directory: string): Dirent[] {
-  try {
-    return readdirSync(directory, { withFileTypes: true });
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return [];
-    throw error;
-  }
+  return ifThere(() => readdirSync(directory, { withFileTypes: true }), 'ENOENT', 'ENOTDIR') ?? [];
 }
 
 /** Removes a cache unless a RUN has it mounted; false where one has. */

@@ -1,6 +1,6 @@
 import { chmodSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import type { HistoryEntry, ImageConfig } from '../../image/config.ts';
 import { tryParseDigest } from '../../image/digest.ts';
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json.ts';
@@ -42,13 +42,8 @@ export async function readContainer(
   record: ContainerRecord,
 ): Promise<WorkingContainer | undefined> {
   const path = join(await store.containers.directory(record.id), STATE_FILE);
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const bytes = ifThere(() => readFileSync(path), 'ENOENT');
+  if (!bytes) return undefined;
   try {
     return parseState(parseJsonObject(bytes, { what: path, limitBytes: STATE_LIMIT_BYTES }), record);
   } catch (cause) {

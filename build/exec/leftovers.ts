@@ -12,10 +12,10 @@ import {
   writeSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { tryLock } from '../../store/kernel/lock.ts';
-import { removeTree } from '../../store/layer/remove-tree.ts';
 import type { Store } from '../../store/storage/contract.ts';
+import { removeTree } from '../../store/storage/remove-tree.ts';
 
 /** Something that a build made for its own time. */
 type Leftover =
@@ -82,7 +82,7 @@ function journals(store: Store): string {
 /** Takes away what killed builds left. Gives how many they were. */
 export async function removeLeftovers(store: Store, onFailure: (text: string) => void): Promise<number> {
   let count = 0;
-  for (const name of namesIn(journals(store)))
+  for (const name of ifThere(() => readdirSync(journals(store)), 'ENOENT') ?? [])
     if (NAME.test(name) && (await removeOne(store, join(journals(store), name), onFailure))) count += 1;
   if (count > 0) await store.sweep();
   return count;
@@ -105,13 +105,8 @@ async function removeOne(store: Store, path: string, onFailure: (text: string) =
 
 /** Undefined for a build that goes on, or is being cleaned up after already. */
 function openIfDead(path: string): number | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  const fd = ifThere(() => openSync(path, constants.O_RDWR | constants.O_NOFOLLOW), 'ENOENT');
+  if (fd === undefined) return undefined;
   // Another process may have removed the file between its opening and its locking.
   if (tryLock(fd, 'write') && lstatSync(path, { throwIfNoEntry: false })) return fd;
   closeSync(fd);
@@ -148,35 +143,6 @@ async function takeAway(store: Store, what: Leftover): Promise<void> {
       return;
     }
     case 'directory':
-      if (basename(what.path).startsWith('slipway-')) await removeMounted(what.path);
-  }
-}
-
-/** Directories of a build may have mounts in them that a killed process did not take away. */
-async function removeMounted(path: string): Promise<void> {
-  const { MNT, unmount } = await import('../../store/kernel/mount.ts');
-  for (const point of mountPoints()
-    .filter((one) => one.startsWith(`${path}/`))
-    .reverse())
-    unmount(point, MNT.detach);
-  await removeTree(path);
-}
-
-/** In the order in which they were mounted. */
-function mountPoints(): string[] {
-  const unescapeOctal = (text: string) =>
-    text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .flatMap((line) => line.split(' ')[4] ?? [])
-    .map(unescapeOctal);
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
-    throw error;
+      if (basename(what.path).startsWith('slipway-')) await removeTree(what.path);
   }
 }

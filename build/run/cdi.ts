@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import { type HostDevice, readDevices } from './devices.ts';
 import type { SpecHook, SpecMount } from './runtime-spec.ts';
@@ -130,14 +130,8 @@ async function readSpecs(directories: readonly string[]): Promise<CdiSpec[]> {
 }
 
 function listed(directory: string): string[] {
-  try {
-    return readdirSync(directory)
-      .filter((name) => /\.(json|ya?ml)$/.test(name))
-      .sort();
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return [];
-    throw error;
-  }
+  const names = ifThere(() => readdirSync(directory), 'ENOENT', 'ENOTDIR', 'EACCES') ?? [];
+  return names.filter((name) => /\.(json|ya?ml)$/.test(name)).sort();
 }
 
 function isSpec(value: unknown): value is CdiSpec {

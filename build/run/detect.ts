@@ -1,6 +1,6 @@
 import { accessSync, constants, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { SlipwayError } from '../../errors.ts';
+import { ifThere, SlipwayError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { IsolationKind, RunRequest } from './contract.ts';
 import { readHostFacts } from './host.ts';
@@ -55,17 +55,8 @@ function isExecutable(path: string): boolean {
 /** Hosts that a runtime is known to refuse at its start. */
 function cannotWork(path: string): string | undefined {
   if (basename(path) !== 'crun') return undefined;
-  const hybrid = readIfThere('/sys/fs/cgroup/unified/cgroup.controllers').trim() !== '';
-  return hybrid ? 'it refuses hosts with cgroups in hybrid mode' : undefined;
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    // Not there on hosts with one hierarchy.
-    return '';
-  }
+  const controllers = ifThere(() => readFileSync('/sys/fs/cgroup/unified/cgroup.controllers', 'utf8'));
+  return controllers?.trim() ? 'it refuses hosts with cgroups in hybrid mode' : undefined;
 }
 
 export interface IsolationReport {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { SpecHook, SpecHooks } from './runtime-spec.ts';
 
@@ -56,12 +56,8 @@ export function chooseHooks(directories: readonly string[], situation: HookSitua
 }
 
 function hookFiles(directory: string): string[] {
-  try {
-    return readdirSync(directory).filter((name) => name.endsWith('.json'));
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
-    throw error;
-  }
+  const names = ifThere(() => readdirSync(directory), 'ENOENT') ?? [];
+  return names.filter((name) => name.endsWith('.json'));
 }
 
 function readHook(path: string): HookFile {

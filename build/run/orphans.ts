@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
+import { ifThere } from '../../errors.ts';
 import { PR, processControl } from '../../store/kernel/index.ts';
 import { libcFunction } from '../../store/kernel/libc.ts';
 
@@ -97,20 +98,16 @@ const hasLiveStrays = () => children().some((pid) => !strangers.has(pid) && !awa
 
 /** Those of the main thread, to which the kernel gives orphans; other threads see to theirs. */
 function children(): number[] {
-  const listed = readIfThere(`/proc/self/task/${process.pid}/children`);
+  const listed = readProcess(`self/task/${process.pid}/children`);
   return listed.split(' ').filter(Boolean).map(Number);
 }
 
 function isDead(pid: number): boolean {
-  const stat = readIfThere(`/proc/${pid}/stat`);
+  const stat = readProcess(`${pid}/stat`);
   return stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z');
 }
 
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    // The process has gone, or the kernel does not list children.
-    return '';
-  }
+/** Nothing where the process has gone, or the kernel does not list children. */
+function readProcess(path: string): string {
+  return ifThere(() => readFileSync(`/proc/${path}`, 'utf8')) ?? '';
 }

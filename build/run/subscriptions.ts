@@ -10,7 +10,7 @@ import {
   statSync,
 } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { SpecMount } from './runtime-spec.ts';
 
@@ -32,7 +32,8 @@ export function subscriptionMounts(
   directory: string,
   owner: { readonly uid: number; readonly gid: number },
 ): SpecMount[] {
-  const text = files.map(readIfThere).find((found) => found !== undefined) ?? '';
+  const texts = files.map((path) => ifThere(() => readFileSync(path, 'utf8'), 'ENOENT', 'ENOTDIR'));
+  const text = texts.find((found) => found !== undefined) ?? '';
   const lines = text.split('\n').map((line) => line.trim());
   return lines
     .filter((line) => line.startsWith('/'))
@@ -47,15 +48,6 @@ export function subscriptionMounts(
       copyTree(realpathSync(source), status, copy, owner);
       return [{ source: copy, destination, type: 'bind', options: ['bind', 'rprivate'] }];
     });
-}
-
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
 }
 
 function copyTree(

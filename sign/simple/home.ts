@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere, isSystemError } from '../../errors.ts';
 import { SignError } from '../error.ts';
 import { type Keyring, readKeyring } from './keyring.ts';
 
@@ -9,9 +9,9 @@ import { type Keyring, readKeyring } from './keyring.ts';
  * @throws SignError `bad-key`
  */
 export async function readHomeKeyring(home: string): Promise<Keyring> {
-  const keybox = await readIfThere(join(home, 'pubring.kbx'));
+  const keybox = keysIn(join(home, 'pubring.kbx'));
   const blobs = keybox ? keyboxCertificates(keybox) : [];
-  const old = await readIfThere(join(home, 'pubring.gpg'));
+  const old = keysIn(join(home, 'pubring.gpg'));
   return readKeyring(old ? [...blobs, old] : blobs);
 }
 
@@ -41,11 +41,10 @@ function keyboxCertificates(file: Uint8Array): Uint8Array[] {
   return certificates;
 }
 
-async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+function keysIn(path: string): Uint8Array | undefined {
   try {
-    return await readFile(path);
+    return ifThere(() => readFileSync(path), 'ENOENT', 'ENOTDIR');
   } catch (cause) {
-    if (isSystemError(cause, 'ENOENT', 'ENOTDIR')) return undefined;
     if (isSystemError(cause)) throw new SignError('bad-key', `open ${path}: ${cause.message}`, { cause });
     throw cause;
   }

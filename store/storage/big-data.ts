@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { type Digest, digestOf } from '../../image/digest.ts';
 import { manifestDigest } from '../../image/manifest.ts';
 import { writeFileDurably } from './durable.ts';
@@ -9,12 +9,7 @@ import type { BigDataRow } from './records.ts';
 
 /** Reads `<directory>/<key>`; undefined where there is no such data. */
 export function readBigData(directory: string, key: string): Uint8Array | undefined {
-  try {
-    return readFileSync(join(directory, bigDataFileName(key)));
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+  return ifThere(() => readFileSync(join(directory, bigDataFileName(key))), 'ENOENT');
 }
 
 /**

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import { writeFileDurably } from './durable.ts';
 import { findByPrefix } from './ids.ts';
@@ -259,14 +259,13 @@ function loadState<R extends Row>(options: DatabaseOptions<R>): State<R> {
 }
 
 function parseRows<R extends Row>(path: string, what: string): R[] {
-  let text: string;
+  let text: string | undefined;
   try {
-    text = readFileSync(path, 'utf8');
+    text = ifThere(() => readFileSync(path, 'utf8'), 'ENOENT');
   } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
     throw new StoreError('system', `reading ${path}: ${(error as Error).message}`, { cause: error });
   }
-  if (text === '') return [];
+  if (!text) return [];
   let rows: unknown;
   try {
     rows = JSON.parse(text);

@@ -1,6 +1,6 @@
 import { copyFileSync, readFileSync, renameSync } from 'node:fs';
 import type { Readable } from 'node:stream';
-import { isSystemError } from '../../errors.ts';
+import { ifThere, isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
 import type { CreateLayerOptions, LayerRecord, LayerStore, StagedLayer } from './contract.ts';
@@ -283,12 +283,7 @@ export class StorageLayers implements LayerStore {
   async bigData(id: string, key: string): Promise<Uint8Array | undefined> {
     return await this.#foundation.layers.read((rows) => {
       const path = layerDataPath(this.#foundation, mustFind(rows, id).id, key);
-      try {
-        return readFileSync(path);
-      } catch (error) {
-        if (isSystemError(error, 'ENOENT')) return undefined;
-        throw error;
-      }
+      return ifThere(() => readFileSync(path), 'ENOENT');
     });
   }
 

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import { StoreError } from '../error.ts';
 import { writeFileDurably } from './durable.ts';
 import type { LockFile } from './lock-file.ts';
@@ -55,14 +55,8 @@ export class MountCounts {
   }
 
   #load(): MountCount[] {
-    let text: string;
-    try {
-      text = readFileSync(this.#path, 'utf8');
-    } catch (error) {
-      if (isSystemError(error, 'ENOENT')) return [];
-      throw error;
-    }
-    if (text === '') return [];
+    const text = ifThere(() => readFileSync(this.#path, 'utf8'), 'ENOENT');
+    if (!text) return [];
     try {
       const entries = JSON.parse(text) as MountCount[] | null;
       return (entries ?? []).filter((entry) => entry.path !== '' && entry.count > 0);

@@ -1,6 +1,6 @@
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere } from '../../errors.ts';
 import {
   containerDirectory,
   containerRunDirectory,
@@ -47,18 +47,9 @@ function removeUnknown(
   isKnown: (id: string) => boolean,
   pattern = /^([0-9a-f]{64})$/,
 ): void {
-  for (const name of namesIn(directory)) {
+  for (const name of ifThere(() => readdirSync(directory), 'ENOENT') ?? []) {
     const id = pattern.exec(name)?.[1];
     const unknown = id !== undefined && isId(id) && !isKnown(id);
     if (unknown || name.startsWith('.tmp-')) rmSync(join(directory, name), { recursive: true, force: true });
-  }
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
-    throw error;
   }
 }

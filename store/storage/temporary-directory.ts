@@ -9,7 +9,7 @@ import {
   statSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
+import { ifThere, isSystemError } from '../../errors.ts';
 import { tryLock } from '../kernel/lock.ts';
 import { randomBytes } from '../kernel/random.ts';
 import { removeTree } from './remove-tree.ts';
@@ -107,14 +107,7 @@ export async function removeStaleTemporaryDirectories(root: string): Promise<voi
 
 function numbersIn(root: string): Set<string> {
   const numbers = new Set<string>();
-  let names: string[];
-  try {
-    names = readdirSync(root);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return numbers;
-    throw error;
-  }
-  for (const name of names) {
+  for (const name of ifThere(() => readdirSync(root), 'ENOENT') ?? []) {
     const match = /^(?:temp-dir|lock)-(.+)$/.exec(name);
     if (match) numbers.add(match[1]!);
   }

@@ -9,7 +9,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../../errors.ts';
+import { ifThere } from '../../../errors.ts';
 import { randomBytes } from '../../kernel/random.ts';
 
 /** Directories and files below an overlay home that are no layers. */
@@ -30,12 +30,12 @@ export function makeLink(home: string, id: string, name: string): void {
 }
 
 export function readLinkName(layerDirectory: string): string | undefined {
-  return readIfThere(join(layerDirectory, 'link'))?.trim();
+  return textOf(join(layerDirectory, 'link'));
 }
 
 /** The lowers of a layer, uppermost first, each `l/<name>`. */
 export function readLowers(layerDirectory: string): string[] {
-  const text = readIfThere(join(layerDirectory, 'lower'))?.trim() ?? '';
+  const text = textOf(join(layerDirectory, 'lower')) ?? '';
   return text === '' ? [] : text.split(':');
 }
 
@@ -67,11 +67,6 @@ export function removeDanglingLinks(home: string): void {
     if (!existsSync(join(home, 'l', name))) rmSync(join(home, 'l', name), { force: true });
 }
 
-function readIfThere(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined;
-    throw error;
-  }
+function textOf(path: string): string | undefined {
+  return ifThere(() => readFileSync(path, 'utf8').trim(), 'ENOENT');
 }
