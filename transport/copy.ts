@@ -24,6 +24,9 @@ export type {
   ReferrerSelection,
 } from './copy-options.ts';
 
+/** What a copy needs of a reference that it reads. */
+export type CopySource = Pick<ImageReference, 'transport' | 'within' | 'openSource'>;
+
 /**
  * Copies an image, or the images of an index, with everything verified: manifests against their digests, blobs
  * against digest and size on every byte, plain layers against the config's diffIDs. Manifests keep their bytes unless
@@ -35,7 +38,7 @@ export type {
  */
 export async function copyImage(
   policy: AdmissionPolicy,
-  source: ImageReference,
+  source: CopySource,
   destination: ImageReference,
   options: CopyOptions,
 ): Promise<CopyResult> {
@@ -123,7 +126,7 @@ export async function copyReferrersOnly(
 }
 
 /** The destination is opened first, as in containers/image: its complaints are the cheaper ones. */
-async function openBoth(source: ImageReference, destination: ImageReference, options: CopyOptions) {
+async function openBoth(source: CopySource, destination: ImageReference, options: CopyOptions) {
   const stack = new AsyncDisposableStack();
   try {
     const to = stack.use(
@@ -143,7 +146,7 @@ async function openBoth(source: ImageReference, destination: ImageReference, opt
 }
 
 /** Prefixes what went wrong with the side it went wrong on; code, hint and facts stay. */
-function side(doing: string, reference: ImageReference): (error: unknown) => never {
+function side(doing: string, reference: CopySource): (error: unknown) => never {
   return (error) => {
     if (error instanceof Error && !error.message.startsWith(doing))
       error.message = `${doing} ${formatImageReference(reference)}: ${error.message}`;

@@ -46,6 +46,6 @@ export async function parseImageReference(
 }
 
 /** `transport:within`, as containers/image prints it. */
-export function formatImageReference(reference: ImageReference): string {
+export function formatImageReference(reference: Pick<ImageReference, 'transport' | 'within'>): string {
   return `${reference.transport}:${reference.within}`;
 }

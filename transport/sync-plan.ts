@@ -12,7 +12,7 @@ import {
   repositoryOf,
   withSelector,
 } from '../image/reference.ts';
-import type { ImageReference, TransportContext } from './contract.ts';
+import type { ImageReference, ImageSource, TransportContext } from './contract.ts';
 import { strippedDigest } from './copy-index.ts';
 import { DirectoryReference } from './dir/reference.ts';
 import { digestInPlaces } from './docker/places.ts';
@@ -48,6 +48,8 @@ export interface SyncItem {
   readonly digest?: Digest;
   /** Of config and layers, where the manifest was read. */
   readonly bytes?: number;
+  /** Opens the source with the manifest that planning read; absent: it has to be read again. */
+  readonly reopen?: ImageReference['openSource'];
 }
 
 /** What a sync would do. */
@@ -61,6 +63,8 @@ export interface SyncPlan {
 }
 
 const PARALLEL = 8;
+/** Manifests of all items together that a plan holds on to. */
+const KEPT_BYTES = 32 * 1024 * 1024;
 
 /**
  * Finds out what differs. Tags that the destination lacks are known by its tag list; of the others the digests are
@@ -120,6 +124,7 @@ class Planner {
   /** Undefined: the registry does not tell. */
   readonly #tags = new Map<string, Promise<ReadonlySet<string> | undefined>>();
   requests = 0;
+  #keptBytes = 0;
 
   constructor(target: SyncTarget) {
     this.#target = target;
@@ -185,7 +190,15 @@ class Planner {
       digest,
       chosen,
       ...(size === undefined ? {} : { bytes: size }),
+      ...this.#kept(opened, bytes.length),
     };
+  }
+
+  #kept(source: ImageSource, bytes: number): Pick<SyncItem, 'reopen'> {
+    const again = source.again?.bind(source);
+    if (!again || this.#keptBytes + bytes > KEPT_BYTES) return {};
+    this.#keptBytes += bytes;
+    return { reopen: again };
   }
 
   /** What the destination will have, where that is not the source's top level. */

@@ -133,10 +133,16 @@ async function syncOne(
     ...progress,
     signal,
   };
-  const work = async (): Promise<SyncOutcome> =>
-    unchanged
-      ? { kind: 'unchanged', referrers: await copyReferrersOnly(source.reference, destination, copy) }
-      : { kind: 'copied', result: await copyImage(policy, source.reference, destination, copy) };
+  let { reopen } = item;
+  const work = async (): Promise<SyncOutcome> => {
+    if (unchanged)
+      return { kind: 'unchanged', referrers: await copyReferrersOnly(source.reference, destination, copy) };
+    const { transport, within } = source.reference;
+    const from = reopen ? { transport, within, openSource: reopen } : source.reference;
+    // Another try had better not rely on what was there before.
+    reopen = undefined;
+    return { kind: 'copied', result: await copyImage(policy, from, destination, copy) };
+  };
   try {
     const retry = { ...options.retry, ...progress, signal };
     return await withRetries(formatImageReference(source.reference), work, retry);

@@ -66,6 +66,7 @@ test('mirrors all tags of a repository; again it only asks', async ({ registry, 
   const first = await run(await source(), to);
   deepEqual([first.result.copied, first.result.unchanged], [3, 0]);
   ok(first.plan.requests <= 3 + 2, `${first.plan.requests} requests for 3 tags`);
+  equal(registry.faults.requests(/^GET .*manifests/).length, 3, 'each manifest is read once');
   registry.faults.clear();
   const again = await run(await source(), to);
   deepEqual([again.result.copied, again.result.unchanged], [0, 3]);
@@ -111,6 +112,17 @@ test('a layer that several images share moves once, and is mounted in other repo
   const digest = encodeURIComponent(digestOf(shared));
   equal(target2.faults.requests(/^PUT/).filter((line) => line.includes(digest)).length, 1);
   equal(target2.faults.requests(/mount=/).filter((line) => line.includes(digest)).length, 1);
+});
+
+test('another try reads the manifest again', async ({ registry, context }) => {
+  await seedImage(registry, 'app', '1');
+  const groups = [await registrySources(parseReference(`${registry.address}/app`), context)];
+  registry.faults.clear();
+  registry.faults.add({ method: 'PUT', url: /manifests/, status: 500, times: 1 });
+  const retry = { times: 1, delayMs: 1 };
+  const { result } = await run(groups, target(context, { base: `${registry.address}/m` }), { retry });
+  equal(result.copied, 1);
+  equal(registry.faults.requests(/^GET .*manifests/).length, 2);
 });
 
 test('scoped names and suffixes', async ({ registry, context }) => {

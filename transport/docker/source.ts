@@ -1,3 +1,4 @@
+import type { PullSource } from '../../config/registries-match.ts';
 import type { Descriptor } from '../../image/descriptor.ts';
 import { algorithmOf, type Digest, parseDigest } from '../../image/digest.ts';
 import { type ManifestDocument, manifestDigest } from '../../image/manifest.ts';
@@ -38,7 +39,7 @@ export async function openRegistrySource(
   for (const source of await placesOf(named, context)) {
     try {
       const repository = await openPlace(source, named, context);
-      return await RegistrySource.open(reference, source.reference, repository, context);
+      return await RegistrySource.open(reference, source, repository, context);
     } catch (error) {
       context.signal?.throwIfAborted();
       failures.push({ name: source.reference, error });
@@ -76,8 +77,8 @@ function failure(failures: readonly { readonly name: NamedReference; readonly er
 class RegistrySource implements ImageSource, TagLister, ReferrerLister {
   readonly reference: DockerReference;
   readonly parallelBlobs = 6;
-  /** Of the place that serves it, which may be a mirror. */
-  readonly #physical: NamedReference;
+  /** What serves it, which may be a mirror. */
+  readonly #place: PullSource;
   readonly #repository: Repository;
   readonly #context: TransportContext;
   readonly #manifest: ManifestDocument;
@@ -85,13 +86,13 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
 
   private constructor(
     reference: DockerReference,
-    physical: NamedReference,
+    place: PullSource,
     repository: Repository,
     context: TransportContext,
     manifest: ManifestDocument,
   ) {
     this.reference = reference;
-    this.#physical = physical;
+    this.#place = place;
     this.#repository = repository;
     this.#context = context;
     this.#manifest = manifest;
@@ -99,20 +100,31 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
 
   static async open(
     reference: DockerReference,
-    physical: NamedReference,
+    place: PullSource,
     repository: Repository,
     context: TransportContext,
   ): Promise<RegistrySource> {
-    const { digest, tag } = physical;
+    const { digest, tag } = place.reference;
     const manifest = await repository.manifest(digest ?? tag ?? 'latest', digest);
-    return new RegistrySource(reference, physical, repository, context, manifest);
+    return new RegistrySource(reference, place, repository, context, manifest);
   }
 
   static ofBlobs(repository: Repository, context: TransportContext): RegistrySource {
     const { domain, path } = repository.name;
     const reference = DockerReference.of({ domain, path }, { unknownDigest: true });
     const manifest = { bytes: new Uint8Array(), mediaType: '' };
-    return new RegistrySource(reference, repository.name, repository, context, manifest);
+    return new RegistrySource(
+      reference,
+      { reference: repository.name, insecure: false },
+      repository,
+      context,
+      manifest,
+    );
+  }
+
+  async again(context: TransportContext): Promise<ImageSource> {
+    const repository = await openPlace(this.#place, this.reference.named, context);
+    return new RegistrySource(this.reference, this.#place, repository, context, this.#manifest);
   }
 
   /** The top-level manifest is read once, so that what is checked and what is copied are the same bytes. */
@@ -209,7 +221,7 @@ class RegistrySource implements ImageSource, TagLister, ReferrerLister {
   }
 
   #digest(): Digest {
-    const { digest } = this.#physical;
+    const { digest } = this.#place.reference;
     return digest?.startsWith('sha256:') ? digest : manifestDigest(this.#manifest.bytes);
   }
 
