@@ -45,7 +45,7 @@ async function build(text: string, options: Partial<BuildOptions> = {}) {
   const config = withStorageFlags(await readStorageConfig({ environment: {} }), {
     root: join(base, 'root'),
     runRoot: join(base, 'run'),
-    driver: 'overlay',
+    driver: isRoot ? 'overlay' : 'vfs',
   });
   await using store = await openStore(config);
   const chunks: Buffer[] = [];

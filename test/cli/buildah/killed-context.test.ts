@@ -14,9 +14,14 @@ const [temporary, context] = [join(base, 'tmp'), join(base, 'context')];
 for (const path of [temporary, context]) mkdirSync(path);
 writeFileSync(join(context, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
 const storage = ['--root', join(base, 'root'), '--runroot', join(base, 'run'), '--storage-driver', 'vfs'];
-const env = { ...process.env, TMPDIR: temporary, HOME: base };
+const env = { ...process.env, TMPDIR: temporary, HOME: base, XDG_RUNTIME_DIR: base };
 const words = (...more: string[]) => [...storage, 'build', '-q', ...more];
-test.after(() => rmSync(base, { recursive: true, force: true }));
+const server = createServer((_request, response) => void response.write('x'));
+test.after(() => {
+  server.closeAllConnections();
+  server.close();
+  rmSync(base, { recursive: true, force: true });
+});
 
 /** Kills a build as soon as it has written something temporary. */
 async function killed(args: readonly string[], stdin: 'pipe' | 'ignore'): Promise<number> {
@@ -31,7 +36,6 @@ async function killed(args: readonly string[], stdin: 'pipe' | 'ignore'): Promis
 }
 
 test('the next build takes away what a killed one had of its context or of a download', async () => {
-  const server = createServer((_request, response) => void response.write('x'));
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/context.tar`;
   const adding = join(base, 'adding');
@@ -45,8 +49,6 @@ test('the next build takes away what a killed one had of its context or of a dow
     equal(spawnSync('bin/buildah', words(context), { env, stdio: 'ignore' }).status, 0);
     deepEqual(readdirSync(temporary), [], args.join(' '));
   }
-  server.closeAllConnections();
-  server.close();
 });
 
 test.run();
