@@ -1,6 +1,7 @@
 import { PassThrough, Transform, type TransformCallback } from 'node:stream';
 import { type Digest, finishDigest, startDigest } from '../image/digest.ts';
 import { decompressed, type KnownCompression } from '../store/blob/compression.ts';
+import { dispose } from '../store/kernel/passing-bytes.ts';
 
 /** Passes a layer through unchanged while it computes the digest of its plain content. */
 export class DiffIdTap extends Transform {
@@ -18,7 +19,10 @@ export class DiffIdTap extends Transform {
     this.#input = new PassThrough({ highWaterMark: 1 << 18 });
     const plain = decompressed(this.#input, compression);
     this.diffId = new Promise((resolve, reject) => {
-      plain.on('data', (chunk: Buffer) => this.#hash.update(chunk));
+      plain.on('data', (chunk: Buffer) => {
+        this.#hash.update(chunk);
+        dispose(chunk);
+      });
       plain.once('end', () => resolve(finishDigest(this.#hash)));
       plain.once('error', reject);
       this.once('error', reject);

@@ -3,6 +3,7 @@ import { PassThrough, pipeline, type Readable, Transform } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { isSystemError } from '../../errors.ts';
 import { StoreError } from '../error.ts';
+import { singleUse } from '../kernel/passing-bytes.ts';
 import { ZstdDecompressor } from './zstd.ts';
 
 /** The compressions that are recognized; layers are `none`, `gzip` or `zstd`, archives of users may be any. */
@@ -61,10 +62,16 @@ export async function peekCompression(source: Readable): Promise<PeekedStream> {
 export function decompressed(source: Readable, compression: KnownCompression): Readable {
   if (compression === 'none') return source;
   const decoder = decoderOf(compression);
-  const output = new PassThrough({ highWaterMark: 1 << 18 });
+  // In object mode a reader gets each chunk as it is: in byte mode those that have gathered would be joined.
+  const output = new PassThrough({
+    readableObjectMode: true,
+    readableHighWaterMark: 2,
+    writableHighWaterMark: 1 << 18,
+  });
   // A gzip decoder may end before its input does, at zero padding. The output ends when the input has: only then is
   // it known that the compressed bytes are the right ones.
   let waitingFor = 2;
+  decoder.on('data', singleUse);
   const finish = () => {
     waitingFor -= 1;
     if (waitingFor === 0) output.end();

@@ -1,6 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { promisify } from 'node:util';
 import { constants, crc32, deflateRaw } from 'node:zlib';
+import { dispose } from '../kernel/passing-bytes.ts';
 import { openLibdeflate } from './libdeflate.ts';
 
 const compress = promisify(deflateRaw);
@@ -27,11 +28,10 @@ export interface BlockCompressor {
   /** Bytes of every block but the last. */
   readonly blockBytes: number;
   readonly head?: Buffer;
-  /**
-   * Called in the order of the blocks; their results may be ready in another. The parts of the block are copied before
-   * it returns: whoever wrote them may use their memory again.
-   */
-  compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer>;
+  /** Memory for the next block, filled before {@link compress} is called. */
+  input(): Buffer;
+  /** Takes as many bytes of the input as there are, in the order of the blocks; their results may be ready in another. */
+  compress(sizeBytes: number): Promise<Buffer>;
   tail?(): Buffer;
   /** Gives memory back, once nothing is under way any more. */
   close(): void;
@@ -45,14 +45,15 @@ export interface BlockCompressor {
 export class GzipStream extends Transform {
   readonly #blocks: BlockCompressor;
   readonly #parallel: number;
-  #pending: Buffer[] = [];
-  #pendingBytes = 0;
+  #input: Buffer | undefined;
+  #filled = 0;
   #started = 0;
   #pieces: Promise<Buffer>[] = [];
   #failed: Error | undefined;
 
   constructor(options: GzipOptions = {}) {
-    super({ readableHighWaterMark: 1 << 18, writableHighWaterMark: 1 << 18 });
+    // In object mode a reader gets each piece as it is: in byte mode those that have gathered would be joined.
+    super({ readableObjectMode: true, readableHighWaterMark: 4, writableHighWaterMark: 1 << 18 });
     this.#parallel = options.parallel ?? 4;
     this.#blocks =
       (options.compressor === 'zlib' ? undefined : openLibdeflate(options.level ?? LIBDEFLATE_LEVEL)) ??
@@ -61,18 +62,11 @@ export class GzipStream extends Transform {
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
-    for (let at = 0; at < chunk.length; ) {
-      const part = chunk.subarray(at, at + this.#blocks.blockBytes - this.#pendingBytes);
-      this.#pending.push(part);
-      this.#pendingBytes += part.length;
-      at += part.length;
-      if (this.#pendingBytes === this.#blocks.blockBytes) this.#startBlock();
-    }
-    this.#drain(this.#parallel).then(() => done(), done);
+    this.#take(chunk).then(() => done(), done);
   }
 
   override _flush(done: TransformCallback): void {
-    if (this.#pendingBytes > 0 || this.#started === 0) this.#startBlock();
+    if (this.#filled > 0 || this.#started === 0) this.#startBlock();
     this.#drain(0).then(() => done(null, this.#blocks.tail?.()), done);
   }
 
@@ -83,10 +77,24 @@ export class GzipStream extends Transform {
     });
   }
 
+  async #take(chunk: Buffer): Promise<void> {
+    for (let at = 0; at < chunk.length; ) {
+      this.#input ??= this.#blocks.input();
+      const count = chunk.copy(this.#input, this.#filled, at);
+      this.#filled += count;
+      at += count;
+      if (this.#filled < this.#blocks.blockBytes) continue;
+      this.#startBlock();
+      await this.#drain(this.#parallel - 1);
+    }
+    dispose(chunk);
+  }
+
   #startBlock(): void {
-    const piece = this.#blocks.compress(this.#pending, this.#pendingBytes);
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#input ??= this.#blocks.input();
+    const piece = this.#blocks.compress(this.#filled);
+    this.#input = undefined;
+    this.#filled = 0;
     this.#started += 1;
     piece.catch((error: Error) => {
       this.#failed ??= error;
@@ -112,6 +120,7 @@ class ZlibMember implements BlockCompressor {
   readonly blockBytes = 1 << 18;
   readonly head: Buffer;
   readonly #level: number;
+  #input: Buffer = Buffer.alloc(0);
   #window: Buffer | undefined;
   #crc = 0;
   #sizeBytes = 0n;
@@ -121,8 +130,13 @@ class ZlibMember implements BlockCompressor {
     this.head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, level >= 9 ? 2 : level <= 1 ? 4 : 0, 255]);
   }
 
-  compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer> {
-    const block = Buffer.concat(parts, sizeBytes);
+  input(): Buffer {
+    this.#input = Buffer.allocUnsafeSlow(this.blockBytes);
+    return this.#input;
+  }
+
+  compress(sizeBytes: number): Promise<Buffer> {
+    const block = this.#input.subarray(0, sizeBytes);
     this.#crc = crc32(block, this.#crc);
     this.#sizeBytes += BigInt(block.length);
     const dictionary = this.#window;

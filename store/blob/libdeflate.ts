@@ -1,4 +1,5 @@
 import { loadKoffi, type NativeFunction, type NativeLibrary } from '../kernel/libc.ts';
+import { singleUse } from '../kernel/passing-bytes.ts';
 import type { BlockCompressor } from './gzip.ts';
 
 interface Functions {
@@ -54,6 +55,7 @@ class LibdeflateMembers implements BlockCompressor {
   readonly #functions: Functions;
   readonly #level: number;
   readonly #idle: Worker[] = [];
+  #filling: Worker | undefined;
   readonly #compressors: unknown[] = [];
 
   constructor(bound: Functions, level: number) {
@@ -61,11 +63,14 @@ class LibdeflateMembers implements BlockCompressor {
     this.#level = level;
   }
 
-  async compress(parts: readonly Buffer[], sizeBytes: number): Promise<Buffer> {
-    const worker = this.#idle.pop() ?? this.#worker();
+  input(): Buffer {
+    this.#filling = this.#idle.pop() ?? this.#worker();
+    return this.#filling.input;
+  }
+
+  async compress(sizeBytes: number): Promise<Buffer> {
+    const worker = this.#filling as Worker;
     const { compressor, input, output } = worker;
-    let at = 0;
-    for (const part of parts) at += part.copy(input, at);
     const size = await new Promise<number>((resolve, reject) =>
       this.#functions.compress.async(
         compressor,
@@ -77,7 +82,7 @@ class LibdeflateMembers implements BlockCompressor {
       ),
     );
     if (size === 0) throw new Error('libdeflate found no room for its output');
-    const member = Buffer.from(output.subarray(0, size));
+    const member = singleUse(Buffer.from(output.subarray(0, size)));
     this.#idle.push(worker);
     return member;
   }

@@ -8,7 +8,7 @@ import {
   startDigest,
 } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
-import { PassingBytes } from '../kernel/passing-bytes.ts';
+import { passed } from '../kernel/passing-bytes.ts';
 import type { BlobInfo } from './contract.ts';
 import { joined } from './limit.ts';
 
@@ -46,7 +46,6 @@ export class BlobMeter extends Transform {
   readonly #expected: ExpectedBlob;
   readonly #algorithm: DigestAlgorithm;
   readonly #hash: Hash;
-  readonly #passing = new PassingBytes();
   readonly #onBytes: ((sizeBytes: number) => void) | undefined;
   #sizeBytes = 0;
   #head: Buffer = Buffer.alloc(0);
@@ -88,7 +87,7 @@ export class BlobMeter extends Transform {
       this.#head = Buffer.concat([this.#head, chunk.subarray(0, HEAD_BYTES)]);
     this.#hash.update(chunk);
     this.#onBytes?.(this.#sizeBytes);
-    this.#passing.passed(chunk.length);
+    passed(chunk.length);
     done(null, chunk);
   }
 

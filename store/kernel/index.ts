@@ -3,7 +3,7 @@ export { cloneFile, copyFileContents } from './copy.ts';
 export { cString, type PathLike, showPath, systemError } from './libc.ts';
 export { type LockKind, type LockType, lock, tryLock } from './lock.ts';
 export { MNT, MS, mount, unmount } from './mount.ts';
-export { PassingBytes } from './passing-bytes.ts';
+export { dispose, passed, singleUse } from './passing-bytes.ts';
 export * from './process.ts';
 export {
   type DirectoryEntry,

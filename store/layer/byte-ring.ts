@@ -1,3 +1,4 @@
+import { singleUse } from '../kernel/passing-bytes.ts';
 import type { SharedMemory } from './wasm.ts';
 
 /**
@@ -108,9 +109,8 @@ export async function readFromRing(ring: Ring, limitBytes = BATCH): Promise<Buff
     const available = filled(ring);
     if (ended === FAILED) throw new RingClosed('the writer of the ring gave up');
     if (available > 0) {
-      const bytes = Buffer.from(
-        span(ring, Atomics.load(ring.control, TAIL), Math.min(available, limitBytes)),
-      );
+      const view = span(ring, Atomics.load(ring.control, TAIL), Math.min(available, limitBytes));
+      const bytes = singleUse(Buffer.from(view));
       Atomics.add(ring.control, TAIL, bytes.length);
       announce(ring);
       return bytes;

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { StoreError, type StoreErrorCode } from '../error.ts';
-import { PassingBytes } from '../kernel/passing-bytes.ts';
+import { dispose, passed } from '../kernel/passing-bytes.ts';
 import { workerUrl } from '../kernel/worker-url.ts';
 import {
   endRing,
@@ -153,18 +153,18 @@ async function pumpIn(
   ahead: readonly Uint8Array[] = [],
 ): Promise<void> {
   for (const chunk of ahead) await writeToRing(rings.input, chunk);
-  const passing = new PassingBytes();
   for await (const chunk of input) {
-    passing.passed(chunk.length);
-    await writeToRing(rings.input, typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Uint8Array));
+    passed(chunk.length);
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Uint8Array);
+    await writeToRing(rings.input, bytes);
+    dispose(bytes);
   }
   endRing(rings.input);
 }
 
 async function pumpOut({ rings }: LayerWorker, output: NonNullable<JobStreams['output']>): Promise<void> {
-  const passing = new PassingBytes();
   for (let bytes = await readFromRing(rings.output); bytes; bytes = await readFromRing(rings.output)) {
-    passing.passed(bytes.length);
+    passed(bytes.length);
     await output(bytes);
   }
 }

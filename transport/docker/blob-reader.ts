@@ -8,6 +8,8 @@ export type FetchBlob = (offset: number) => Promise<HttpResponse>;
 
 const MINIMUM_PROGRESS_BYTES = 1024 * 1024;
 const PATIENCE_MS = 60_000;
+/** Each of at most 64 KiB. */
+const CHUNKS_AHEAD = 16;
 
 export interface BlobReaderOptions {
   /** `blob sha256:… in docker.io/library/alpine`, for messages. */
@@ -25,7 +27,7 @@ export interface BlobReaderOptions {
  * first time at once, later only after a mebibyte of progress or a minute (containers/image docker/body_reader.go).
  */
 export function blobStream(first: HttpResponse, fetch: FetchBlob, options: BlobReaderOptions): Readable {
-  return Readable.from(read(first, fetch, options), { objectMode: false, highWaterMark: 1 << 20 });
+  return Readable.from(read(first, fetch, options), { highWaterMark: CHUNKS_AHEAD });
 }
 
 async function* read(

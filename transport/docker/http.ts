@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import { TransportError } from '../error.ts';
 import { redactUrl } from './origin.ts';
 import { proxyFor, proxyRefusal, tunnelStatus } from './proxy.ts';
+import { sendBody } from './send-body.ts';
 import { StallWatch } from './stall.ts';
 import type { TlsSettings } from './tls.ts';
 
@@ -79,6 +80,7 @@ export class HttpClient {
         maxHeaderSize: MAX_HEADER_BYTES,
         ...(request.signal ? { signal: request.signal } : {}),
       });
+      let stopSending = () => {};
       const writing = request.body !== undefined;
       const watch = new StallWatch(outgoing, request.body, {
         stallTimeoutMs: this.#options.stallTimeoutMs,
@@ -93,17 +95,16 @@ export class HttpClient {
           outgoing.destroy();
           return;
         }
-        if (isStream(request.body)) endUnfinished(request.body, outgoing, message);
+        endUnfinished(stopSending, outgoing, message);
         resolve(responseOf(request, message, watch));
       });
       outgoing.once('close', () => watch.stop());
       if (isStream(request.body)) {
-        const body = request.body;
-        body.once('error', (error) => {
+        request.body.once('error', (error) => {
           reject(error);
           outgoing.destroy(error);
         });
-        body.pipe(outgoing);
+        stopSending = sendBody(request.body, outgoing);
       } else outgoing.end(request.body);
     });
   }
@@ -165,12 +166,12 @@ function isStream(body: Uint8Array | Readable | undefined): body is Readable {
 
 /** The answer came before the body was sent: nobody wants the rest, and the connection cannot be used again. */
 function endUnfinished(
-  body: Readable,
+  stopSending: () => void,
   outgoing: { readonly writableFinished: boolean; destroy(): unknown },
   message: IncomingMessage,
 ): void {
   if (outgoing.writableFinished || (message.statusCode ?? 0) < 300) return;
-  body.unpipe();
+  stopSending();
   message.once('close', () => outgoing.destroy());
 }
 
