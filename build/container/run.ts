@@ -134,6 +134,7 @@ async function requestOf(
     mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
     noPivot: options.noPivot,
     cgroupManager: options.cgroupManager,
+    imageAnnotations: container.annotations,
     hooksDirectories: [...(settings.OCIHooksDir ?? []), ...(options.hooksDirectories ?? [])],
     sysctls: options.sysctls,
     volumes: Object.keys(config.Volumes ?? {}),

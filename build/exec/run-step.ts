@@ -115,6 +115,7 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
     idMappings: container.idMappings,
     mountsFiles: settings.mountsFiles,
     sysctls: settings.sysctls,
+    imageAnnotations: container.annotations,
     hooksDirectories: settings.hooksDirectories,
     additionalGroups: settings.groupAdd,
     containerEnv: {

@@ -44,7 +44,7 @@ export function plainNode({ type, path, major, minor, fileMode, uid, gid }: Host
 export function hooksOf(request: RunRequest, added: AddedDevices): { hooks?: SpecHooks } {
   const hooks = chooseHooks(request.hooksDirectories ?? [], {
     command: request.args[0] ?? '',
-    annotations: request.annotations ?? {},
+    annotations: request.imageAnnotations ?? {},
     hasBindMounts:
       request.mounts.some((mount) => mount.type === 'bind') || (request.volumes?.length ?? 0) > 0,
   });

@@ -102,7 +102,8 @@ export interface RunRequest {
   readonly cgroupManager?: string;
   /** `--no-pivot`: change root without pivot_root, for roots on a ramdisk. */
   readonly noPivot?: boolean;
-  readonly annotations?: Readonly<Record<string, string>>;
+  /** The image's; hooks of the given directories may be bound to them, the runtime never sees them (SECURITY X03). */
+  readonly imageAnnotations?: Readonly<Record<string, string>>;
   /** What /run/.containerenv says of the container; absent: the file is empty. */
   readonly containerEnv?: ContainerEnvFile;
   /** `--no-hostname`: false leaves the image's /etc/hostname alone. Default true. */

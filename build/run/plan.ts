@@ -96,7 +96,6 @@ export async function planRun(
       }),
     ]),
     ...hooksOf(request, added),
-    ...(request.annotations ? { annotations: request.annotations } : {}),
     linux: {
       namespaces,
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),

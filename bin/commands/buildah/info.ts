@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cpus, hostname, release, uptime } from 'node:os';
 import { detectIsolation } from '../../../build/run/detect.ts';
+import { runtimeAdvice } from '../../../build/run/runtime-advice.ts';
 import { platformOf } from '../../../image/platform.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { renderTemplate } from '../../cli/template/evaluate.ts';
@@ -58,14 +59,15 @@ function hostFacts({ io }: CommandContext): Map<string, unknown> {
   ]);
 }
 
-/** Beyond the original: what RUN can use here, `ok` or why not. */
+/** Beyond the original: what RUN can use here, `ok` or why not, and whether the runtime is one to rely on. */
 function isolationFacts(): Map<string, string> {
-  return new Map(
-    detectIsolation().reports.map(({ kind, works, reason }) => [
-      kind,
-      works ? 'ok' : (reason ?? 'unavailable'),
-    ]),
-  );
+  const { reports } = detectIsolation();
+  const runtime = reports.find((report) => report.runtime)?.runtime;
+  const advice = runtime && runtimeAdvice(runtime);
+  return new Map([
+    ...(advice ? ([['advice', advice]] as const) : []),
+    ...reports.map(({ kind, works, reason }) => [kind, works ? 'ok' : (reason ?? 'unavailable')] as const),
+  ]);
 }
 
 function uptimeText(seconds: number): string {

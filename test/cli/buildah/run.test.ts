@@ -62,4 +62,27 @@ withRuntime('containers.conf may make the name the host name', async () => {
   assert.equal(await hostname(), 'thename');
 });
 
+withRuntime('X03: annotations of an image reach hooks of given directories alone', async () => {
+  const { id } = await container();
+  await ok('config', '--annotation', 'com.example.hook=wanted', '--annotation', 'run.oci.handler=evil', id);
+  await ok('commit', '--quiet', id, 'annotated');
+  const hooks = join(directory, 'hooks.d');
+  const log = join(directory, 'hook.log');
+  mkdirSync(hooks);
+  const hook = {
+    version: '1.0.0',
+    hook: { path: '/bin/sh', args: ['sh', '-c', `cat >>${log}`] },
+    when: { annotations: { '^com\\.example\\.hook$': '^wanted$' } },
+    stages: ['prestart'],
+  };
+  writeFileSync(join(hooks, 'hook.json'), JSON.stringify(hook));
+  const annotated = await ok('from', '--hooks-dir', hooks, 'annotated');
+  await ok('run', '--network', 'none', annotated, 'true');
+  assert.match(readFileSync(log, 'utf8'), /"status": *"cre/);
+  assert.doesNotMatch(readFileSync(log, 'utf8'), /evil|wanted/);
+  writeFileSync(log, '');
+  await ok('run', '--network', 'none', await ok('from', 'annotated'), 'true');
+  assert.equal(readFileSync(log, 'utf8'), '');
+});
+
 test.run();
