@@ -168,6 +168,11 @@ export class ParsedFlags implements Flags {
   }
 }
 
+/** The text of a flag that is declared and not empty. */
+export function textFlag(flags: Flags, name: string): string | undefined {
+  return (flags.declares(name) && flags.string(name)) || undefined;
+}
+
 /** The same flags under other names; those whose name is undefined count as not declared. */
 export function renamedFlags(flags: Flags, rename: (name: string) => string | undefined): Flags {
   const known = (name: string) => {

@@ -4,6 +4,7 @@ import { type Platform, platformOf } from '../../image/platform.ts';
 import type { Store } from '../../store/storage/contract.ts';
 import type { StorageLocation, TransportContext } from '../../transport/contract.ts';
 import type { CommandContext, CommandIo, FlagSpec } from './contract.ts';
+import { textFlag } from './flags.ts';
 import { logLine } from './log-line.ts';
 import { type AccessPrefix, registryAccess } from './registry-access.ts';
 import { packageVersion } from './version.ts';
@@ -48,11 +49,12 @@ export function transportContext(context: CommandContext, options: ContextOption
   const prefix = options.prefix ?? '';
   const docker = dockerAccess(context, prefix);
   const { tlsVerify, certificateDirectory } = docker;
-  const host = given(context, `${prefix}daemon-host`);
-  const sharedBlobs = given(context, `${prefix}shared-blob-dir`);
+  const host = textFlag(context.flags, `${prefix}daemon-host`);
+  const sharedBlobs = textFlag(context.flags, `${prefix}shared-blob-dir`);
   return {
     platform: options.platform ?? platformFlags(context),
-    temporaryDirectory: options.temporaryDirectory ?? temporaryDirectory(io, given(context, 'tmpdir')),
+    temporaryDirectory:
+      options.temporaryDirectory ?? temporaryDirectory(io, textFlag(context.flags, 'tmpdir')),
     signal: options.signal ?? context.signal,
     onWarning: (text) => logLine(context, 'warning', text),
     docker: options.journal ? { ...docker, journalDirectory: cachePath(io, 'transfers') } : docker,
@@ -77,22 +79,12 @@ export function temporaryDirectory({ environment, workingDirectory }: CommandIo,
   return resolve(workingDirectory, chosen || environment.TMPDIR || fallback);
 }
 
-/** The store of storage.conf, or the one that global flags or a containers-storage reference name. */
-async function openLocalStore(context: CommandContext, location: StorageLocation = {}): Promise<Store> {
-  const [{ readStorageConfig, withStorageFlags }, { openStore }] = await Promise.all([
-    import('../../config/storage.ts'),
+async function openLocalStore(context: CommandContext, location?: StorageLocation): Promise<Store> {
+  const [{ localStorage }, { openStore }] = await Promise.all([
+    import('./local-storage.ts'),
     import('../../store/storage/open.ts'),
   ]);
-  const { globals, io } = context;
-  const list = globals.declares('storage-opt') && globals.changed('storage-opt');
-  const config = withStorageFlags(await readStorageConfig({ environment: io.environment }), {
-    root: location.graphRoot ?? given(context, 'root'),
-    runRoot: location.runRoot ?? given(context, 'runroot'),
-    driver: location.driver ?? given(context, 'storage-driver'),
-    options: location.options ?? (list ? globals.list('storage-opt') : undefined),
-  });
-  const imageStore = given(context, 'imagestore') ?? config.imageStore;
-  return await openStore({ ...config, ...(imageStore === undefined ? {} : { imageStore }) });
+  return await openStore(await localStorage(context, location));
 }
 
 function dockerAccess(
@@ -105,7 +97,7 @@ function dockerAccess(
     prefix === '' || !globals.declares('tls-verify') ? undefined : globals.optionalBool('tls-verify');
   const tlsVerify = docker.tlsVerify ?? both;
   const path = (name: string) => {
-    const text = given(context, name);
+    const text = textFlag(context.flags, name);
     return text === undefined ? undefined : resolve(io.workingDirectory, text);
   };
   const registriesFile = path('registries-conf');
@@ -122,23 +114,19 @@ function dockerAccess(
   };
 }
 
-/** The text of a flag that is declared and not empty. */
-function given({ flags }: CommandContext, name: string): string | undefined {
-  return (flags.declares(name) && flags.string(name)) || undefined;
-}
-
 function userAgent(context: CommandContext): string {
   const [tool] = context.commandPath;
   const own = `slipway/${packageVersion()}${tool === 'slipway' || !tool ? '' : ` ${tool}`}`;
-  const prefix = given(context, 'user-agent-prefix');
+  const prefix = textFlag(context.flags, 'user-agent-prefix');
   return prefix ? `${prefix} ${own}` : own;
 }
 
 function platformFlags(context: CommandContext): Platform {
   const host = platformOf(process.platform, process.arch);
-  const architecture = given(context, 'override-arch') ?? host.architecture;
+  const architecture = textFlag(context.flags, 'override-arch') ?? host.architecture;
   const variant =
-    given(context, 'override-variant') ?? (architecture === host.architecture ? host.variant : undefined);
-  const os = given(context, 'override-os') ?? host.os;
+    textFlag(context.flags, 'override-variant') ??
+    (architecture === host.architecture ? host.variant : undefined);
+  const os = textFlag(context.flags, 'override-os') ?? host.os;
   return { os, architecture, ...(variant ? { variant } : {}) };
 }

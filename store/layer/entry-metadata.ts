@@ -2,7 +2,7 @@ import { isSystemError } from '../../errors.ts';
 import { chownAt, chownDescriptor } from '../kernel/at.ts';
 import { setXattr } from '../kernel/xattr.ts';
 import { toHost } from './id-map.ts';
-import { OVERRIDE_XATTR, setOverride } from './owner-override.ts';
+import { mayGive, OVERRIDE_XATTR, setOverride } from './owner-override.ts';
 import { bytesOf, type Place } from './rooted.ts';
 import { PAX_XATTR, type TarEntry } from './tar-entry.ts';
 import type { UnpackSettings } from './unpack.ts';
@@ -21,35 +21,23 @@ export class EntryMetadata {
   }
 
   setOwner(fd: number, entry: TarEntry, type: number): void {
-    this.#tolerating(
-      () => chownDescriptor(fd, ...this.#hostIds(entry)),
-      () => setOverride(fd, { ...entry, mode: type | entry.mode }),
-    );
+    if (!this.#gives(() => chownDescriptor(fd, ...this.#hostIds(entry))))
+      setOverride(fd, { ...entry, mode: type | entry.mode });
   }
 
   setOwnerAt(place: Place, entry: TarEntry, mode?: number): void {
-    this.#tolerating(
-      () => chownAt(place.directory, place.name, ...this.#hostIds(entry)),
-      () => mode !== undefined && setOverride(procPath(place), { ...entry, mode }),
-    );
+    if (!this.#gives(() => chownAt(place.directory, place.name, ...this.#hostIds(entry))))
+      if (mode !== undefined) setOverride(procPath(place), { ...entry, mode });
   }
 
-  #tolerating(chown: () => void, otherwise: () => void): void {
-    try {
-      chown();
-    } catch (error) {
-      if (!this.#settings.ignoreChownErrors || !isSystemError(error, 'EPERM', 'EINVAL')) throw error;
-      otherwise();
-    }
+  #gives(chown: () => void): boolean {
+    return mayGive(chown, this.#settings.ignoreChownErrors === true);
   }
 
   /** Implied parents and whiteouts belong to the container's root. */
   own(place: Place): void {
     if (!this.#settings.idMappings) return;
-    this.#tolerating(
-      () => chownAt(place.directory, place.name, ...this.#hostIds({ uid: 0, gid: 0 })),
-      () => {},
-    );
+    this.#gives(() => chownAt(place.directory, place.name, ...this.#hostIds({ uid: 0, gid: 0 })));
   }
 
   setXattrs(fd: number, entry: TarEntry): void {

@@ -64,12 +64,19 @@ export function setOverride(target: XattrTarget, status: OverriddenStatus): void
  * To be called before the file's mode is set.
  */
 export function giveOwner(chown: () => void, target: XattrTarget, status: OverriddenStatus): void {
+  if (mayGive(chown, isOrdinaryUser())) return;
+  const needed = usableMode(status.mode) !== status.mode;
+  if (status.uid !== 0 || status.gid !== 0 || needed) setOverride(target, status);
+}
+
+/** Changes an owner. False where it may not and `tolerant` lets that pass. */
+export function mayGive(chown: () => void, tolerant: boolean): boolean {
   try {
     chown();
+    return true;
   } catch (error) {
-    if (!isOrdinaryUser() || !isSystemError(error, 'EPERM', 'EINVAL')) throw error;
-    const needed = usableMode(status.mode) !== status.mode;
-    if (status.uid !== 0 || status.gid !== 0 || needed) setOverride(target, status);
+    if (!tolerant || !isSystemError(error, 'EPERM', 'EINVAL')) throw error;
+    return false;
   }
 }
 

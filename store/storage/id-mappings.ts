@@ -1,4 +1,5 @@
 import type { IdMappings, IdRange } from '../layer/contract.ts';
+import { mapId } from '../layer/id-map.ts';
 
 /** A range as layers.json and containers.json have it. */
 export interface StoredIdRange {
@@ -39,11 +40,8 @@ export function hostIds(
   mappings: IdMappings | undefined,
   file: { readonly uid: number; readonly gid: number },
 ): { uid: number; gid: number } {
-  const map = (ranges: readonly IdRange[], id: number) => {
-    const range = ranges.find(({ containerId, size }) => id >= containerId && id < containerId + size);
-    return range === undefined ? id : range.hostId + id - range.containerId;
-  };
-  return { uid: map(mappings?.uids ?? [], file.uid), gid: map(mappings?.gids ?? [], file.gid) };
+  const map = (ranges: readonly IdRange[] | undefined, id: number) => mapId(ranges, id, 'containerId') ?? id;
+  return { uid: map(mappings?.uids, file.uid), gid: map(mappings?.gids, file.gid) };
 }
 
 /** The way back: from the host's ids to the container's. */

@@ -1,13 +1,13 @@
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { homeOf } from '../../../config/host.ts';
 import { readPolicy } from '../../../config/policy.ts';
-import { readStorageConfig, withStorageFlags } from '../../../config/storage.ts';
 import { type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import { createPolicy } from '../../../sign/policy/policy.ts';
 import type { Store } from '../../../store/storage/contract.ts';
 import { openStore } from '../../../store/storage/open.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
+import { localStorage } from '../../cli/local-storage.ts';
 import { logrusLine } from '../../cli/log-line.ts';
 import { createProgress } from '../../cli/progress.ts';
 import { dockerAccess } from './registry-flags.ts';
@@ -35,18 +35,9 @@ export async function openSession(context: CommandContext, options: SessionOptio
   const { io, signal, globals } = context;
   checkLogLevel(globals.string('log-level'));
   const { environment } = io;
-  const storage = withStorageFlags(await readStorageConfig({ environment }), {
-    root: globals.optionalString('root'),
-    runRoot: globals.optionalString('runroot'),
-    driver: globals.optionalString('storage-driver'),
-    options: globals.changed('storage-opt') ? globals.list('storage-opt') : undefined,
-  });
+  const storage = await localStorage(context);
   debugLine(context, `using storage at ${storage.graphRoot} with state in ${storage.runRoot}`);
-  const store = await openStore({
-    ...storage,
-    imageStore: globals.optionalString('imagestore') || storage.imageStore,
-    transient: globals.changed('transient-store') ? globals.bool('transient-store') : storage.transient,
-  });
+  const store = await openStore(storage);
   const declared = new Set((options.flags ?? []).map((flag) => flag.name));
   const warn = (text: string) =>
     void io.stderr.write(
