@@ -69,19 +69,9 @@ async function bundleVendor(out: string): Promise<void> {
  */
 async function bundleTools(out: string): Promise<void> {
   const entryPoints = Object.fromEntries(TOOLS.map((tool) => [`tools/${tool}`, `bin/${tool}.ts`]));
-  await build({
-    ...common,
-    entryPoints,
-    outdir: out,
-    format: 'cjs',
-    outExtension: { '.js': '.cjs' },
-    define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
-    banner: {
-      js: `(function(exports,require,module,__filename){'use strict';const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;${LAZY}`,
-    },
+  await buildToStartFast(out, entryPoints, {
+    banner: { js: `(function(exports,require,module,__filename){'use strict';${PRELUDE}` },
     footer: { js: '})' },
-    write: false,
-    plugins: [vendorPlugin, startFastPlugin],
   });
   for (const tool of TOOLS) await bundleLauncher(out, tool);
 }
@@ -105,10 +95,29 @@ async function bundleLauncher(out: string, tool: string): Promise<void> {
   });
 }
 
+async function buildToStartFast(
+  out: string,
+  entryPoints: Record<string, string>,
+  wrapping: Pick<BuildOptions, 'banner' | 'footer'>,
+): Promise<void> {
+  await build({
+    ...common,
+    entryPoints,
+    outdir: out,
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
+    ...wrapping,
+    write: false,
+    plugins: [vendorPlugin, startFastPlugin],
+  });
+}
+
 /** Node's own modules that its start loads anyway. The others take milliseconds each: they wait for their first use. */
 const AT_HAND = ['fs', 'path', 'util', 'url', 'events', 'async_hooks', 'module'];
 
-const LAZY = 'const __lazy=name=>new Proxy({},{get:(_,key)=>require(name)[key]});';
+const PRELUDE =
+  "const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;const __lazy=name=>new Proxy({},{get:(_,key)=>require(name)[key]});";
 
 /** Makes Node's modules lazy, and the text ASCII: with one character beyond, V8 keeps the whole file in two bytes each. */
 const startFastPlugin: Plugin = {
@@ -140,7 +149,7 @@ async function bundleWorkers(out: string): Promise<void> {
   const entryPoints = Object.fromEntries(
     workers.map((worker) => [`workers/${basename(worker, '.ts')}`, worker]),
   );
-  await build({ ...common, entryPoints, outdir: out, plugins: [vendorPlugin] });
+  await buildToStartFast(out, entryPoints, { banner: { js: PRELUDE } });
 }
 
 async function bundleLibrary(out: string): Promise<void> {

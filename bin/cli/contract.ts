@@ -49,6 +49,8 @@ export interface Flags {
 /** Where a command reads and writes; tests give their own. */
 export interface CommandIo {
   readonly stdin: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  /** The same as `stdin.isTTY`, without opening the stream. */
+  readonly stdinIsTerminal?: boolean;
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
   /** Writes text to stdout without opening the stream, which loads modules of Node for longer than many a command runs. */
   readonly writeOut?: (text: string) => void;

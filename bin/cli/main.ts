@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import type { ToolSpec } from './contract.ts';
 import { systemErrorText, UsageError } from './error.ts';
 import { runTool } from './run-tool.ts';
@@ -25,6 +26,9 @@ export async function main(tool: ToolSpec): Promise<void> {
     // Opened where a command reads it: that loads readline and more.
     get stdin() {
       return process.stdin;
+    },
+    get stdinIsTerminal() {
+      return isatty(0);
     },
     // Opened where a command needs a stream: that loads net and more.
     get stdout() {

@@ -1,23 +1,26 @@
 import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
-import { workerUrl } from '../../store/kernel/worker-url.ts';
 import { BuildError, type BuildErrorCode } from '../error.ts';
+import { type ChrootHost, startProcess, startThread } from './chroot-host.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
+import type { TextLimit } from './rlimits.ts';
 import type { RuntimeSpec, SpecSeccomp } from './runtime-spec.ts';
 import { openStdio } from './stdio.ts';
 import { TerminalRelay } from './terminal.ts';
 
-/** What the worker is told; descriptors are the process's own. */
+/** What the worker is told, as JSON. */
 export interface ChrootJob {
   readonly spec: RuntimeSpec;
-  /** BPF program for seccomp(2). */
-  readonly filter?: Uint8Array;
+  /** The spec's resource limits with their 64-bit numbers as text. */
+  readonly limits: readonly TextLimit[];
+  /** BPF program for seccomp(2), in Base64. */
+  readonly filter?: string;
   /** The last step has to be a process of its own: see chroot-exec.worker.ts. */
   readonly separateProcess: boolean;
   readonly noPivot?: boolean;
+  /** Numbers are descriptors of the process that asks. */
   readonly stdio: [number | 'ignore' | 'inherit', number | 'inherit', number | 'inherit'];
 }
 
@@ -31,42 +34,32 @@ export type ChrootEvent =
       readonly error: { readonly code: string; readonly message: string; readonly syscall: string };
     };
 
-let spare: Worker | undefined;
+let spare: ChrootHost | undefined;
 let runs = 0;
 
-/**
- * Boots the thread of the next run beforehand, which takes longer than all the rest of it. The thread does not keep
- * the process alive.
- */
-export function prepareThread(): void {
-  if (spare) return;
-  // Descriptors come from the kernel bindings, which Node's book-keeping for threads does not see.
-  const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
-  worker.unref();
-  worker.once('exit', () => {
-    if (spare === worker) spare = undefined;
-  });
-  spare = worker;
+/** Boots the process of the next run beforehand, which takes longer than all the rest of it. */
+export function prepareHost(): void {
+  spare ??= startProcess();
 }
 
-function takeThread(): Worker {
-  prepareThread();
-  const worker = spare as Worker;
-  spare = undefined;
+function takeHost({ terminal }: RunRequest): ChrootHost {
   runs += 1;
-  worker.ref();
-  return worker;
+  if (terminal) return startThread();
+  prepareHost();
+  const host = spare as ChrootHost;
+  spare = undefined;
+  return host;
 }
 
 /**
- * Runs a planned command without any runtime: a worker thread enters the namespaces and the root file system and
+ * Runs a planned command without any runtime: a process of ours enters the namespaces and the root file system and
  * starts it. Works as root, and inside a user namespace as an ordinary user.
  * @throws BuildError `isolation-unavailable` where the kernel refuses the namespaces, `run-failed` where the command
  * cannot be started (127 not found, 126 not executable); the abort reason when the signal aborts
  */
 export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<RunResult> {
   checkPossible(request, plan);
-  const worker = takeThread();
+  const host = takeHost(request);
   const stdio = openStdio(request.terminal ? { ...request, ...NO_STREAMS } : request, plan.userOwner);
   let relay: TerminalRelay | undefined;
   let victim = 0;
@@ -75,13 +68,13 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
   };
   request.signal?.addEventListener('abort', kill, { once: true });
   try {
-    worker.postMessage(await makeJob(request, plan, stdio.descriptors));
-    const last = await lastEvent(worker, (event) => {
+    const job = await makeJob(request, plan, stdio.descriptors);
+    const last = await host.run(job, (event) => {
       // The guard is the first process of the pid namespace: its death is everyone's.
       if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
       if (event.kind === 'started') {
         stdio.started();
-        if (runs > 1) prepareThread();
+        if (runs > 1) prepareHost();
       }
       if (event.kind === 'terminal') relay = new TerminalRelay(event.master, request);
       if (request.signal?.aborted) kill();
@@ -99,7 +92,7 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
   } finally {
     request.signal?.removeEventListener('abort', kill);
     stdio.abandon();
-    await worker.terminate();
+    await host.end();
   }
 }
 
@@ -128,9 +121,15 @@ function usesAppArmor(): boolean {
 const NO_STREAMS = { stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' } as const;
 
 async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['stdio']): Promise<ChrootJob> {
+  const filter = await compileFilter(request, plan);
   return {
     spec: plan.spec,
-    filter: await compileFilter(request, plan),
+    limits: plan.spec.process.rlimits.map(({ type, soft, hard }) => ({
+      type,
+      soft: `${soft}`,
+      hard: `${hard}`,
+    })),
+    filter: filter && Buffer.from(filter).toString('base64'),
     separateProcess: needsProcess(request, plan),
     noPivot: request.noPivot,
     stdio,
@@ -170,19 +169,6 @@ async function compileFilter(request: RunRequest, plan: RunPlan): Promise<Uint8A
     request.onWarning?.(`${error.message}; running without`);
     return undefined;
   }
-}
-
-type LastEvent = Extract<ChrootEvent, { kind: 'ended' | 'failed' }>;
-
-function lastEvent(worker: Worker, onEvent: (event: ChrootEvent) => void): Promise<LastEvent> {
-  return new Promise((resolve, reject) => {
-    worker.on('message', (event: ChrootEvent) => {
-      onEvent(event);
-      if (event.kind === 'ended' || event.kind === 'failed') resolve(event);
-    });
-    worker.once('error', reject);
-    worker.once('exit', () => reject(new Error('the isolation thread ended without a result')));
-  });
 }
 
 function killProcess(pid: number): void {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { openSync, readFileSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { parentPort } from 'node:worker_threads';
@@ -24,23 +25,53 @@ import { bindRoot, descriptorPath, enterRoot, mountAll, protectPaths } from './c
 import { idsOutside, spawnInUserNamespace } from './chroot-user-namespace.ts';
 import { raiseLoopback } from './loopback.ts';
 import { openInRoot, type RootHandle } from './rooted-path.ts';
-import { type RuntimeSpec, type SpecNamespaceType, specJson } from './runtime-spec.ts';
+import type { RuntimeSpec, SpecNamespaceType } from './runtime-spec.ts';
 import { openTerminalPair } from './terminal.ts';
 
 /**
- * The thread that becomes a container: it moves itself alone into new namespaces, mounts, changes root, gives up its
- * privileges, and starts the command as its child. The process's other threads stay outside all of that.
+ * What becomes a container: it moves itself into new namespaces, mounts, changes root, gives up its privileges, and
+ * starts the command as its child. A process of its own, with the job on descriptor 3 and events on descriptor 4, or a
+ * thread that does all of that alone, outside of which the process's other threads stay.
  */
+const JOB = 3;
+const EVENTS = 4;
 const port = parentPort;
-if (!port) throw new Error('this file runs as a worker thread');
-const send = (event: ChrootEvent) => port.postMessage(event);
+const send = (event: ChrootEvent) => {
+  if (port) port.postMessage(event);
+  else writeSync(EVENTS, `${JSON.stringify(event)}\n`);
+};
 
 // Loads the native library now, while nobody waits.
 processControl(PR.capbsetRead, 0);
 
-port.once('message', (job: ChrootJob) => {
-  run(job).catch((error: unknown) => send({ kind: 'failed', error: describe(error) }));
-});
+if (port) port.once('message', take);
+else readJob();
+
+/** The pipe ends when the process at its other end does: everything here goes with it. */
+function readJob(): void {
+  let text = '';
+  const pipe = new Socket({ fd: JOB, readable: true, writable: false });
+  pipe.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+    if (text.endsWith('\n')) take(text);
+  });
+  for (const event of ['end', 'error']) pipe.once(event, () => process.exit(1));
+}
+
+function take(text: string): void {
+  const job = JSON.parse(text) as ChrootJob;
+  run(port ? job : withOwnDescriptors(job)).catch((error: unknown) =>
+    send({ kind: 'failed', error: describe(error) }),
+  );
+}
+
+/** Descriptors of the process that asks are opened anew: they are pipes. */
+function withOwnDescriptors(job: ChrootJob): ChrootJob {
+  const own = <Kind extends string>(value: number | Kind, mode: 'r' | 'w') =>
+    typeof value === 'number' ? openSync(`/proc/${process.ppid}/fd/${value}`, mode) : value;
+  const [input, output, errors] = job.stdio;
+  return { ...job, stdio: [own(input, 'r'), own(output, 'w'), own(errors, 'w')] };
+}
 
 const FLAGS: Readonly<Record<SpecNamespaceType, number>> = {
   pid: CLONE.newPid,
@@ -96,7 +127,11 @@ async function run(job: ChrootJob): Promise<void> {
   protectPaths(root, spec);
   if (spec.hostname && spec.linux.namespaces.some(({ type }) => type === 'uts')) setHostname(spec.hostname);
   const start = job.separateProcess ? startSeparately : startHere;
-  const ended = await runToEnd(() => start(job, root, maySetGroups), sessionGuard);
+  const ended = await runToEnd(async () => {
+    const started = await start(job, root, maySetGroups);
+    if (!port) for (const one of job.stdio) if (typeof one === 'number') closeDescriptor(one);
+    return started;
+  }, sessionGuard);
   await dismiss(guard ?? sessionGuard);
   send({ kind: 'ended', ...ended });
 }
@@ -151,7 +186,10 @@ function startHere(
   root: RootHandle,
   maySetGroups: boolean,
 ): Started {
-  const installFilter = filter && prepareFilter(filter, spec.linux.seccomp?.flags);
+  const installFilter =
+    filter === undefined
+      ? undefined
+      : prepareFilter(Buffer.from(filter, 'base64'), spec.linux.seccomp?.flags);
   enterRoot(root, spec.process.cwd, noPivot);
   confine({ process: spec.process, installFilter, maySetGroups });
   const [file = '', ...rest] = spec.process.args;
@@ -175,11 +213,7 @@ async function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: b
     input = output = errors = pair.slave;
     send({ kind: 'terminal', master: pair.master });
   }
-  const limits = spec.process.rlimits.map(({ type, soft, hard }) => ({
-    type,
-    soft: `${soft}`,
-    hard: `${hard}`,
-  }));
+  const { limits, filter, noPivot } = job;
   const program = fileURLToPath(workerUrl('build/run/chroot-exec.worker.ts'));
   const words = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
   const stdio = [input, output, errors, 'pipe' as const, 'pipe' as const];
@@ -187,9 +221,8 @@ async function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: b
     ? await spawnInUserNamespace(words, { stdio, linux: spec.linux, limits })
     : spawn(words[0], words.slice(1), { stdio, env: {}, cwd: '/', detached: true });
   if (spec.process.terminal && typeof input === 'number') closeDescriptor(input);
-  const filter = job.filter && Buffer.from(job.filter).toString('base64');
   (child.stdio[3] as Writable).end(
-    specJson({ spec, limits, filter, maySetGroups, noPivot: job.noPivot } satisfies ExecJob),
+    JSON.stringify({ spec, limits, filter, maySetGroups, noPivot } satisfies ExecJob),
   );
   return { child, failure: readFailure(child.stdio[4] as Readable) };
 }

@@ -19,7 +19,7 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   request.signal?.throwIfAborted();
   if (request.args.length === 0) throw new BuildError('bad-argument', 'no command to run');
   mkdirSync(request.stateDirectory, { recursive: true, mode: 0o700 });
-  await prepareIsolation(request.isolation);
+  if (!request.terminal) await prepareIsolation(request.isolation);
   try {
     await using stack = new AsyncDisposableStack();
     const network = await findNetwork(request, stack);
@@ -80,6 +80,6 @@ async function findNetwork(
  */
 export async function prepareIsolation(isolation: IsolationKind): Promise<void> {
   if (isolation !== 'chroot') return;
-  const { prepareThread } = await import('./chroot.ts');
-  prepareThread();
+  const { prepareHost } = await import('./chroot.ts');
+  prepareHost();
 }

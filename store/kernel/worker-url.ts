@@ -6,6 +6,6 @@ declare const SLIPWAY_BUNDLED: boolean | undefined;
  */
 export function workerUrl(path: `${string}.worker.ts`): URL {
   if (typeof SLIPWAY_BUNDLED === 'undefined') return new URL(`../../${path}`, import.meta.url);
-  const name = path.slice(path.lastIndexOf('/') + 1).replace(/\.ts$/, '.js');
+  const name = path.slice(path.lastIndexOf('/') + 1).replace(/\.ts$/, '.cjs');
   return new URL(`../workers/${name}`, import.meta.url);
 }

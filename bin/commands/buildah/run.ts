@@ -1,6 +1,7 @@
 import { runInContainer } from '../../../build/container/run.ts';
 import { saveContainer } from '../../../build/container/state.ts';
 import { BuildError } from '../../../build/error.ts';
+import { prepareIsolation } from '../../../build/run/run.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import { isolationOf, NAMESPACE_FLAGS, namespaceOptions } from './container-flags.ts';
@@ -63,6 +64,10 @@ async function runRun(context: CommandContext): Promise<number> {
   if (words.length === 0) throw usage('command must be specified');
   const { namespaces, network } = namespaceOptions(flags);
   checkNetwork(context, namespaces);
+  const isolation =
+    flags.changed('isolation') || io.environment.BUILDAH_ISOLATION ? isolationOf(context) : undefined;
+  const terminal = terminalOf(context);
+  if (isolation && !terminal) await prepareIsolation(isolation);
   await using session = await openSession(context, { flags: FLAGS });
   const container = await findContainer(session, name);
   await using mounts = await prepareRunMounts(context, session, container);
@@ -71,8 +76,7 @@ async function runRun(context: CommandContext): Promise<number> {
     user: flags.string('user') || undefined,
     workingDirectory: flags.string('workingdir') || undefined,
     hostname: flags.string('hostname') || undefined,
-    isolation:
-      flags.changed('isolation') || io.environment.BUILDAH_ISOLATION ? isolationOf(context) : undefined,
+    isolation,
     runtime: flags.string('runtime') || io.environment.BUILDAH_RUNTIME || undefined,
     runtimeFlags: flags.list('runtime-flag').map((flag) => `--${flag}`),
     noPivot: flags.bool('no-pivot'),
@@ -85,7 +89,7 @@ async function runRun(context: CommandContext): Promise<number> {
     cdiDirectory: flags.string('cdi-config-dir') || undefined,
     volumes: flags.list('volume'),
     mounts: mounts.mounts,
-    terminal: terminalOf(context),
+    terminal,
     noHosts: flags.bool('no-hosts'),
     noHostname: flags.bool('no-hostname'),
     engine: `buildah-${BUILDAH_LEVEL}`,
@@ -133,7 +137,7 @@ function isValid(exitCode: number, texts: readonly string[]): boolean {
 
 function terminalOf({ flags, io }: CommandContext): boolean {
   for (const name of ['terminal', 'tty']) if (flags.changed(name)) return flags.bool(name);
-  return (io.stdin.isTTY ?? false) && (io.stdout.isTTY ?? false);
+  return (io.stdinIsTerminal ?? io.stdin.isTTY ?? false) && (io.stdout.isTTY ?? false);
 }
 
 /** `--env NAME` takes the variable of this process, and nothing where it is not set. */
