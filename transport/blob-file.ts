@@ -3,6 +3,7 @@ import { constants, createWriteStream, type WriteStream } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { isSystemError } from '../errors.ts';
 import type { Digest } from '../image/digest.ts';
 import type { BlobStream } from '../store/blob/contract.ts';
 import { type BlobClaim, BlobMeter, expectedOf } from '../store/blob/verify.ts';
@@ -138,4 +139,15 @@ export function tooLarge(what: string, where: string, limitBytes: number): Trans
     'size-mismatch',
     `${what} ${where}: exceeded maximum allowed size of ${limitBytes} bytes`,
   );
+}
+
+/** For a file that has to be there: the error that says it is not. */
+export function missing(path: string): (error: unknown) => never {
+  return (cause) => {
+    if (!isSystemError(cause, 'ENOENT', 'ENOTDIR')) throw cause;
+    throw new TransportError('not-found', `open ${path}: no such file or directory`, {
+      cause,
+      facts: { path },
+    });
+  };
 }

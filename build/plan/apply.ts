@@ -10,6 +10,7 @@ import type {
   RunInstruction,
   WordsInstruction,
 } from '../parse/instruction.ts';
+import { atLine } from './at-line.ts';
 import { absoluteDestination, joinWorkingDirectory } from './destination.ts';
 import { normalizePort } from './port.ts';
 import type { StageState } from './stage-state.ts';
@@ -64,17 +65,7 @@ export interface Effects {
  */
 export function applyInstruction(state: StageState, instruction: Instruction, escapeChar: string): Effects {
   const expand = new InstructionExpander(state.variables(), escapeChar);
-  try {
-    return apply(state, instruction, expand);
-  } catch (error) {
-    if (!(error instanceof BuildError) || error.facts.line !== undefined) throw error;
-    const { file, line } = instruction.position;
-    throw new BuildError(error.code, `${file}:${line}: ${error.message}`, {
-      facts: { path: file, line },
-      ...(error.hint ? { hint: error.hint } : {}),
-      cause: error,
-    });
-  }
+  return atLine(instruction, () => apply(state, instruction, expand));
 }
 
 /** Expansion with the variables and the escape character of one instruction. */

@@ -3,6 +3,7 @@ import { expandWord } from '../parse/expand.ts';
 import type { ArgInstruction, FromInstruction, Instruction } from '../parse/instruction.ts';
 import { nearest } from '../parse/nearest.ts';
 import type { Containerfile } from '../parse/parse.ts';
+import { atLine } from './at-line.ts';
 import { StageNames } from './stage-names.ts';
 import { StageState } from './stage-state.ts';
 import { firstOf } from './variables.ts';
@@ -216,18 +217,4 @@ export function throughTarget(stages: readonly Stage[], target: string): readonl
   throw new BuildError('no-such-stage', `the target "${target}" was not found in the provided Dockerfile`, {
     ...(near ? { hint: `did you mean ${near}?` } : {}),
   });
-}
-
-function atLine<T>(instruction: Instruction, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    if (!(error instanceof BuildError) || error.facts.line !== undefined) throw error;
-    const { file, line } = instruction.position;
-    throw new BuildError(error.code, `${file}:${line}: ${error.message}`, {
-      facts: { path: file, line },
-      ...(error.hint ? { hint: error.hint } : {}),
-      cause: error,
-    });
-  }
 }

@@ -7,9 +7,8 @@ import { MANIFEST_LIMIT_BYTES } from '../../image/json.ts';
 import { guessManifestMediaType, type ManifestDocument } from '../../image/manifest.ts';
 import { parseSignatureBlob, SIGNATURE_LIMIT_BYTES, SIGNATURE_LIMIT_COUNT } from '../../image/signature.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
-import { openRegular, readDocument } from '../blob-file.ts';
+import { missing, openRegular, readDocument } from '../blob-file.ts';
 import type { ImageSource, StoredSignature } from '../contract.ts';
-import { TransportError } from '../error.ts';
 import { blobName, checkVersion, manifestName, signatureName } from './files.ts';
 import type { DirectoryReference } from './reference.ts';
 
@@ -66,14 +65,4 @@ class DirectorySource implements ImageSource {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-function missing(path: string): (error: unknown) => never {
-  return (cause) => {
-    if (!isSystemError(cause, 'ENOENT', 'ENOTDIR')) throw cause;
-    throw new TransportError('not-found', `open ${path}: no such file or directory`, {
-      cause,
-      facts: { path },
-    });
-  };
 }

@@ -1,10 +1,8 @@
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import type { BlobStream } from '../../store/blob/contract.ts';
-import { openRegular, readDocument } from '../blob-file.ts';
-import { TransportError } from '../error.ts';
+import { missing, openRegular, readDocument } from '../blob-file.ts';
 import { blobPathOf, LAYOUT_INDEX_LIMIT_BYTES, type LayoutFiles } from './layout.ts';
 
 /** An OCI layout in a directory, its blobs perhaps in a directory shared with other layouts. */
@@ -42,14 +40,4 @@ export class LayoutDirectory implements LayoutFiles {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {}
-}
-
-function missing(path: string): (error: unknown) => never {
-  return (cause) => {
-    if (!isSystemError(cause, 'ENOENT', 'ENOTDIR')) throw cause;
-    throw new TransportError('not-found', `open ${path}: no such file or directory`, {
-      cause,
-      facts: { path },
-    });
-  };
 }
