@@ -32,15 +32,15 @@ function vendorFile(name: string): string {
   return `${name.replace(/\W+/g, '-')}.js`;
 }
 
-/** Leaves the vendor packages out of a bundle: `dist/vendor/` has them once. */
-const vendorPlugin: Plugin = {
+/** Leaves vendor packages out of a bundle: `dist/vendor/` has them once. */
+const vendorPlugin = (packages: readonly string[] = VENDOR): Plugin => ({
   name: 'vendor',
   setup(setup) {
     setup.onResolve({ filter: /^[^./]/ }, ({ path }) =>
-      VENDOR.includes(path) ? { path: `../vendor/${vendorFile(path)}`, external: true } : undefined,
+      packages.includes(path) ? { path: `../vendor/${vendorFile(path)}`, external: true } : undefined,
     );
   },
-};
+});
 
 /** CommonJS packages have no names for `export *`: they are spelled out. */
 async function vendorEntry(name: string): Promise<string> {
@@ -109,7 +109,7 @@ async function buildToStartFast(
     define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
     ...wrapping,
     write: false,
-    plugins: [vendorPlugin, startFastPlugin],
+    plugins: [vendorPlugin(VENDOR.filter((name) => name !== 'yaml')), startFastPlugin],
   });
 }
 
@@ -167,7 +167,7 @@ async function bundleLibrary(out: string): Promise<void> {
     outdir: out,
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
-    plugins: [vendorPlugin],
+    plugins: [vendorPlugin()],
   });
 }
 
