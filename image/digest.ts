@@ -15,27 +15,25 @@ const GRAMMAR = /^[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]+$/;
  * @throws ImageError `bad-digest`
  */
 export function parseDigest(text: string): Digest {
-  const bad = (why: string) => new ImageError('bad-digest', `invalid digest ${quoted(text)}: ${why}`);
-  if (typeof text !== 'string' || text.length > 512 || !GRAMMAR.test(text))
-    throw bad('not of the form algorithm:hex');
-  const colon = text.indexOf(':');
-  const length = HEX_LENGTH[text.slice(0, colon) as DigestAlgorithm];
-  if (length !== undefined) {
-    const hex = text.slice(colon + 1);
-    if (hex.length !== length) throw bad(`needs ${length} hexadecimal digits, has ${hex.length}`);
-    if (!/^[0-9a-f]+$/.test(hex)) throw bad('not lower-case hexadecimal');
-  }
+  const flaw = flawOf(text);
+  if (flaw !== undefined) throw new ImageError('bad-digest', `invalid digest ${quoted(text)}: ${flaw}`);
   return text as Digest;
 }
 
 /** The digest, or undefined where the text is none. */
 export function tryParseDigest(text: string): Digest | undefined {
-  try {
-    return parseDigest(text);
-  } catch (error) {
-    if (error instanceof ImageError) return undefined;
-    throw error;
-  }
+  return flawOf(text) === undefined ? (text as Digest) : undefined;
+}
+
+function flawOf(text: string): string | undefined {
+  if (typeof text !== 'string' || text.length > 512 || !GRAMMAR.test(text))
+    return 'not of the form algorithm:hex';
+  const colon = text.indexOf(':');
+  const length = HEX_LENGTH[text.slice(0, colon) as DigestAlgorithm];
+  if (length === undefined) return undefined;
+  const hex = text.slice(colon + 1);
+  if (hex.length !== length) return `needs ${length} hexadecimal digits, has ${hex.length}`;
+  return /^[0-9a-f]+$/.test(hex) ? undefined : 'not lower-case hexadecimal';
 }
 
 /** True where {@link algorithmOf} knows the algorithm, so that content can be checked. */

@@ -22,6 +22,9 @@ import { RegistryClient } from './client.ts';
 import type { RetryPolicy } from './retry.ts';
 import type { TlsSettings } from './tls.ts';
 
+/** Helpers are programs, and short-lived credentials get renewed: neither every image asks, nor only the first. */
+const CREDENTIALS_MS = 10_000;
+
 /**
  * What one {@link DockerAccess} has read and opened so far: configuration files once, and one client for each registry,
  * so that many images share connections, tokens and the answer of the ping.
@@ -32,6 +35,7 @@ export class DockerSession {
   #registries: Promise<RegistriesConfig> | undefined;
   #signatures: Promise<SignatureStorage> | undefined;
   #authChecked: Promise<void> | undefined;
+  readonly #credentials = new Map<string, { readonly found: Credentials | undefined; readonly ms: number }>();
 
   constructor(access: DockerAccess) {
     this.access = access;
@@ -117,10 +121,15 @@ export class DockerSession {
     const { access } = this;
     if (access.credentials === 'none') return undefined;
     if (access.credentials) return access.credentials;
+    const key = name.path === '' ? name.domain : repositoryOf(name);
+    const known = this.#credentials.get(key);
+    if (known && Date.now() - known.ms < CREDENTIALS_MS) return known.found;
     const options = await this.authOptions(signal);
     this.#authChecked ??= requireAuthFile(options);
     await this.#authChecked;
-    return findCredentials(name.path === '' ? name.domain : repositoryOf(name), options);
+    const found = await findCredentials(key, options);
+    this.#credentials.set(key, { found, ms: Date.now() });
+    return found;
   }
 
   async authOptions(signal?: AbortSignal): Promise<AuthOptions> {

@@ -78,7 +78,6 @@ export class HttpClient {
         agent,
         headers: headersOf(request),
         maxHeaderSize: MAX_HEADER_BYTES,
-        ...(request.signal ? { signal: request.signal } : {}),
       });
       let stopSending = () => {};
       const writing = request.body !== undefined;
@@ -98,7 +97,17 @@ export class HttpClient {
         endUnfinished(stopSending, outgoing, message);
         resolve(responseOf(request, message, watch));
       });
-      outgoing.once('close', () => watch.stop());
+      // The request's own option takes more time, and forgets requests that wait for a connection.
+      const { signal } = request;
+      const abort = () => {
+        reject(signal?.reason);
+        outgoing.destroy();
+      };
+      signal?.addEventListener('abort', abort);
+      outgoing.once('close', () => {
+        watch.stop();
+        signal?.removeEventListener('abort', abort);
+      });
       if (isStream(request.body)) {
         request.body.once('error', (error) => {
           reject(error);

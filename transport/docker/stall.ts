@@ -42,7 +42,6 @@ export class StallWatch {
   watchAnswer(answer: IncomingMessage): void {
     this.#answer = answer;
     this.#restart();
-    answer.once('close', () => this.stop());
   }
 
   stop(): void {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import { MEDIA_TYPE } from '../../../image/media-type.ts';
 import { parseUsers } from '../../../registry/users.ts';
@@ -248,12 +251,29 @@ for (const [name, fault] of UPLOAD_STEPS)
     assert.deepEqual(secretsIn(other.faults.log), []);
   });
 
+test('many images at once do not start a credential helper each', async () => {
+  await using registry = await guarded('basic');
+  const directory = await mkdtemp(`${tmpdir()}/slipway-helper-`);
+  const calls = join(directory, 'calls');
+  const helper = `#!/bin/sh\necho x >> ${calls}\necho '{"Username":"alice","Secret":"s3cret"}'\n`;
+  await writeFile(join(directory, 'docker-credential-test'), helper, { mode: 0o755 });
+  const authFile = join(directory, 'auth.json');
+  await writeFile(authFile, JSON.stringify({ credHelpers: { [registry.address]: 'test' } }));
+  const environment = { HOME: directory, PATH: `${directory}:${process.env.PATH}` };
+  const { credentials: _none, ...docker } = dockerContext({ environment, authFile }).docker;
+  const context = { ...dockerContext(), docker };
+  for (let image = 0; image < 3; image += 1) {
+    await using source = await parse(`//${registry.address}/a:t`).openSource(context);
+    assert.ok((await source.getManifest()).bytes.length > 0);
+  }
+  assert.equal(await readFile(calls, 'utf8'), 'x\n');
+  await rm(directory, { recursive: true });
+});
+
 test('credentials of the command line go to the named registry, not to its mirror', async () => {
   await using registry = await guarded('basic');
   await using mirror = await startScriptedServer();
   mirror.faults.add({ status: 401, headers: { 'www-authenticate': 'Basic realm="x"' } });
-  const { mkdtemp, rm, writeFile } = await import('node:fs/promises');
-  const { tmpdir } = await import('node:os');
   const directory = await mkdtemp(`${tmpdir()}/slipway-conf-`);
   const file = `${directory}/registries.conf`;
   await writeFile(
