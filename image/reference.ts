@@ -47,7 +47,10 @@ export function parseReference(text: string): NamedReference {
   }
   if (domain.length + path.length + 1 > LIMIT_NAME)
     throw badReference(text, `repository name must not be more than ${LIMIT_NAME} characters`);
-  return { domain, path, ...(tag === undefined ? {} : { tag }), ...(digest === undefined ? {} : { digest }) };
+  const reference: { domain: string; path: string; tag?: string; digest?: Digest } = { domain, path };
+  if (tag !== undefined) reference.tag = tag;
+  if (digest !== undefined) reference.digest = digest;
+  return reference;
 }
 
 function splitTagAndDigest(text: string): {

@@ -69,6 +69,8 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** The words that led here: `['buildah', 'manifest', 'add']`. */
   readonly commandPath: readonly string[];
+  /** Writes a result to stdout as it is. */
+  write(text: string): void;
   /** Writes a result line to stdout. */
   print(text: string): void;
   /** Writes a status line to stderr. */

@@ -176,6 +176,7 @@ function makeContext(
     args: line.args,
     signal,
     commandPath: found.path,
+    write: (text) => writeOut(io, text),
     print: (text) => writeOut(io, `${text}\n`),
     note: (text) => void io.stderr.write(`${text}\n`),
   };

@@ -3,14 +3,21 @@
  * column not padded.
  */
 export function renderTable(rows: readonly (readonly string[])[], gap = 3, minimumWidth = 0): string {
+  const widths = columnWidths(rows, gap, minimumWidth);
+  let text = '';
+  for (const row of rows) {
+    const last = row.length - 1;
+    for (let index = 0; index < last; index += 1)
+      text += (row[index] as string).padEnd(widths[index] as number);
+    text += `${row[last] ?? ''}\n`;
+  }
+  return text;
+}
+
+function columnWidths(rows: readonly (readonly string[])[], gap: number, minimum: number): number[] {
   const widths: number[] = [];
   for (const row of rows)
-    for (const [index, cell] of row.entries())
-      widths[index] = Math.max(widths[index] ?? minimumWidth, cell.length + gap);
-  return rows
-    .map(
-      (row) =>
-        `${row.map((cell, index) => (index === row.length - 1 ? cell : cell.padEnd(widths[index] as number))).join('')}\n`,
-    )
-    .join('');
+    for (let index = 0; index < row.length; index += 1)
+      widths[index] = Math.max(widths[index] ?? minimum, (row[index] as string).length + gap);
+  return widths;
 }

@@ -1,23 +1,51 @@
-import { formatReference, parseReference, withDefaultTag } from '../../image/reference.ts';
-import { StoreError } from '../../store/error.ts';
-import type { ImageRecord } from '../../store/storage/contract.ts';
+import type { ContainerRecord, ImageRecord } from '../../store/storage/contract.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSurroundings } from './contract.ts';
+import { imageNotKnown } from './find-image.ts';
+import { type ImageDocuments, ImageFamily } from './image-family.ts';
 import { ImageRelations } from './image-relations.ts';
+import {
+  planRemovals,
+  type RemovalOutcome,
+  type RemovalPlan,
+  type RemovalReport,
+  type RemovalRequest,
+  type RemoveImageOptions,
+} from './removal-plan.ts';
 
-/** What became of one image. */
-export interface RemovalReport {
-  readonly id: string;
-  readonly untagged: readonly string[];
-  readonly removed: boolean;
-}
-
-/** Options of {@link removeImage}. */
-export interface RemoveImageOptions {
-  /** Remove containers that use it, and all of its names. */
-  readonly force?: boolean;
-  /** Keep the dangling images that it was built on. */
-  readonly keepParents?: boolean;
+/**
+ * Removes images, each as {@link removeImage} does and in this order, all under one lock.
+ * @returns what came of each request
+ */
+export async function removeImages(
+  surroundings: BuildSurroundings,
+  requests: readonly RemovalRequest[],
+  options: RemoveImageOptions = {},
+): Promise<readonly RemovalOutcome[]> {
+  const { store, signal } = surroundings;
+  if (requests.length === 0) return [];
+  let snapshot = await readSnapshot(surroundings);
+  const stuck = options.force
+    ? await removeContainersOf(surroundings, requests, snapshot, options)
+    : new Map<string, unknown>();
+  for (let attempt = 1; ; attempt += 1) {
+    let plan: RemovalPlan | undefined;
+    await store.changeImages(
+      (images, containers) => {
+        // Documents of images that somebody made meanwhile are read without the lock; not for ever.
+        if (attempt < ATTEMPTS && images.some(({ id }) => !snapshot.documents.has(id))) return {};
+        const own = new Set(images.map(({ id }) => id));
+        const others = snapshot.images.filter(({ id, readOnly }) => readOnly && !own.has(id));
+        const users = usersOf(containers);
+        const inUse = (image: ImageRecord) => reasonToStay(users.get(image.id), stuck);
+        plan = planIn([...images, ...others], snapshot, requests, inUse, options);
+        return plan.changes;
+      },
+      { signal },
+    );
+    if (plan) return plan.outcomes;
+    snapshot = await readSnapshot(surroundings);
+  }
 }
 
 /**
@@ -31,55 +59,64 @@ export async function removeImage(
   image: ImageRecord,
   referencedBy: string,
   options: RemoveImageOptions = {},
-): Promise<RemovalReport[]> {
-  const { store } = surroundings;
-  if (image.readOnly) throw new BuildError('bad-argument', `cannot remove read-only image "${image.id}"`);
-  const untagged: string[] = [];
-  if (referencedBy !== '' && image.names.length !== 1) {
-    const byId = image.id.startsWith(referencedBy) || referencedBy.startsWith('sha256:');
-    if (byId && image.names.length > 1 && !options.force)
-      throw new BuildError(
-        'bad-argument',
-        `unable to delete image "${image.id}" by ID with more than one tag ([${image.names.join(' ')}]): please force removal`,
-      );
-    if (!byId) {
-      const name = formatReference(withDefaultTag(parseReference(referencedBy)));
-      if (!image.names.includes(name)) throw new BuildError('bad-argument', `${name}: tag not known`);
-      await store.images.removeNames(image.id, [name]);
-      untagged.push(referencedBy);
-      if (image.names.length > 1) return [{ id: image.id, untagged, removed: false }];
-    }
-  }
-  return removeWhole(surroundings, image, untagged, options);
+): Promise<readonly RemovalReport[]> {
+  const [outcome] = await removeImages(surroundings, [{ image, referencedBy }], options);
+  if (outcome?.kind === 'failed') throw outcome.error;
+  if (outcome?.kind !== 'done') throw imageNotKnown(image.id);
+  return outcome.reports;
 }
 
-async function removeWhole(
-  surroundings: BuildSurroundings,
-  image: ImageRecord,
-  untagged: readonly string[],
+const ATTEMPTS = 5;
+
+interface Snapshot {
+  readonly images: readonly ImageRecord[];
+  readonly documents: ReadonlyMap<string, ImageDocuments>;
+}
+
+async function readSnapshot({ store }: BuildSurroundings): Promise<Snapshot> {
+  const images = await store.images.list();
+  return { images, documents: await new ImageRelations(store, images).documents() };
+}
+
+function planIn(
+  images: readonly ImageRecord[],
+  { documents }: Snapshot,
+  requests: readonly RemovalRequest[],
+  inUse: (image: ImageRecord) => unknown,
   options: RemoveImageOptions,
-): Promise<RemovalReport[]> {
-  const { store } = surroundings;
-  if (options.force)
-    for (const container of await store.containers.list())
-      if (container.imageId === image.id) await store.deleteContainer(container.id);
-  const relations = new ImageRelations(store, await store.images.list());
-  const hasChildren = (await relations.children(image)).length > 0;
-  const parent = await relations.parent(image);
-  try {
-    await store.deleteImage(image.id, { signal: surroundings.signal });
-  } catch (cause) {
-    if (!(cause instanceof StoreError) || cause.code !== 'in-use') throw cause;
-    throw new BuildError(
+): RemovalPlan {
+  const family = new ImageFamily(images, ({ id }) => documents.get(id) ?? {});
+  const byId = new Map(images.map((image) => [image.id, image]));
+  return planRemovals(requests, { images: byId, family, inUse }, options);
+}
+
+/** @returns why containers could not be removed, by their ids */
+async function removeContainersOf(
+  { store }: BuildSurroundings,
+  requests: readonly RemovalRequest[],
+  snapshot: Snapshot,
+  options: RemoveImageOptions,
+): Promise<ReadonlyMap<string, unknown>> {
+  const { changes } = planIn(snapshot.images, snapshot, requests, () => undefined, options);
+  const doomed = new Set(changes.remove);
+  const users = (await store.containers.list()).filter(({ imageId }) => doomed.has(imageId));
+  if (users.length === 0) return new Map();
+  const failures = await store.deleteContainers(users.map(({ id }) => id));
+  return new Map(failures.map(({ id, error }) => [id, error]));
+}
+
+/** One container of each image that has any. */
+function usersOf(containers: readonly ContainerRecord[]): ReadonlyMap<string, string> {
+  return new Map(containers.toReversed().map(({ id, imageId }) => [imageId, id]));
+}
+
+function reasonToStay(user: string | undefined, stuck: ReadonlyMap<string, unknown>): unknown {
+  if (user === undefined) return undefined;
+  return (
+    stuck.get(user) ??
+    new BuildError(
       'bad-argument',
-      `${cause.message}: consider listing external containers and force-removing image`,
-      { cause },
-    );
-  }
-  const names = image.names.filter((name) => !untagged.includes(name));
-  const report = { id: image.id, untagged: [...untagged, ...names], removed: !hasChildren };
-  if (!parent || options.keepParents) return [report];
-  const after = new ImageRelations(store, await store.images.list());
-  if (!(await after.isDangling(parent))) return [report];
-  return [report, ...(await removeWhole(surroundings, parent, [], options))];
+      `image used by ${user}: image is in use by a container: consider listing external containers and force-removing image`,
+    )
+  );
 }

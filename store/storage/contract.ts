@@ -25,10 +25,30 @@ export interface Store extends AsyncDisposable {
     id: string,
     options?: { readonly signal?: AbortSignal },
   ): Promise<{ readonly removedLayers: readonly string[] }>;
+  /**
+   * Changes many images at once: `decide` sees all images of this store (not those of read-only ones) and all containers
+   * as they are under the locks, and says what is to be done. All of it is done or, after a throw, nothing.
+   * @throws what `decide` throws; StoreError `no-such-image`, `in-use`
+   */
+  changeImages(
+    decide: (images: readonly ImageRecord[], containers: readonly ContainerRecord[]) => ImageChanges,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<{ readonly removedLayers: readonly string[] }>;
   /** Unmounts and removes a container with its layer and directories. */
   deleteContainer(id: string): Promise<void>;
+  /** As {@link deleteContainer} for as many as can be; gives those that could not. */
+  deleteContainers(
+    ids: readonly string[],
+  ): Promise<readonly { readonly id: string; readonly error: unknown }[]>;
   /** Incomplete layers, orphaned data and stale temporary directories that a killed process left. */
   sweep(): Promise<void>;
+}
+
+/** What {@link Store.changeImages} is to do. */
+export interface ImageChanges {
+  readonly removeNames?: readonly { readonly id: string; readonly names: readonly string[] }[];
+  /** Images that go, with the layers nobody else needs; by id or name. */
+  readonly remove?: readonly string[];
 }
 
 export interface LayerRecord {

@@ -128,13 +128,20 @@ export class Database<R extends Row> {
 }
 
 class State<R extends Row> implements Rows<R> {
-  all: R[] = [];
+  #all: R[] = [];
+  readonly #removed = new Set<R>();
   readonly ids = new Map<string, R>();
   readonly names = new Map<string, R>();
   readonly files = new Map<R, DatabaseFile>();
   readonly stamps = new Map<DatabaseFile, string>();
   /** Rows that lost a name to a later row of the same name. */
   readonly conflicts = new Set<R>();
+
+  get all(): R[] {
+    if (this.#removed.size > 0) this.#all = this.#all.filter((row) => !this.#removed.has(row));
+    this.#removed.clear();
+    return this.#all;
+  }
 
   byId(id: string): R | undefined {
     return this.ids.get(id);
@@ -166,6 +173,14 @@ class State<R extends Row> implements Rows<R> {
       }
       this.names.set(name, row);
     }
+  }
+
+  /** Taken out of the list when that is next looked at, for many at once. */
+  remove(row: R): void {
+    this.#removed.add(row);
+    this.ids.delete(row.id);
+    this.files.delete(row);
+    for (const name of row.names ?? []) if (this.names.get(name) === row) this.names.delete(name);
   }
 }
 
@@ -208,11 +223,7 @@ class Transaction<R extends Row> implements WritableRows<R> {
 
   remove(row: R): void {
     this.touch(row);
-    this.#state.all = this.#state.all.filter((candidate) => candidate !== row);
-    this.#state.ids.delete(row.id);
-    this.#state.files.delete(row);
-    for (const name of row.names ?? [])
-      if (this.#state.names.get(name) === row) this.#state.names.delete(name);
+    this.#state.remove(row);
   }
 
   touch(row: R): void {

@@ -148,13 +148,7 @@ export class StorageImages implements ImageStore {
   }
 
   removeNames(id: string, names: readonly string[]): Promise<void> {
-    return this.#change(id, (rows, row) =>
-      this.#rename(
-        rows,
-        row,
-        (row.names ?? []).filter((name) => !names.includes(name)),
-      ),
-    );
+    return this.#change(id, (rows, row) => this.removeNamesIn(rows, row.id, names));
   }
 
   setMetadata(id: string, metadata: string): Promise<void> {
@@ -194,15 +188,28 @@ export class StorageImages implements ImageStore {
 
   async delete(id: string): Promise<void> {
     await this.#foundation.images.write((rows) => {
-      this.deleteIn(rows, mustFind(rows, id));
+      const row = mustFind(rows, id);
+      rows.remove(row);
+      rows.save();
+      this.removeData(row);
     });
   }
 
-  /** As {@link delete}, for a caller that holds the rows. */
-  deleteIn(rows: WritableRows<ImageRow>, row: ImageRow): void {
-    rows.remove(row);
-    rows.save();
-    rmSync(join(this.#directory, row.id), { recursive: true, force: true });
+  /** Removes the big data of an image whose row is gone, for a caller that holds the rows. */
+  removeData({ id }: ImageRow): void {
+    rmSync(join(this.#directory, id), { recursive: true, force: true });
+  }
+
+  /** As {@link removeNames}, for a caller that holds the rows and saves them. */
+  removeNamesIn(rows: WritableRows<ImageRow>, id: string, names: readonly string[]): void {
+    const row = mustFind(rows, id);
+    const left = (row.names ?? []).filter((name) => !names.includes(name));
+    this.#rename(rows, row, left);
+  }
+
+  /** @throws StoreError `no-such-image` */
+  mustFindIn(rows: Rows<ImageRow>, idOrName: string): ImageRow {
+    return mustFind(rows, idOrName);
   }
 
   async #change(id: string, change: (rows: WritableRows<ImageRow>, row: ImageRow) => void): Promise<void> {

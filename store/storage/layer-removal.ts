@@ -127,7 +127,8 @@ export async function deleteLayer(foundation: Foundation, id: string): Promise<v
   });
 }
 
-async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
+/** Who dies while the layer is removed leaves no mount that nobody knows of. */
+export async function unmountEntirely(foundation: Foundation, id: string): Promise<void> {
   await foundation.mounts.update(id, async (current) => {
     if (current !== undefined) await foundation.driver.unmount(id);
     return undefined;

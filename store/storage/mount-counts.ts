@@ -44,6 +44,7 @@ export class MountCounts {
       const entries = this.#load();
       const current = entries.find((entry) => entry.id === id);
       const next = await change(current);
+      if (current === undefined && next === undefined) return undefined;
       const rest = entries.filter((entry) => entry.id !== id);
       if (next !== undefined && next.count > 0) rest.push(next);
       hold.recordWrite();

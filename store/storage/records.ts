@@ -85,18 +85,19 @@ export function layerRecord(row: LayerRow, readOnly: boolean): LayerRecord {
   };
 }
 
+/** Shares the lists of the row, which are never changed in place: thousands of copies cost a listing more than its rows. */
 export function imageRecord(row: ImageRow, readOnly: boolean): ImageRecord {
   return {
     id: row.id,
     digest: digestOrNone(row.digest) ?? imageDigests(row)[0],
-    names: [...(row.names ?? [])],
-    namesHistory: [...(row['names-history'] ?? [])],
+    names: row.names ?? [],
+    namesHistory: row['names-history'] ?? [],
     topLayer: row.layer || undefined,
     mappedTopLayers: row['mapped-layers'] ?? undefined,
     metadata: row.metadata ?? '',
-    bigDataNames: [...(row['big-data-names'] ?? [])],
-    bigDataSizes: { ...row['big-data-sizes'] },
-    bigDataDigests: { ...row['big-data-digests'] } as Record<string, Digest>,
+    bigDataNames: row['big-data-names'] ?? [],
+    bigDataSizes: row['big-data-sizes'] ?? {},
+    bigDataDigests: (row['big-data-digests'] ?? {}) as Record<string, Digest>,
     created: row.created ?? ZERO_TIME,
     readOnly,
   };

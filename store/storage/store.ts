@@ -2,12 +2,14 @@ import { join } from 'node:path';
 import { StoreError } from '../error.ts';
 import { findContainer, StorageContainers } from './container-store.ts';
 import type { Store } from './contract.ts';
+import type { Rows } from './database.ts';
 import { containerDirectory, containerRunDirectory, type Foundation, writeEverything } from './foundation.ts';
-import { layersToRemove } from './image-removal.ts';
+import { LayerUse } from './image-removal.ts';
 import { StorageImages } from './image-store.ts';
-import { condemnLayers, discardLayers, removeLayers, Trash } from './layer-removal.ts';
+import { condemnLayers, discardLayers, removeLayers, Trash, unmountEntirely } from './layer-removal.ts';
 import { StorageLayers } from './layer-store.ts';
 import { withRoom } from './make-room.ts';
+import { type ContainerRow, containerRecord, imageRecord, type LayerRow } from './records.ts';
 import { removeTree } from './remove-tree.ts';
 
 /** An open containers-storage. Made by openStore. */
@@ -44,20 +46,32 @@ export class StorageStore implements Store {
     id: string,
     options: { readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly removedLayers: readonly string[] }> {
+    return await this.changeImages(() => ({ remove: [id] }), options);
+  }
+
+  async changeImages(
+    decide: Parameters<Store['changeImages']>[0],
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly removedLayers: readonly string[] }> {
     await using trash = new Trash(this.#foundation);
     return await writeEverything(
       this.#foundation,
       async (layers, images, containers) => {
-        const image = images.find(id);
-        if (!image)
-          throw new StoreError(
-            'no-such-image',
-            `locating image with ID ${JSON.stringify(id)}: image not known`,
-          );
-        const doomed = layersToRemove(image, layers, images, containers);
-        // The image first: a process that dies here leaves layers without an image, never the other way round.
-        await withRoom(this.#foundation, doomed, () => this.images.deleteIn(images, image));
+        const changes = decide(
+          images.all.map((row) => imageRecord(row, false)),
+          containers.all.map(containerRecord),
+        );
+        for (const { id, names } of changes.removeNames ?? []) this.images.removeNamesIn(images, id, names);
+        const gone = new Set((changes.remove ?? []).map((id) => this.images.mustFindIn(images, id)));
+        const use = new LayerUse(layers, images, containers);
+        const doomed = [...gone].flatMap((image) => use.release(image));
+        // Images first: a process that dies here leaves layers without an image, never the other way round.
+        await withRoom(this.#foundation, doomed, () => {
+          for (const image of gone) images.remove(image);
+          images.save();
+        });
         await removeLayers(this.#foundation, layers, doomed, trash);
+        for (const image of gone) this.images.removeData(image);
         return { removedLayers: doomed.map((row) => row.id) };
       },
       options.signal,
@@ -65,24 +79,51 @@ export class StorageStore implements Store {
   }
 
   async deleteContainer(id: string): Promise<void> {
+    const [failure] = await this.deleteContainers([id]);
+    if (failure) throw failure.error;
+  }
+
+  async deleteContainers(
+    ids: readonly string[],
+  ): Promise<readonly { readonly id: string; readonly error: unknown }[]> {
     await using trash = new Trash(this.#foundation);
-    await writeEverything(this.#foundation, async (layers, _images, containers) => {
-      const container = findContainer(containers, id);
-      if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
-      const layer = layers.byId(container.layer);
-      const doomed = layer ? [layer] : [];
-      // Condemned before the record that names it goes: who dies in between leaves no mount and no layer that nobody
-      // knows of.
+    return await writeEverything(this.#foundation, async (layers, _images, containers) => {
+      const failures: { id: string; error: unknown }[] = [];
+      const gone = new Set<ContainerRow>();
+      for (const id of ids) {
+        try {
+          gone.add(await this.#unmounted(layers, containers, id));
+        } catch (error) {
+          failures.push({ id, error });
+        }
+      }
+      const doomed = [...gone].map(({ layer }) => layers.byId(layer)).filter((row) => row !== undefined);
+      // Condemned before the records that name them go: who dies in between leaves no layer that nobody knows of.
       await condemnLayers(this.#foundation, layers, doomed);
       await withRoom(this.#foundation, doomed, () => {
-        containers.remove(container);
+        for (const container of gone) containers.remove(container);
         containers.save();
       });
       const { places } = this.#foundation;
-      await removeTree(join(containerDirectory(places), container.id));
-      await removeTree(join(containerRunDirectory(places), container.id));
+      for (const { id } of gone) {
+        await removeTree(join(containerDirectory(places), id));
+        await removeTree(join(containerRunDirectory(places), id));
+      }
       await discardLayers(this.#foundation, layers, doomed, trash);
+      return failures;
     });
+  }
+
+  /** A container whose layer is mounted nowhere any more. */
+  async #unmounted(
+    layers: Rows<LayerRow>,
+    containers: Rows<ContainerRow>,
+    id: string,
+  ): Promise<ContainerRow> {
+    const container = findContainer(containers, id);
+    if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
+    if (layers.byId(container.layer)) await unmountEntirely(this.#foundation, container.layer);
+    return container;
   }
 
   async sweep(): Promise<void> {

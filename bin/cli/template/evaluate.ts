@@ -45,7 +45,9 @@ class Evaluation {
   }
 
   #nodes(nodes: readonly TemplateNode[], dot: unknown, variables: Variables): string {
-    return nodes.map((node) => this.#node(node, dot, variables)).join('');
+    let text = '';
+    for (const node of nodes) text += this.#node(node, dot, variables);
+    return text;
   }
 
   #node(node: TemplateNode, dot: unknown, variables: Variables): string {
@@ -142,15 +144,22 @@ function rangeEntries(value: unknown): [unknown, unknown][] {
 }
 
 function selectFields(value: unknown, names: readonly string[], args: readonly unknown[]): unknown {
-  return names.reduce((current: unknown, name, position) => {
-    if (current instanceof Map) return current.get(name) as unknown;
+  let current = value;
+  for (let position = 0; position < names.length; position += 1) {
+    const name = names[position] as string;
+    if (current instanceof Map) {
+      current = current.get(name) as unknown;
+      continue;
+    }
     if (typeof current !== 'object' || current === null)
       throw bad(`at <.${names.slice(0, position + 1).join('.')}>: nil pointer evaluating .${name}`);
     if (!Object.hasOwn(current, name))
       throw bad(`at <.${names.slice(0, position + 1).join('.')}>: can't evaluate field ${name}`);
     const field = (current as Record<string, unknown>)[name];
-    return typeof field === 'function'
-      ? (field as TemplateFunction).apply(current, position === names.length - 1 ? [...args] : [])
-      : field;
-  }, value);
+    current =
+      typeof field === 'function'
+        ? (field as TemplateFunction).apply(current, position === names.length - 1 ? [...args] : [])
+        : field;
+  }
+  return current;
 }

@@ -14,9 +14,12 @@ export async function findContainer(
   doing = 'reading build container',
 ): Promise<WorkingContainer> {
   const record = name ? await session.store.containers.get(name) : undefined;
-  const prefix = `${doing} "${name}": `;
-  if (!record) throw new BuildError('no-such-container', `${prefix}container not known`);
+  if (!record) throw containerNotKnown(name, doing);
   return (await readContainer(session.store, record)) ?? importContainer(session.surroundings, record);
+}
+
+export function containerNotKnown(name: string, doing: string): BuildError {
+  return new BuildError('no-such-container', `${doing} "${name}": container not known`);
 }
 
 /** Every working container, in the order in which storage lists them. */

@@ -46,7 +46,7 @@ async function runContainers(context: CommandContext): Promise<void> {
   const rows = (await listRows(session, flags.bool('all'))).filter(filter);
   const format = flags.string('format');
   if (flags.bool('json')) context.print(goJson(rows.length ? rows.map(jsonRow) : null, '    '));
-  else if (format !== '') context.io.stdout.write(renderRows(rows.map(templateRow), format, HEADINGS));
+  else if (format !== '') context.write(renderRows(rows.map(templateRow), format, HEADINGS));
   else if (flags.bool('quiet')) for (const row of rows) context.print(row.id.padEnd(64));
   else printTable(context, rows);
 }

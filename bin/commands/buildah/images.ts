@@ -86,21 +86,21 @@ async function printJson(
   facts: ImageFacts,
   list: readonly ImageRecord[],
 ): Promise<void> {
-  const rows = [];
-  for (const record of list) {
+  const sizeOf = await facts.sizes();
+  const rows = list.map((record) => {
     const created = facts.created(record);
-    rows.push({
+    return {
       id: shortId(record.id, context.flags.bool('no-trunc')),
       names: record.names.length ? record.names : null,
       digest: record.digest ?? '',
       createdat: `${humanDuration(Date.now() - created.getTime())} ago`,
-      size: humanSize(await facts.sizeBytes(record)),
+      size: humanSize(sizeOf(record)),
       created: Math.floor(created.getTime() / 1000),
       createdatraw: created.toISOString().replace('.000Z', 'Z'),
       readonly: record.readOnly,
       history: null,
-    });
-  }
+    };
+  });
   context.print(goJson(rows, '    '));
 }
 
@@ -115,19 +115,20 @@ const HEADINGS = {
 };
 
 async function printRows(
-  { flags, io }: CommandContext,
+  { flags, write }: CommandContext,
   facts: ImageFacts,
   list: readonly ImageRecord[],
 ): Promise<void> {
   const quiet = flags.bool('quiet');
   const sorted = facts.newestFirst(list);
   if (quiet) {
-    for (const record of sorted) io.stdout.write(`${shortId(record.id, flags.bool('no-trunc'))}\n`);
+    write(sorted.map(({ id }) => `${shortId(id, flags.bool('no-trunc'))}\n`).join(''));
     return;
   }
-  const rows = [];
-  for (const record of sorted) rows.push(...(await rowsOf(facts, record, flags.bool('no-trunc'))));
-  io.stdout.write(renderRows(rows, formatOfTable({ flags }), HEADINGS));
+  const sizeOf = await facts.sizes();
+  const whole = flags.bool('no-trunc');
+  const rows = sorted.flatMap((record) => rowsOf(record, facts.created(record), sizeOf(record), whole));
+  write(renderRows(rows, formatOfTable({ flags }), HEADINGS));
 }
 
 function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
@@ -144,21 +145,20 @@ function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
   return `${flags.bool('noheading') ? '' : 'table '}${columns.join('\t')}`;
 }
 
-async function rowsOf(facts: ImageFacts, record: ImageRecord, whole: boolean) {
-  const created = facts.created(record);
-  const common = {
-    ID: shortId(record.id, whole),
-    Digest: record.digest ?? '',
-    Created: Math.floor(created.getTime() / 1000),
-    CreatedAt: `${humanDuration(Date.now() - created.getTime())} ago`,
-    Size: humanSize(await facts.sizeBytes(record)),
-    CreatedAtRaw: created,
-    ReadOnly: record.readOnly,
-  };
+function rowsOf(record: ImageRecord, created: Date, sizeBytes: number, whole: boolean) {
+  const id = shortId(record.id, whole);
+  const age = `${humanDuration(Date.now() - created.getTime())} ago`;
+  const size = humanSize(sizeBytes);
   return nameTags(record).map(({ name, tag }) => ({
     Name: name,
     Tag: tag,
-    ...common,
+    ID: id,
+    Digest: record.digest ?? '',
+    Created: Math.floor(created.getTime() / 1000),
+    CreatedAt: age,
+    Size: size,
+    CreatedAtRaw: created,
+    ReadOnly: record.readOnly,
     History: historyText(record.namesHistory, name, tag),
   }));
 }

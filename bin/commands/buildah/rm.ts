@@ -1,8 +1,9 @@
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
-import { allContainers, findContainer } from './containers-in-store.ts';
-import { forEach } from './for-each.ts';
-import { openSession } from './session.ts';
+import { allContainers, containerNotKnown, findContainer } from './containers-in-store.ts';
+import { openSession, type Session } from './session.ts';
+
+const DOING = 'removing container';
 
 export const rm: CommandSpec = {
   name: 'rm',
@@ -23,10 +24,30 @@ async function runRm(context: CommandContext): Promise<void> {
     throw usage('when using the --all switch, you may not pass any containers names or IDs');
   refuseLateFlags(args);
   await using session = await openSession(context);
-  const names = all ? (await allContainers(session)).map((container) => container.id) : args;
-  await forEach(context, names, async (name) => {
-    const { id } = await findContainer(session, name, 'removing container');
-    await session.store.deleteContainer(id);
-    context.print(id);
-  });
+  const failures: unknown[] = [];
+  const ids = all ? (await allContainers(session)).map(({ id }) => id) : await named(session, args, failures);
+  const left = new Set<string>();
+  for (const { id, error } of await session.store.deleteContainers(ids)) {
+    left.add(id);
+    failures.push(error);
+  }
+  for (const id of ids) if (!left.has(id)) context.print(id);
+  const last = failures.pop();
+  for (const error of failures) context.note(error instanceof Error ? error.message : String(error));
+  if (last !== undefined) throw last;
+}
+
+/** The ids of containers; each can be removed but once. */
+async function named(session: Session, names: readonly string[], failures: unknown[]): Promise<string[]> {
+  const ids = new Set<string>();
+  for (const name of names) {
+    try {
+      const { id } = await findContainer(session, name, DOING);
+      if (ids.has(id)) throw containerNotKnown(name, DOING);
+      ids.add(id);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return [...ids];
 }

@@ -1,10 +1,11 @@
-import { imageNotKnown } from '../../../build/container/find-image.ts';
+import { type FoundImage, imageNotKnown } from '../../../build/container/find-image.ts';
 import { findLocalImage } from '../../../build/container/pull.ts';
-import {
-  type RemovalReport,
-  type RemoveImageOptions,
-  removeImage,
-} from '../../../build/container/remove-image.ts';
+import type {
+  RemovalOutcome,
+  RemovalReport,
+  RemoveImageOptions,
+} from '../../../build/container/removal-plan.ts';
+import { removeImages } from '../../../build/container/remove-image.ts';
 import { BuildError } from '../../../build/error.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
@@ -67,19 +68,65 @@ export interface Removal {
   readonly failures: readonly unknown[];
 }
 
-/** Removes images by name or id, as many as can be. */
+/** A name on the command line and what it stands for: an image, none, or an error that keeps it from being told. */
+interface NamedImage {
+  readonly name: string;
+  readonly found?: FoundImage;
+  readonly error?: unknown;
+}
+
+/** Removes images by name or id, as many as can be, in this order. */
 export async function removeByName(
   session: Session,
   names: readonly string[],
-  options: RemoveImageOptions & { readonly ignoreMissing?: boolean },
+  options: NamedRemovalOptions,
 ): Promise<Removal> {
-  const work = names.map((name) => async () => {
-    const found = await findLocalImage(session.surroundings, name);
-    if (!found && options.ignoreMissing) return [];
-    if (!found) throw imageNotKnown(name);
-    return removeImage(session.surroundings, found.record, found.resolvedName, options);
-  });
-  return doAll(session, work);
+  const removal: Collected = { reports: [], failures: [] };
+  const ids = new Set<string>();
+  let batch: NamedImage[] = [];
+  for (const name of names) {
+    session.surroundings.signal?.throwIfAborted();
+    let one = await lookUp(session, name);
+    // What a name stands for may change with what goes before it.
+    if (batch.length > 0 && (one.error !== undefined || (one.found && ids.has(one.found.record.id)))) {
+      await removeBatch(session, batch, options, removal);
+      batch = [];
+      ids.clear();
+      one = await lookUp(session, name);
+    }
+    batch.push(one);
+    if (one.found) ids.add(one.found.record.id);
+  }
+  await removeBatch(session, batch, options, removal);
+  return removal;
+}
+
+type NamedRemovalOptions = RemoveImageOptions & { readonly ignoreMissing?: boolean };
+
+async function lookUp({ surroundings }: Session, name: string): Promise<NamedImage> {
+  try {
+    return { name, found: await findLocalImage(surroundings, name) };
+  } catch (error) {
+    return { name, error };
+  }
+}
+
+async function removeBatch(
+  { surroundings }: Session,
+  batch: readonly NamedImage[],
+  options: NamedRemovalOptions,
+  removal: Collected,
+): Promise<void> {
+  const requests = batch.flatMap(({ found }) =>
+    found ? [{ image: found.record, referencedBy: found.resolvedName }] : [],
+  );
+  const outcomes = [...(await removeImages(surroundings, requests, options))];
+  for (const { name, found, error } of batch) {
+    const outcome: RemovalOutcome | undefined = found ? outcomes.shift() : undefined;
+    if (error !== undefined) removal.failures.push(error);
+    else if (outcome && outcome.kind !== 'gone') note(removal, outcome);
+    else if (!options.ignoreMissing) removal.failures.push(imageNotKnown(name));
+  }
 }
 
 /** Removes images by filters, as many as can be. */
@@ -89,27 +136,21 @@ export async function removeMatching(
   options: RemoveImageOptions,
 ): Promise<Removal> {
   const list = await filterImages(session, ['readonly=false', ...filters]);
-  const work = list.map(({ id }) => async () => {
-    const record = await session.store.images.get(id);
-    return record ? removeImage(session.surroundings, record, '', options) : [];
-  });
-  return doAll(session, work);
+  session.surroundings.signal?.throwIfAborted();
+  const removal: Collected = { reports: [], failures: [] };
+  const requests = list.map((image) => ({ image, referencedBy: '' }));
+  for (const outcome of await removeImages(session.surroundings, requests, options)) note(removal, outcome);
+  return removal;
 }
 
-async function doAll(
-  { surroundings }: Session,
-  work: readonly (() => Promise<RemovalReport[]>)[],
-): Promise<Removal> {
-  const reports: RemovalReport[] = [];
-  const failures: unknown[] = [];
-  for (const remove of work) {
-    surroundings.signal?.throwIfAborted();
-    await remove().then(
-      (done) => reports.push(...done),
-      (error: unknown) => failures.push(error),
-    );
-  }
-  return { reports, failures };
+interface Collected extends Removal {
+  readonly reports: RemovalReport[];
+  readonly failures: unknown[];
+}
+
+function note(removal: Collected, outcome: RemovalOutcome): void {
+  if (outcome.kind === 'done') removal.reports.push(...outcome.reports);
+  if (outcome.kind === 'failed') removal.failures.push(outcome.error);
 }
 
 /** Prints what went, and ends with all failures. */

@@ -149,5 +149,5 @@ async function output(context: CommandContext, data: Record<string, unknown>): P
   }
   const { renderTemplate, unescapeFormat } = await import('../../cli/template/evaluate.ts');
   const text = renderTemplate(unescapeFormat(format), data);
-  context.io.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
+  context.write(text.endsWith('\n') ? text : `${text}\n`);
 }

@@ -183,6 +183,56 @@ test('containers have names, metadata, big data and directories', async () => {
   await assert.rejects(store.deleteContainer('two'), code('no-such-container'));
 });
 
+test('many images change at once, or none of them', async () => {
+  await using store = await open();
+  const ids: string[] = [];
+  let parent: string | undefined;
+  for (const body of ['a', 'b', 'c']) {
+    const layer = await store.layers.createFromTar({ parent }, Readable.from([tarOf([{ name: 'f', body }])]));
+    parent = layer.id;
+    ids.push((await store.images.create({ topLayer: parent, names: [`localhost/${body}:1`, body] })).id);
+  }
+  const [a, b, c] = ids as [string, string, string];
+  await assert.rejects(
+    store.changeImages(() => ({ removeNames: [{ id: a, names: ['a'] }], remove: [b, 'none'] })),
+    code('no-such-image'),
+  );
+  const container = await store.containers.create({ imageId: c });
+  await assert.rejects(
+    store.changeImages(() => ({ remove: [a, c] })),
+    code('in-use'),
+  );
+  assert.deepEqual(
+    (await store.images.list()).map(({ names }) => names.length),
+    [2, 2, 2],
+  );
+  await store.deleteContainer(container.id);
+  const { removedLayers } = await store.changeImages((images, containers) => {
+    assert.deepEqual([images.map(({ id }) => id), containers], [ids, []]);
+    return { removeNames: [{ id: a, names: ['a'] }], remove: [b, c, b] };
+  });
+  assert.deepEqual(removedLayers.length, 2);
+  assert.deepEqual(
+    (await store.images.list()).map(({ names }) => names),
+    [['localhost/a:1']],
+  );
+  assert.deepEqual((await store.layers.list()).length, 1);
+  assert.ok(!existsSync(join(store.graphRoot, 'vfs-images', c)));
+});
+
+test('as many containers go as can', async () => {
+  await using store = await open();
+  const one = await store.containers.create({ names: ['one'] });
+  const two = await store.containers.create({ names: ['two'] });
+  const failures = await store.deleteContainers([one.id, 'none', 'two']);
+  assert.deepEqual(
+    failures.map(({ id, error }) => [id, code('no-such-container')(error)]),
+    [['none', true]],
+  );
+  assert.deepEqual([await store.containers.list(), await store.layers.list()], [[], []]);
+  assert.ok(!existsSync(join(store.graphRoot, 'vfs-containers', two.id)));
+});
+
 test('an additional store lends images and layers, read-only', async () => {
   const lent = placesOf('lent');
   let imageId: string;

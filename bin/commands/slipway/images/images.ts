@@ -89,13 +89,14 @@ async function rowsOf(session: Session, found: readonly ImageRecord[], { whole, 
   const all = await session.store.images.list();
   const relations = new ImageRelations(session.store, all);
   const facts = new ImageFacts(session.store);
+  const sizeOf = await facts.sizes();
   const containers = await session.store.containers.list();
   const now = Date.now();
   const rows = await Promise.all(
     found.map(async (record) => {
       // Podman counts in whole seconds.
       const created = new Date(Math.floor(facts.created(record).getTime() / 1000) * 1000);
-      const size = await facts.sizeBytes(record);
+      const size = sizeOf(record);
       const since = `${humanDuration(now - created.getTime())} ago`;
       const config = shows('Labels') ? await relations.config(record) : undefined;
       const common = {

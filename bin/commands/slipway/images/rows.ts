@@ -18,7 +18,10 @@ export interface Listing {
 }
 
 /** Prints rows as Podman's report package does: JSON, a table with a heading, or one line for each row. */
-export function printListing({ io, print }: Pick<CommandContext, 'io' | 'print'>, listing: Listing): void {
+export function printListing(
+  { write, print }: Pick<CommandContext, 'write' | 'print'>,
+  listing: Listing,
+): void {
   const { rows, format } = listing;
   if (isJson(format)) {
     print(goJson(listing.json ?? rows, '    '));
@@ -30,11 +33,11 @@ export function printListing({ io, print }: Pick<CommandContext, 'io' | 'print'>
   const template = compileTemplate(isTable ? text.replace(/\}\} +\{\{/g, '}}\t{{') : text);
   const lines = rows.map((row) => template(row));
   if (!isTable) {
-    io.stdout.write(lines.map((line) => `${line}\n`).join(''));
+    write(lines.map((line) => `${line}\n`).join(''));
     return;
   }
   const heading = listing.heading === false ? [] : [template(headingRow(listing))];
-  io.stdout.write(
+  write(
     renderTable(
       [...heading, ...lines].map((line) => line.split('\t')),
       2,

@@ -82,7 +82,8 @@ function filterOf({ flags }: CommandContext): (found: FoundRepository) => boolea
   return (found) => tests.every((test) => test(found));
 }
 
-function printFound({ flags, print, io }: CommandContext, found: readonly FoundRepository[]): void {
+function printFound(context: CommandContext, found: readonly FoundRepository[]): void {
+  const { flags } = context;
   const shorten = (text: string) =>
     flags.bool('no-trunc') || text.length <= 44 ? text : `${text.slice(0, 41)}...`;
   const rows = found.map((one) => ({
@@ -98,5 +99,5 @@ function printFound({ flags, print, io }: CommandContext, found: readonly FoundR
   const columns = flags.bool('compatible')
     ? '{{.Name}}\t{{.Description}}\t{{.Stars}}\t{{.Official}}\t{{.Automated}}'
     : '{{.Name}}\t{{.Description}}';
-  if (isJson(format) || rows.length || format) printListing({ print, io }, { rows, format, columns });
+  if (isJson(format) || rows.length || format) printListing(context, { rows, format, columns });
 }
