@@ -122,7 +122,8 @@ export class StorageStore implements Store {
   ): Promise<ContainerRow> {
     const container = findContainer(containers, id);
     if (!container) throw new StoreError('no-such-container', `container not known: ${id}`);
-    if (layers.byId(container.layer)) await unmountEntirely(this.#foundation, container.layer);
+    const layer = layers.byId(container.layer);
+    if (layer) await withRoom(this.#foundation, [layer], () => unmountEntirely(this.#foundation, layer.id));
     return container;
   }
 
