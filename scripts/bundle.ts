@@ -5,6 +5,7 @@ import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writ
 import { basename, dirname, join } from 'node:path';
 import { type BuildOptions, build, type Plugin } from 'esbuild';
 import type { ToolSpec } from '../bin/cli/contract.ts';
+import { joinChunks } from './join-chunks.ts';
 
 const TOOLS = ['buildah', 'skopeo', 'slipway'];
 const DOMAINS = ['image', 'config', 'store', 'sign', 'transport', 'build', 'artifact', 'registry'];
@@ -62,18 +63,36 @@ async function bundleVendor(out: string): Promise<void> {
   }
 }
 
+/** Tools and workers. The code cache has what they call of yaml, which a chunk of its own keeps from the others. */
+const startingFast = {
+  ...common,
+  define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
+  write: false,
+  plugins: [vendorPlugin(VENDOR.filter((name) => name !== 'yaml'))],
+} satisfies BuildOptions;
+
 /**
- * One CommonJS file for each tool, a function that the launcher calls: a hundred small chunks cost more to find than one large file to read, the code cache
- * keeps V8 from compiling it again, and only CommonJS loads Node's own modules where they are first needed, not all at
- * the start. Modules behind `import()` stay unevaluated until then, too.
+ * One file for each tool, a function that the launcher calls: the code cache keeps V8 from compiling it again, and only
+ * CommonJS loads Node's own modules where they are first needed, not all at the start.
  */
 async function bundleTools(out: string): Promise<void> {
-  const entryPoints = Object.fromEntries(TOOLS.map((tool) => [`tools/${tool}`, `bin/${tool}.ts`]));
-  await buildToStartFast(out, entryPoints, {
-    banner: { js: `(function(exports,require,module,__filename){'use strict';${PRELUDE}` },
-    footer: { js: '})' },
-  });
-  for (const tool of TOOLS) await bundleLauncher(out, tool);
+  for (const tool of TOOLS) {
+    const { outputFiles } = await build({
+      ...startingFast,
+      entryPoints: { tool: `bin/${tool}.ts` },
+      outdir: out,
+      splitting: true,
+      chunkNames: '[hash]',
+      banner: {},
+    });
+    const chunks = outputFiles.map(({ path, text }) => ({ name: `./${basename(path)}`, text }));
+    const body = await joinChunks(chunks, './tool.js');
+    writeToStartFast(
+      join(out, 'tools', `${tool}.cjs`),
+      `(function(exports,require,module,__filename){'use strict';${PRELUDE}${body}})`,
+    );
+    await bundleLauncher(out, tool);
+  }
 }
 
 async function bundleLauncher(out: string, tool: string): Promise<void> {
@@ -95,24 +114,6 @@ async function bundleLauncher(out: string, tool: string): Promise<void> {
   });
 }
 
-async function buildToStartFast(
-  out: string,
-  entryPoints: Record<string, string>,
-  wrapping: Pick<BuildOptions, 'banner' | 'footer'>,
-): Promise<void> {
-  await build({
-    ...common,
-    entryPoints,
-    outdir: out,
-    format: 'cjs',
-    outExtension: { '.js': '.cjs' },
-    define: { ...common.define, 'import.meta.url': '__slipwayUrl', 'import.meta.main': 'false' },
-    ...wrapping,
-    write: false,
-    plugins: [vendorPlugin(VENDOR.filter((name) => name !== 'yaml')), startFastPlugin],
-  });
-}
-
 /** Node's own modules that its start loads anyway. The others take milliseconds each: they wait for their first use. */
 const AT_HAND = ['fs', 'path', 'util', 'url', 'events', 'async_hooks', 'module'];
 
@@ -120,17 +121,10 @@ const PRELUDE =
   "const __slipwayUrl=require('node:url').pathToFileURL(__filename).href;const __lazy=name=>new Proxy({},{get:(_,key)=>require(name)[key]});";
 
 /** Makes Node's modules lazy, and the text ASCII: with one character beyond, V8 keeps the whole file in two bytes each. */
-const startFastPlugin: Plugin = {
-  name: 'start-fast',
-  setup(setup) {
-    setup.onEnd(({ outputFiles = [] }) => {
-      for (const { path, text } of outputFiles) {
-        mkdirSync(dirname(path), { recursive: true });
-        writeFileSync(path, lazyModules(text).replace(/[\u0080-\uffff]/g, unicodeEscape));
-      }
-    });
-  },
-};
+function writeToStartFast(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, lazyModules(text).replace(/[\u0080-\uffff]/g, unicodeEscape));
+}
 
 /** esbuild reads the names of a module where they are used (`import_node_zlib.gunzipSync`), unless all are copied. */
 function lazyModules(text: string): string {
@@ -149,7 +143,15 @@ async function bundleWorkers(out: string): Promise<void> {
   const entryPoints = Object.fromEntries(
     workers.map((worker) => [`workers/${basename(worker, '.ts')}`, worker]),
   );
-  await buildToStartFast(out, entryPoints, { banner: { js: PRELUDE } });
+  const { outputFiles } = await build({
+    ...startingFast,
+    entryPoints,
+    outdir: out,
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    banner: { js: PRELUDE },
+  });
+  for (const { path, text } of outputFiles) writeToStartFast(path, text);
 }
 
 async function bundleLibrary(out: string): Promise<void> {

@@ -1,0 +1,68 @@
+import { deepEqual, equal, rejects, throws } from 'node:assert/strict';
+import { suite } from 'uvu';
+import { joinChunks } from '../../scripts/join-chunks.ts';
+
+const test = suite('chunks of a tool in one file');
+
+const SHARED = 'ran.push("shared");var a=1,count=()=>ran.length;export{a as b,count};';
+
+/** What the joined chunks export, and the order in which they ran. */
+async function run(entry: string, others: Record<string, string> = {}) {
+  const ran: string[] = [];
+  const texts = { './tool.js': entry, './S.js': SHARED, ...others };
+  const chunks = Object.entries(texts).map(([name, text]) => ({ name, text }));
+  const exports: Record<string, unknown> = {};
+  const body = await joinChunks(chunks, './tool.js');
+  new Function('exports', 'require', 'ran', body)(exports, (name: string) => ({ from: name }), ran);
+  return { exports, ran };
+}
+
+test('bindings go from chunk to chunk under the names that each has for them', async () => {
+  const { exports, ran } = await run(
+    'import{b as one,count}from"./S.js";var sum=()=>one+count();export{sum};',
+  );
+  equal((exports.sum as () => number)(), 2);
+  deepEqual(ran, ['shared']);
+});
+
+test('a chunk runs when it is first loaded, and once', async () => {
+  const { exports, ran } = await run(
+    'ran.push("tool");var go=async()=>[await import("./L.js"),await import("./L.js")];export{go};',
+    { './L.js': 'import"./S.js";ran.push("late");var late=2;export{late as default};' },
+  );
+  deepEqual(ran, ['tool']);
+  const [first, second] = await (exports.go as () => Promise<{ default: number }[]>)();
+  equal(first, second);
+  equal(first?.default, 2);
+  deepEqual(ran, ['tool', 'shared', 'late']);
+});
+
+test('a package in CommonJS is the default export', async () => {
+  const { exports } = await run('import{default as made}from"./P.js";export{made};', {
+    './P.js': 'var require_p=()=>"package";export default require_p();',
+  });
+  equal(exports.made, 'package');
+});
+
+test('modules of Node are required, and licences stay', async () => {
+  const { exports } = await run(
+    'import{from}from"node:zlib";var name=()=>from;export{name};\n/*! (c) x */\n',
+  );
+  equal((exports.name as () => string)(), 'node:zlib');
+  equal((await joinChunks([{ name: './t.js', text: '/*! (c) y */' }], './t.js')).includes('(c) y'), true);
+});
+
+test('unknown chunks, odd exports and circles are no bundle', async () => {
+  await rejects(run('import{x}from"./gone.js";'), /imports \.\/gone\.js/);
+  await rejects(run('export const x=1;'), /not understood/);
+  const circle = await joinChunks(
+    [
+      { name: './tool.js', text: 'import{x}from"./C.js";var y=1;export{y};' },
+      { name: './C.js', text: 'import{y}from"./tool.js";var x=1;export{x};' },
+    ],
+    './tool.js',
+  );
+  throws(() => new Function('exports', 'require', circle)({}, () => undefined), TypeError);
+});
+
+test.run();
