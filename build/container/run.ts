@@ -5,7 +5,9 @@ import { prepareVolumes } from '../exec/mounts/volume.ts';
 import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
 import { DEFAULT_PATH } from '../plan/stage-state.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
+import type { BridgeSettings } from '../run/bridge/settings.ts';
 import { CDI_DIRECTORIES } from '../run/cdi.ts';
+import { requestedNetwork } from '../run/connect.ts';
 import type { IsolationKind, ResourceLimits, RunMount, RunRequest, RunResult } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
 import { resolveUser } from '../run/user.ts';
@@ -50,6 +52,8 @@ export interface RunInContainerOptions {
   readonly baseHostsFile?: string;
   /** The container's name is the host name where no other is given (containers.conf). */
   readonly nameAsHostname?: boolean;
+  /** Where netavark and its networks are (containers.conf). */
+  readonly bridge?: BridgeSettings;
   readonly engine: string;
   readonly stdin?: RunRequest['stdin'];
   readonly stdout?: RunRequest['stdout'];
@@ -188,9 +192,7 @@ function networkOf(
   const network = namespaces.find((option) => option.Name === 'network');
   if (network?.Host) return { mode: 'host' };
   if (policy === 'disabled') return { mode: 'none' };
-  if (network?.Path.startsWith('/')) return { mode: 'private', path: network.Path };
-  const pasta = network?.Path.startsWith('pasta:') ? network.Path.slice('pasta:'.length) : undefined;
-  return pasta ? { mode: 'private', options: pasta.split(',') } : { mode: 'private' };
+  return requestedNetwork(network, options.bridge);
 }
 
 function dnsOf(settings: RunOptions, defaults: RunRequest['dns']): RunRequest['dns'] {

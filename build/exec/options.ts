@@ -44,9 +44,7 @@ export interface RunSettings {
   readonly runtime?: string;
   readonly runtimeFlags?: readonly string[];
   readonly namespaces?: RunRequest['namespaces'];
-  readonly networkMode: 'host' | 'none' | 'private';
-  readonly networkPath?: string;
-  readonly networkOptions?: readonly string[];
+  readonly network: RunRequest['network'];
   readonly dns?: RunRequest['dns'];
   readonly hostEntries?: readonly { readonly name: string; readonly address: string }[];
   readonly noHosts?: boolean;

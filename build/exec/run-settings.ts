@@ -1,7 +1,9 @@
 import type { ContainersConfig } from '../../config/containers.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption, RunOptions } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
+import { bridgeSettings } from '../run/bridge/settings.ts';
 import { CDI_DIRECTORIES } from '../run/cdi.ts';
+import { requestedNetwork } from '../run/connect.ts';
 import type { NamespaceKind, ResourceLimits } from '../run/contract.ts';
 import type { RunSettings } from './options.ts';
 
@@ -28,12 +30,7 @@ export interface RunSettingsInputs {
   readonly runtimeFlags?: readonly string[];
   readonly mounts?: readonly string[];
   /** What containers.conf adds to every RUN. */
-  readonly configured?: Pick<ContainersConfig, 'containers' | 'engine'>;
-}
-
-/** Options for pasta: those behind the colon of `pasta:OPTION,...`; other networks have none. */
-export function networkOptions(path: string | undefined): string[] | undefined {
-  return path?.startsWith('pasta:') ? path.slice('pasta:'.length).split(',') : undefined;
+  readonly configured?: Pick<ContainersConfig, 'containers' | 'engine' | 'network'>;
 }
 
 /** Turns the settings that a working container stores into those of a RUN. @throws BuildError `bad-option` */
@@ -51,9 +48,10 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     runtime: inputs.runtime,
     runtimeFlags: inputs.runtimeFlags?.map((flag) => `--${flag}`),
     namespaces: namespaceRecord(namespaces),
-    networkMode: container.network === 'disabled' ? 'none' : network?.Host ? 'host' : 'private',
-    networkPath: network?.Path.startsWith('/') ? network.Path : undefined,
-    networkOptions: networkOptions(network?.Path),
+    network:
+      container.network === 'disabled' && !network?.Host
+        ? { mode: 'none' }
+        : requestedNetwork(network, configured && bridgeSettings(configured)),
     dns: {
       servers: chosen(options.DNSServers, defaults?.dns_servers),
       search: chosen(options.DNSSearch, defaults?.dns_searches),

@@ -147,7 +147,6 @@ function securityOf(session: BuildSession, run: ResolvedRun): { readonly insecur
 }
 
 function networkOf(session: BuildSession, run: ResolvedRun): RunRequest['network'] {
-  const { networkMode, networkPath, networkOptions } = session.options.run;
   switch (run.network) {
     case 'host':
       return { mode: 'host' };
@@ -155,11 +154,7 @@ function networkOf(session: BuildSession, run: ResolvedRun): RunRequest['network
       return { mode: 'none' };
     case undefined:
     case 'default':
-      return {
-        mode: networkMode,
-        ...(networkPath === undefined ? {} : { path: networkPath }),
-        ...(networkOptions === undefined ? {} : { options: networkOptions }),
-      };
+      return session.options.run.network;
     default:
       throw new BuildError(
         'bad-option',

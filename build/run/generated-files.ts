@@ -2,13 +2,20 @@ import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import type { RunRequest } from './contract.ts';
 import type { HostFacts } from './host.ts';
-import { hostAddress, hostsFile, resolverFile } from './network-files.ts';
+import {
+  hostAddress,
+  hostsFile,
+  type ResolverParts,
+  realResolverPath,
+  resolverFile,
+} from './network-files.ts';
 import type { SpecMount, SpecNamespaceType } from './runtime-spec.ts';
 
 /** What a private network brings into the generated files. */
 export interface NetworkOffer {
   readonly resolvers: readonly string[];
-  readonly address?: string;
+  readonly addresses: readonly string[];
+  readonly isBridge?: boolean;
 }
 
 export interface FileSituation {
@@ -45,27 +52,40 @@ export function generatedFiles(request: RunRequest, situation: FileSituation): S
   return mounts;
 }
 
-/** An ordinary user's network stack is asked first, as Buildah does; root's containers ask the host's resolvers. */
-function resolverText(dns: NonNullable<RunRequest['dns']>, { kinds, network, host }: FileSituation): string {
-  const offered = host.rootless
-    ? { networkServers: network?.resolvers, keepHostServers: network !== undefined }
-    : { fallbackServers: network?.resolvers };
+function resolverText(dns: NonNullable<RunRequest['dns']>, situation: FileSituation): string {
+  const ownNetwork = situation.kinds.has('network');
+  const text = hostText('/etc/resolv.conf');
   return resolverFile({
-    base: hostText('/etc/resolv.conf'),
+    base: (ownNetwork && hostText(realResolverPath(text) ?? '')) || text,
     ...dns,
-    ownNetwork: kinds.has('network'),
-    ...offered,
+    ownNetwork,
+    ...offeredResolvers(situation),
   });
+}
+
+/**
+ * Those of a bridge are asked alone; an ordinary user's network stack is asked first, as Buildah does; root's
+ * containers behind one ask the host's resolvers.
+ */
+function offeredResolvers({ network, host }: FileSituation): Partial<ResolverParts> {
+  const servers = network?.resolvers;
+  if (network?.isBridge)
+    return {
+      networkServers: servers,
+      withoutIpv6: !network.addresses.some((address) => address.includes(':')),
+    };
+  if (host.rootless) return { networkServers: servers, keepHostServers: network !== undefined };
+  return { fallbackServers: servers };
 }
 
 function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
   const hosts = request.hosts || { entries: [] };
   const hostIs = hostAddress();
-  const own = kinds.has('network') ? network?.address : hostIs;
+  const own = kinds.has('network') ? (network?.addresses ?? []) : [hostIs].filter((one) => one !== undefined);
   return hostsFile({
     extra: hosts.entries.map((entry) => ({ address: entry.address, names: entry.name.split(';') })),
     base: hostText('baseFile' in hosts && hosts.baseFile !== undefined ? hosts.baseFile : '/etc/hosts'),
-    own: hostname !== '' && own ? [{ address: own, names: ownNames(hostname, request) }] : [],
+    own: hostname === '' ? [] : own.map((address) => ({ address, names: ownNames(hostname, request) })),
     hostGateway: hostIs,
   });
 }

@@ -80,6 +80,22 @@ export interface ResolverParts {
   readonly fallbackServers?: readonly string[];
   /** Keep the host's resolvers behind {@link networkServers}. */
   readonly keepHostServers?: boolean;
+  /** The container's network has no IPv6, so that such resolvers of the host cannot be reached. */
+  readonly withoutIpv6?: boolean;
+}
+
+const STUBS: Readonly<Record<string, string>> = {
+  '127.0.0.53': '/run/systemd/resolve/resolv.conf',
+  '127.0.0.1': '/run/NetworkManager/no-stub-resolv.conf',
+};
+
+/**
+ * Where the resolvers are written that a resolver on the host's loopback asks, which a container cannot reach.
+ * Undefined where the host's resolv.conf names others too.
+ */
+export function realResolverPath(text: string): string | undefined {
+  const { servers } = parseResolver(text);
+  return servers.length === 1 ? STUBS[servers[0] ?? ''] : undefined;
 }
 
 const PUBLIC_RESOLVERS = ['8.8.8.8', '8.8.4.4'];
@@ -89,7 +105,9 @@ export function resolverFile(parts: ResolverParts): string {
   const host = parseResolver(parts.base);
   let servers = parts.servers.length > 0 ? [...parts.servers] : [...(parts.networkServers ?? [])];
   if (servers.length === 0 || (parts.servers.length === 0 && parts.keepHostServers)) {
-    const reachable = parts.ownNetwork ? host.servers.filter((server) => !isLocal(server)) : host.servers;
+    const isReachable = (server: string) =>
+      !(parts.ownNetwork && isLocal(server)) && !(parts.withoutIpv6 && server.includes(':'));
+    const reachable = host.servers.filter(isReachable);
     servers.push(...reachable);
     if (servers.length === 0 && parts.ownNetwork)
       servers = [...(parts.fallbackServers?.length ? parts.fallbackServers : PUBLIC_RESOLVERS)];

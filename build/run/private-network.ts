@@ -4,14 +4,18 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../error.ts';
 import type { RunRequest } from './contract.ts';
 import { hostAddress } from './network-files.ts';
+import { complaintsOf, end, holdNamespace, PROGRAM_PATH } from './network-namespace.ts';
 
 /** A network namespace that reaches the outside, for as long as it is held. */
 export interface PrivateNetwork extends AsyncDisposable {
   /** For setns(2): `/proc/<pid>/ns/net`. */
   readonly path: string;
-  /** Resolvers that the network offers to the container, before the host's. */
+  /** Resolvers that the network offers to the container. */
   readonly resolvers: readonly string[];
-  readonly address?: string;
+  /** Those of the container in it. */
+  readonly addresses: readonly string[];
+  /** Where the resolvers are asked instead of the host's, if there are any: on a bridge, by netavark. */
+  readonly isBridge?: boolean;
 }
 
 /** A user-mode network stack that is given a namespace by the id of a process in it. */
@@ -55,12 +59,8 @@ const STACKS: readonly Stack[] = [
     command: (pid) => ['--configure', '--mtu=65520', '--disable-host-loopback', String(pid), 'tap0'],
   },
 ];
-const PROGRAM_DIRECTORIES = ['/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'];
 const READY_TIMEOUT_MS = 5_000;
 
-/** Sets kernel parameters of the namespace and keeps it; ends when its input does, which this process alone holds. */
-const HOLDER = `while [ $# -gt 0 ]; do echo "$2" >"$1" || exit 1; shift 2; done
-echo up; exec 1>&-; read -r word`;
 /** Runs the network stack until its input ends, which this process alone holds. */
 const KEEPER = `exec 3<&0
 "$@" 3<&- &
@@ -74,28 +74,12 @@ exit "$code"`;
 
 /**
  * Makes a network namespace with a way out through the user-mode stack that works here: pasta, else slirp4netns.
- * Unlike Buildah as root this needs neither a bridge nor firewall rules on the host.
+ * This needs neither a bridge nor firewall rules on the host.
  * @throws BuildError `isolation-unavailable` with what each stack said, `bad-option` for a sysctl that cannot be set
  */
 export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNetwork> {
-  const parameters = networkParameters(request.sysctls ?? []);
-  const holder = spawn('unshare', ['--net', '--', '/bin/sh', '-c', HOLDER, 'holder', ...parameters], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: PROGRAM_DIRECTORIES.join(':') },
-    detached: true,
-  });
   await using stack = new AsyncDisposableStack();
-  stack.defer(() => end(holder));
-  const refusal = collect(holder);
-  const isUp = await saysUp(holder);
-  if (!isUp && refusal().includes(PARAMETERS))
-    throw new BuildError('bad-option', `setting a sysctl: ${refusal()}`);
-  if (!isUp)
-    throw new BuildError(
-      'isolation-unavailable',
-      'a private network needs a network namespace, which is refused',
-    );
-  const pid = holder.pid as number;
+  const { pid, path } = stack.use(await holdNamespace(request.sysctls ?? []));
   const reasons: string[] = [];
   for (const candidate of STACKS) {
     const program = findProgram(candidate.name);
@@ -105,18 +89,18 @@ export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNe
       ['-c', KEEPER, 'sh', program, ...candidate.command(pid, request.network.options ?? [])],
       {
         stdio: ['pipe', 'ignore', 'pipe'],
-        env: { PATH: PROGRAM_DIRECTORIES.join(':') },
+        env: { PATH: PROGRAM_PATH },
         detached: true,
       },
     );
-    const complaint = collect(keeper);
+    const complaint = complaintsOf(keeper);
     if (await hasRoute(pid, keeper, request.signal)) {
       stack.defer(() => end(keeper));
       const held = stack.move();
       return {
-        path: `/proc/${pid}/ns/net`,
+        path,
         resolvers: candidate.resolvers,
-        address: candidate.address(),
+        addresses: [candidate.address()].filter((address) => address !== undefined),
         [Symbol.asyncDispose]: () => held.disposeAsync(),
       };
     }
@@ -129,42 +113,17 @@ export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNe
   });
 }
 
-const PARAMETERS = '/proc/sys/';
-
-/** Paths and values of the `net.` sysctls. They are set here since a mapped root may not set them in this namespace. */
-function networkParameters(sysctls: readonly string[]): string[] {
-  return sysctls.flatMap((entry) => {
-    const [, name, value = ''] = /^(net\.[\w./-]+)=(.*)$/s.exec(entry) ?? [];
-    return name && !name.includes('..') ? [PARAMETERS + name.replaceAll('.', '/'), value] : [];
-  });
-}
-
 function findProgram(name: string): string | undefined {
-  return PROGRAM_DIRECTORIES.map((directory) => `${directory}/${name}`).find((path) => {
-    try {
-      accessSync(path, constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-function saysUp(child: ChildProcess): Promise<boolean> {
-  return new Promise((resolve) => {
-    child.stdout?.once('data', () => resolve(true));
-    child.once('close', () => resolve(false));
-    child.once('error', () => resolve(false));
-  });
-}
-
-/** The last line that a program says on stderr, so far. */
-function collect(child: ChildProcess): () => string {
-  let text = '';
-  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    text = (text + chunk).slice(-2000);
-  });
-  return () => text.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
+  return PROGRAM_PATH.split(':')
+    .map((directory) => `${directory}/${name}`)
+    .find((path) => {
+      try {
+        accessSync(path, constants.X_OK);
+        return true;
+      } catch {
+        return false;
+      }
+    });
 }
 
 /** Waits until the namespace has a default route, or the stack has given up. */
@@ -181,12 +140,4 @@ async function hasRoute(
     await sleep(5);
   }
   return false;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.stdin?.on('error', () => undefined);
-  child.stdin?.end();
-  await gone;
 }

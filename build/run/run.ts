@@ -2,9 +2,9 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import { isOrdinaryUser } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
+import { connectNetwork } from './connect.ts';
 import type { IsolationKind, RunRequest, RunResult } from './contract.ts';
 import { findRuntime } from './detect.ts';
-import type { NetworkOffer } from './generated-files.ts';
 import { readHostFacts } from './host.ts';
 import { makeMountPoints } from './mount-points.ts';
 import { planRun } from './plan.ts';
@@ -22,7 +22,7 @@ export async function runCommand(request: RunRequest): Promise<RunResult> {
   if (!request.terminal) await prepareIsolation(request.isolation);
   try {
     await using stack = new AsyncDisposableStack();
-    const network = await findNetwork(request, stack);
+    const network = await connectNetwork(request, stack);
     const connected = { ...request, network: network?.request ?? request.network };
     const plan = await planRun(connected, readHostFacts(), network?.offer).catch(explainRights);
     if (isOrdinaryUser()) throw needsRights();
@@ -47,31 +47,6 @@ function needsRights(): BuildError {
 /** What an ordinary user may not do while a run is planned comes down to the same. */
 function explainRights(error: unknown): never {
   throw isOrdinaryUser() && isSystemError(error, 'EPERM', 'EACCES') ? needsRights() : error;
-}
-
-interface FoundNetwork {
-  readonly request: RunRequest['network'];
-  readonly offer?: NetworkOffer;
-}
-
-/** A namespace with a way out for `private` networks of the runtimes; chroot isolation shares the host's, as Buildah's. */
-async function findNetwork(
-  request: RunRequest,
-  stack: AsyncDisposableStack,
-): Promise<FoundNetwork | undefined> {
-  const { mode, path, strict } = request.network;
-  if (mode !== 'private' || path !== undefined || request.isolation === 'chroot') return undefined;
-  if (request.namespaces?.network === 'host') return { request: { mode: 'host' } };
-  const { openPrivateNetwork } = await import('./private-network.ts');
-  try {
-    const network = stack.use(await openPrivateNetwork(request));
-    return { request: { mode: 'private', path: network.path }, offer: network };
-  } catch (error) {
-    const isMissing = error instanceof BuildError && error.code === 'isolation-unavailable';
-    if (strict || !isMissing) throw error;
-    request.onWarning?.(`${error.message}; sharing the host's network`);
-    return { request: { mode: 'host' } };
-  }
 }
 
 /**

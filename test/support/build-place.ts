@@ -69,7 +69,7 @@ export function openBuildPlace(base: string, context: string): BuildPlace {
           pullPolicy: 'missing',
           run: {
             isolation: 'chroot',
-            networkMode: 'host',
+            network: { mode: 'host' },
             capabilitiesAdd: [],
             capabilitiesDrop: [],
             hostEnvironment: {},

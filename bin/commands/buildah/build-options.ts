@@ -168,7 +168,7 @@ async function commonOptions(
   const { flags, io } = context;
   const { environment } = io;
   const container = await containerOptions(context, session);
-  const { containers, engine } = await containersConfig(context);
+  const { containers, engine, network } = await containersConfig(context);
   const [output = '', ...additionalTags] = flags.list('tag');
   const contexts = additionalContexts(context);
   const cacheTtl = cacheTtlOf(context);
@@ -249,7 +249,7 @@ async function commonOptions(
       noHostname: flags.bool('no-hostname'),
       runtime: flags.string('runtime') || environment.BUILDAH_RUNTIME || undefined,
       runtimeFlags: flags.list('runtime-flag'),
-      configured: { containers, engine },
+      configured: { containers, engine, network },
       mounts: flags.list('mount'),
     }),
     sbom: readSbomFlags(context, [

@@ -181,12 +181,6 @@ function namespaceOption(name: string, how: string): NamespaceOption {
     throw usage(
       `parsing namespace-related options: checking ${name} namespace: stat ${path}: no such file or directory`,
     );
-  if (
-    name === 'network' &&
-    !path.startsWith('/') &&
-    !/^(?:podman|bridge|pasta|slirp4netns)(?:[:,]|$)/.test(path)
-  )
-    throw usage(`unable to find network with name or ID ${path}: network not found`);
   return { Name: name, Host: false, Path: path };
 }
 

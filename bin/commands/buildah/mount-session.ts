@@ -45,7 +45,7 @@ export async function openMountSession(
       pullPolicy: 'missing',
       run: {
         isolation: container.isolation,
-        networkMode: 'private',
+        network: { mode: 'private' },
         capabilitiesAdd: [],
         capabilitiesDrop: [],
         hostEnvironment: surroundings.environment,

@@ -1,6 +1,7 @@
 import { runInContainer } from '../../../build/container/run.ts';
 import { saveContainer } from '../../../build/container/state.ts';
 import { BuildError } from '../../../build/error.ts';
+import { bridgeSettings } from '../../../build/run/bridge/settings.ts';
 import { prepareIsolation } from '../../../build/run/run.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
@@ -103,7 +104,7 @@ async function runRun(context: CommandContext): Promise<number> {
 }
 
 /** What containers.conf adds to every run. */
-function configured({ containers, engine }: Awaited<ReturnType<typeof containersConfig>>) {
+function configured({ containers, engine, network }: Awaited<ReturnType<typeof containersConfig>>) {
   return {
     defaultEnvironment: containers.env,
     hooksDirectories: engine.hooks_dir,
@@ -119,6 +120,7 @@ function configured({ containers, engine }: Awaited<ReturnType<typeof containers
     sysctls: containers.default_sysctls,
     baseHostsFile: containers.base_hosts_file || undefined,
     nameAsHostname: containers.container_name_as_hostname,
+    bridge: bridgeSettings({ engine, network }),
   };
 }
 

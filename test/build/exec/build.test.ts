@@ -57,7 +57,7 @@ async function build(text: string, options: Partial<BuildOptions> = {}) {
   });
   const run = {
     isolation: 'chroot',
-    networkMode: 'host',
+    network: { mode: 'host' },
     capabilitiesAdd: [],
     capabilitiesDrop: [],
   } as const;

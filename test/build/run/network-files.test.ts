@@ -4,6 +4,7 @@ import {
   type HostsFileParts,
   hostsFile,
   type ResolverParts,
+  realResolverPath,
   resolverFile,
 } from '../../../build/run/network-files.ts';
 
@@ -38,6 +39,22 @@ test('hosts: host-gateway without an address is an error', () => {
   assert.throws(() => hostsFile({ extra, base: '', own: [] }), { code: 'bad-option' });
 });
 
+test('hosts: a container on several networks has a line for each address', () => {
+  const own = ['10.1.0.2', 'fd00::2'].map((address) => ({ address, names: ['box'] }));
+  assert.match(hostsFile({ extra: [], base: '', own }), /\n10\.1\.0\.2\tbox\nfd00::2\tbox\n$/);
+});
+
+test('resolv.conf: the resolvers behind a stub on the loopback', () => {
+  for (const [text, path] of [
+    ['nameserver 127.0.0.53\n', '/run/systemd/resolve/resolv.conf'],
+    ['nameserver 127.0.0.1\n', '/run/NetworkManager/no-stub-resolv.conf'],
+    ['nameserver 127.0.0.53\nnameserver 192.0.2.1\n', undefined],
+    ['nameserver 192.0.2.1\n', undefined],
+    ['', undefined],
+  ] as const)
+    assert.equal(realResolverPath(text), path, text);
+});
+
 const host = 'search home.test\nnameserver 127.0.0.53\nnameserver 192.0.2.1 # x\noptions edns0\n';
 const RESOLVERS: readonly (readonly [string, Partial<ResolverParts>, string])[] = [
   [
@@ -70,6 +87,26 @@ const RESOLVERS: readonly (readonly [string, Partial<ResolverParts>, string])[] 
     "the host's resolver without the network's, where it can be reached",
     { ownNetwork: true, fallbackServers: ['10.0.2.3'], base: 'nameserver 192.0.2.7\n' },
     'nameserver 192.0.2.7\n',
+  ],
+  [
+    "a bridge's resolver alone",
+    { ownNetwork: true, networkServers: ['10.89.0.1'], withoutIpv6: true },
+    'search home.test\nnameserver 10.89.0.1\noptions edns0\n',
+  ],
+  [
+    'a bridge without resolvers and without IPv6',
+    {
+      ownNetwork: true,
+      networkServers: [],
+      withoutIpv6: true,
+      base: 'nameserver fd00::1\nnameserver 1.2.3.4',
+    },
+    'nameserver 1.2.3.4\n',
+  ],
+  [
+    'a bridge with IPv6',
+    { ownNetwork: true, networkServers: [], base: 'nameserver fd00::1\nnameserver 1.2.3.4' },
+    'nameserver fd00::1\nnameserver 1.2.3.4\n',
   ],
 ];
 for (const [name, parts, expected] of RESOLVERS)

@@ -32,7 +32,7 @@ const store = join(place, 'store');
 const BASE = 'FROM scratch\nCOPY rootfs /\nENV PATH=/bin\n';
 const RUN = {
   isolation: 'chroot',
-  networkMode: 'host',
+  network: { mode: 'host' },
   capabilitiesAdd: [],
   capabilitiesDrop: [],
   hostEnvironment: {},
