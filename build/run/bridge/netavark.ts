@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { ifThere } from '../../../errors.ts';
 import { BuildError } from '../../error.ts';
 import type { Lease } from './address-pool.ts';
 
@@ -32,12 +33,11 @@ export function findHelper(name: string, directories: readonly string[]): string
   return directories
     .map((directory) => join(directory, name))
     .find((path) => {
-      try {
+      const isRunnable = () => {
         accessSync(path, constants.X_OK);
         return statSync(path).isFile();
-      } catch {
-        return false;
-      }
+      };
+      return ifThere(isRunnable) ?? false;
     });
 }
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isSystemError } from '../../../errors.ts';
+import { ifThere, isSystemError } from '../../../errors.ts';
 import { BuildError } from '../../error.ts';
 import { contains, formatAddress, formatSubnet, parseAddress, parseSubnet, step } from './addresses.ts';
 
@@ -102,14 +102,8 @@ function readNetworks(directory: string, onWarning: (text: string) => void): Net
 }
 
 function filesOf(directory: string): string[] {
-  try {
-    return readdirSync(directory)
-      .filter((name) => name.endsWith('.json'))
-      .sort();
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return [];
-    throw error;
-  }
+  const names = ifThere(() => readdirSync(directory), 'ENOENT') ?? [];
+  return names.filter((name) => name.endsWith('.json')).sort();
 }
 
 function readLimited(path: string): string {

@@ -1,4 +1,5 @@
 import { readFileSync, readlinkSync } from 'node:fs';
+import { ifThere } from '../../../errors.ts';
 import { randomBytes } from '../../../store/kernel/random.ts';
 
 const OWNER = /^slipway-(\d+)-(\d+)-(\d+)-[0-9a-f]{8}$/;
@@ -24,11 +25,6 @@ function pidNamespace(): string {
 
 /** In clock ticks since the machine's start; undefined where there is no such process. */
 function beginOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    // It has ended.
-    return undefined;
-  }
+  const stat = ifThere(() => readFileSync(`/proc/${pid}/stat`, 'utf8'), 'ENOENT', 'ESRCH');
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
 }
