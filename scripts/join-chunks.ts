@@ -40,7 +40,8 @@ async function toBody(text: string, known: ReadonlySet<string>): Promise<string>
   // Behind the export stand the licences of packages.
   const [, body = linked, list = '', commonJs, licences = ''] =
     /^(.*)\bexport(?:\{([^{}]*)\}| default (\w+\(\)));\s*((?:\/\*.*\*\/\s*)*)$/s.exec(linked) ?? [];
-  const exported = commonJs ? `default:${commonJs}` : pairs(list, true);
+  // As Node shows a CommonJS package to `import()`: what it exports by name, and all of it as the default.
+  const exported = commonJs ? `...${commonJs},default:${commonJs}` : pairs(list, true);
   const { code } = await transform(body, { format: 'cjs', target: 'node24', minifyWhitespace: true });
   if (code.includes('__toCommonJS(')) throw new Error('a chunk exports something that was not understood');
   return `${code.replace(/^"use strict";/, '').trim()};return{${exported}}${licences}`;
