@@ -1,23 +1,39 @@
+interface Column {
+  width: number;
+}
+
 /**
- * Columns as Go's text/tabwriter lays them out for the originals: cells padded to the widest plus `gap` blanks, the last
- * column not padded.
+ * Columns as Go's text/tabwriter lays them out for the originals: cells padded to the widest of the rows that follow
+ * each other, plus `gap` blanks; the last cell of a row is in no column.
  */
 export function renderTable(rows: readonly (readonly string[])[], gap = 3, minimumWidth = 0): string {
-  const widths = columnWidths(rows, gap, minimumWidth);
+  const columns = columnsOf(rows, gap, minimumWidth);
   let text = '';
-  for (const row of rows) {
-    const last = row.length - 1;
-    for (let index = 0; index < last; index += 1)
-      text += (row[index] as string).padEnd(widths[index] as number);
-    text += `${row[last] ?? ''}\n`;
+  for (let at = 0; at < rows.length; at += 1) {
+    const row = rows[at]!;
+    for (let cell = 0; cell < row.length - 1; cell += 1)
+      text += row[cell]!.padEnd(columns[at]![cell]!.width - extraUnits(row[cell]!));
+    text += `${row.at(-1) ?? ''}\n`;
   }
   return text;
 }
 
-function columnWidths(rows: readonly (readonly string[])[], gap: number, minimum: number): number[] {
-  const widths: number[] = [];
-  for (const row of rows)
-    for (let index = 0; index < row.length; index += 1)
-      widths[index] = Math.max(widths[index] ?? minimum, (row[index] as string).length + gap);
-  return widths;
+/** Of each row; rows that follow each other share theirs, and a column ends with the rows that have it. */
+function columnsOf(rows: readonly (readonly string[])[], gap: number, minimumWidth: number): Column[][] {
+  let columns: Column[] = [];
+  return rows.map((row) => {
+    const count = Math.max(0, row.length - 1);
+    if (count !== columns.length)
+      columns = Array.from({ length: count }, (_, at) => columns[at] ?? { width: minimumWidth });
+    for (let at = 0; at < count; at += 1) {
+      const width = row[at]!.length + extraUnits(row[at]!) + gap;
+      if (width > columns[at]!.width) columns[at]!.width = width;
+    }
+    return columns;
+  });
+}
+
+/** Characters less code units: below zero where there are some outside the basic plane. */
+function extraUnits(text: string): number {
+  return /[\ud800-\udfff]/.test(text) ? [...text].length - text.length : 0;
 }

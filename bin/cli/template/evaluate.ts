@@ -16,13 +16,19 @@ export function renderTemplate(
   return compileTemplate(text, extra)(data);
 }
 
-/** Parses once for many rows. */
+/**
+ * Parses once for many rows.
+ * @param known functions instead of those that the originals have everywhere
+ */
 export function compileTemplate(
   text: string,
   extra: Readonly<Record<string, TemplateFunction>> = {},
+  known: Readonly<Record<string, TemplateFunction>> = FUNCTIONS,
 ): (data: unknown) => string {
   const nodes = parseTemplate(text);
-  const functions = { ...FUNCTIONS, ...extra };
+  const functions = { ...known, ...extra };
+  for (const name of functionsOf(nodes))
+    if (!Object.hasOwn(functions, name)) throw bad(`function ${JSON.stringify(name)} not defined`);
   return (data) => new Evaluation(functions).run(nodes, data);
 }
 
@@ -106,11 +112,7 @@ class Evaluation {
   ): unknown {
     const [head, ...rest] = operands as [Operand, ...Operand[]];
     const args = () => [...rest.map((operand) => this.#operand(operand, dot, variables)), ...piped];
-    if (head.kind === 'function') {
-      const call = Object.hasOwn(this.#functions, head.name) ? this.#functions[head.name] : undefined;
-      if (!call) throw bad(`function ${JSON.stringify(head.name)} not defined`);
-      return call(...args());
-    }
+    if (head.kind === 'function') return this.#functions[head.name]!(...args());
     const value = this.#operand(head, dot, variables, args());
     if ((rest.length > 0 || piped.length > 0) && head.kind === 'literal')
       throw bad("can't give argument to non-function");
@@ -132,6 +134,23 @@ class Evaluation {
         return this.#command([operand], [], dot, variables);
     }
   }
+}
+
+function functionsOf(nodes: readonly TemplateNode[]): string[] {
+  return nodes.flatMap((node) => {
+    if (node.kind === 'text') return [];
+    const names = functionsIn(node.pipe);
+    return node.kind === 'action'
+      ? names
+      : [...names, ...functionsOf(node.body), ...functionsOf(node.otherwise)];
+  });
+}
+
+function functionsIn(pipe: Pipeline): string[] {
+  return pipe.commands.flat().flatMap((operand) => {
+    if (operand.kind === 'group') return functionsIn(operand.pipe);
+    return operand.kind === 'function' ? [operand.name] : [];
+  });
 }
 
 function rangeEntries(value: unknown): [unknown, unknown][] {

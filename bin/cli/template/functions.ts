@@ -48,8 +48,8 @@ function slice(value: unknown, from = 0, to?: unknown): unknown {
     : value.slice(Number(from), end);
 }
 
-/** text/template's built-ins and those that the originals add (json, join, split, lower, upper, title, pad, truncate). */
-export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
+/** text/template's own functions. */
+export const BUILT_IN: Readonly<Record<string, TemplateFunction>> = {
   and: (...args) => args.find((arg) => !isTruthy(arg)) ?? args.at(-1),
   or: (...args) => args.find(isTruthy) ?? args.at(-1),
   not: (value) => !isTruthy(value),
@@ -79,6 +79,11 @@ export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
       .replace(/[<>&'"]/g, (char) => `&#${char.charCodeAt(0)};`),
   js: (...args) => JSON.stringify(args.map((arg) => formatValue(arg)).join('')).slice(1, -1),
   urlquery: (...args) => encodeURIComponent(args.map((arg) => formatValue(arg)).join('')),
+};
+
+/** The built-in ones and those that the originals add. */
+export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
+  ...BUILT_IN,
   json: (value) => goJson(value),
   join: (list, separator) =>
     (Array.isArray(list) ? list : []).map((item) => formatValue(item)).join(String(separator)),

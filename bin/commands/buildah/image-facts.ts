@@ -1,4 +1,5 @@
 import type { ImageRecord, LayerRecord, Store } from '../../../store/storage/contract.ts';
+import { GoTime } from '../../cli/template/go-time.ts';
 
 /** Facts about images that listings need; the layers of the store are read once. */
 export class ImageFacts {
@@ -17,6 +18,11 @@ export class ImageFacts {
       this.#created.set(record, date);
     }
     return date;
+  }
+
+  /** The same to the nanosecond. */
+  createdRaw(record: ImageRecord): GoTime {
+    return new GoTime(record.created);
   }
 
   /** What tells an image's bytes: documents and plain layers together, as containers/storage counts. */

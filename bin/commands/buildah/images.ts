@@ -96,7 +96,7 @@ async function printJson(
       createdat: `${humanDuration(Date.now() - created.getTime())} ago`,
       size: humanSize(sizeOf(record)),
       created: Math.floor(created.getTime() / 1000),
-      createdatraw: created.toISOString().replace('.000Z', 'Z'),
+      createdatraw: facts.createdRaw(record),
       readonly: record.readOnly,
       history: null,
     };
@@ -127,12 +127,12 @@ async function printRows(
   }
   const sizeOf = await facts.sizes();
   const whole = flags.bool('no-trunc');
-  const rows = sorted.flatMap((record) => rowsOf(record, facts.created(record), sizeOf(record), whole));
+  const rows = sorted.flatMap((record) => rowsOf(record, facts, sizeOf(record), whole));
   write(renderRows(rows, formatOfTable({ flags }), HEADINGS));
 }
 
 function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
-  if (flags.string('format')) return flags.string('format');
+  if (flags.string('format')) return flags.string('format').replaceAll('\\t', '\t');
   const columns = [
     '{{.Name}}',
     '{{.Tag}}',
@@ -145,7 +145,8 @@ function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
   return `${flags.bool('noheading') ? '' : 'table '}${columns.join('\t')}`;
 }
 
-function rowsOf(record: ImageRecord, created: Date, sizeBytes: number, whole: boolean) {
+function rowsOf(record: ImageRecord, facts: ImageFacts, sizeBytes: number, whole: boolean) {
+  const created = facts.created(record);
   const id = shortId(record.id, whole);
   const age = `${humanDuration(Date.now() - created.getTime())} ago`;
   const size = humanSize(sizeBytes);
@@ -157,7 +158,9 @@ function rowsOf(record: ImageRecord, created: Date, sizeBytes: number, whole: bo
     Created: Math.floor(created.getTime() / 1000),
     CreatedAt: age,
     Size: size,
-    CreatedAtRaw: created,
+    get CreatedAtRaw() {
+      return facts.createdRaw(record);
+    },
     ReadOnly: record.readOnly,
     History: historyText(record.namesHistory, name, tag),
   }));

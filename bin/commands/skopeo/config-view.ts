@@ -1,5 +1,5 @@
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../../image/json.ts';
-import { GoTime } from './go-time.ts';
+import { GoTime } from '../../cli/template/go-time.ts';
 
 const FIELDS: Readonly<Record<string, string>> = {
   created: 'Created',

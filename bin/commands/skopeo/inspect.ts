@@ -4,8 +4,8 @@ import type { ImageInspection } from '../../../transport/inspect.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { GoTime } from '../../cli/template/go-time.ts';
 import { imageFlags, transportContext } from '../../cli/transport-context.ts';
-import { GoTime } from './go-time.ts';
 import { commandSignal, parseName, prefixed, RETRY_FLAGS, retryOptions, warn } from './surroundings.ts';
 
 /** `skopeo inspect`. */
