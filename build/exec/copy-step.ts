@@ -119,6 +119,7 @@ async function sourceOptions(
     | 'excludes'
     | 'ignoreFile'
     | 'preserveOwnership'
+    | 'sourceIdMappings'
     | 'stripSetuid'
     | 'stripSetgid'
   >
@@ -140,6 +141,7 @@ async function sourceOptions(
     ...(from.kind === 'context' ? { knownDigests: session.digests(from.directory) } : {}),
     excludes: [...context, ...own],
     preserveOwnership: true,
+    sourceIdMappings: from.idMappings,
   };
 }
 

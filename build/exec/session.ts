@@ -7,6 +7,7 @@ import {
   type Platform,
   parseExplicitPlatform,
 } from '../../image/platform.ts';
+import type { IdMappings } from '../../store/layer/contract.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import { DigestFile, type KnownDigests } from '../add/known-digests.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
@@ -46,6 +47,8 @@ export interface FileSource {
   readonly digest?: string;
   readonly kind: 'stage' | 'image' | 'context';
   readonly didExecute: boolean;
+  /** Those by which the files' owners on this host are ids of the stage that made them. */
+  readonly idMappings?: IdMappings;
 }
 
 /** One build of one platform: what its stages share. */
@@ -208,6 +211,7 @@ export class BuildSession {
       digest: result.digest,
       kind: 'stage',
       didExecute: result.didExecute,
+      idMappings: result.container?.idMappings,
     };
   }
 

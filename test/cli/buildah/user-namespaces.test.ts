@@ -110,4 +110,17 @@ withRuntime('a build runs with the mapping, and its image has the ids of the con
   assert.match(err, /not allowed to mix host PID namespace/);
 });
 
+withRuntime('files of another stage keep the ids that they have there', async () => {
+  writeFileSync(
+    join(directory, 'context/Containerfile'),
+    'FROM scratch AS one\nCOPY --from=tree / /\nUSER 7:8\nRUN echo x >/tmp/file\n' +
+      'FROM scratch\nCOPY --from=one /tmp/file /file\n',
+  );
+  for (const layers of ['--layers', '--layers', '--layers=false']) {
+    const flags = ['--network', 'none', '--build-context', `tree=${directory}/tree`, '--quiet', layers];
+    await ok('build', ...MAPS, ...flags, '-t', 'copied', 'context');
+    assert.equal(ownerOf(join(await ok('mount', await ok('from', 'copied')), 'file')), '7:8');
+  }
+});
+
 test.run();
