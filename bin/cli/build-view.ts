@@ -17,16 +17,17 @@ export interface BuildView {
 /** True where lines that change in place can be shown, and are not in the way of anything that was asked for. */
 export function canShowLive(
   { io, flags, globals }: CommandContext,
-  streams: readonly { isTTY?: boolean }[],
+  streams: readonly ('stdout' | 'stderr')[],
 ): boolean {
   const wantsLines =
     ['trace', 'debug'].includes(globals.string('log-level').toLowerCase()) || globals.bool('debug');
   return (
-    streams.every((stream) => stream.isTTY) &&
     !wantsLines &&
     !flags.bool('quiet') &&
     !flags.bool('stdin') &&
     !flags.string('logfile') &&
-    io.environment.TERM !== 'dumb'
+    io.environment.TERM !== 'dumb' &&
+    // Last, since it opens them.
+    streams.every((name) => io[name].isTTY)
   );
 }

@@ -203,7 +203,7 @@ function stagesAtOnce({ options, stages }: BuildSession): number {
   return jobs === 0 ? Math.max(1, stages.length) : jobs;
 }
 
-function takeTurns({ log, workspace, options }: BuildSession, wanted: readonly Stage[]): Turns {
+function takeTurns({ log, workspace }: BuildSession, wanted: readonly Stage[]): Turns {
   const order = wanted.map((stage) => stage.index);
   let directory: string | undefined;
   let files = 0;
@@ -212,7 +212,7 @@ function takeTurns({ log, workspace, options }: BuildSession, wanted: readonly S
     files += 1;
     return join(directory, String(files));
   };
-  log.turns = new Turns(order, { stdout: options.stdout, stderr: options.stderr }, file);
+  log.turns = new Turns(order, log.direct, file);
   workspace.defer(log.turns);
   return log.turns;
 }

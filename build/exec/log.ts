@@ -5,13 +5,20 @@ import type { BuildEventBody, EventLayer, OnBuildEvent } from './events.ts';
 import { OutputTee } from './output-tee.ts';
 import type { StageStreams, Turns } from './turns.ts';
 
+/** A stream, or what opens it when something is written: that loads modules of Node for longer than a cached build runs. */
+export type OutputTarget = Writable | (() => Writable);
+
+export function openOutput(target: OutputTarget): Writable {
+  return typeof target === 'function' ? target() : target;
+}
+
 /** Where a build tells what it does. */
 export interface BuildLogOptions {
-  readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stdout: OutputTarget;
+  readonly stderr: OutputTarget;
   /** No lines, and no stdout of commands; events go on. */
   readonly quiet?: boolean;
-  readonly inheritOutput?: boolean;
+  readonly inheritOutput?: () => boolean;
   readonly logPrefix?: string;
   readonly hideImageIds?: boolean;
   readonly prefixOutput?: boolean;
@@ -23,10 +30,22 @@ export class BuildLog {
   readonly options: BuildLogOptions;
   /** Set where stages that are built at once are shown one after the other. */
   turns: Turns | undefined;
-  readonly #startedMs = performance.now();
+  /** Not by `performance`, which takes milliseconds to load. */
+  readonly #startedNs = process.hrtime.bigint();
+  /** Where lines of stages that are built alone go. */
+  readonly direct: StageStreams;
 
   constructor(options: BuildLogOptions) {
     this.options = options;
+    this.direct = {
+      get stdout() {
+        return openOutput(options.stdout);
+      },
+      get stderr() {
+        return openOutput(options.stderr);
+      },
+      isLive: true,
+    };
   }
 
   get listens(): boolean {
@@ -35,7 +54,7 @@ export class BuildLog {
 
   /** Milliseconds since the build began. */
   elapsedMs(): number {
-    return Math.round((performance.now() - this.#startedMs) * 10) / 10;
+    return Number((process.hrtime.bigint() - this.#startedNs) / 100_000n) / 10;
   }
 
   event(body: BuildEventBody): void {
@@ -44,8 +63,7 @@ export class BuildLog {
 
   /** Where lines of the caller's stage go. */
   get streams(): StageStreams {
-    const { stdout, stderr } = this.options;
-    return this.turns?.streams ?? { stdout, stderr, isLive: true };
+    return this.turns?.streams ?? this.direct;
   }
 
   /** A line on stdout. */
@@ -151,7 +169,7 @@ export class StageLog {
     const { options, streams } = this.#log;
     const silent = stream === 'stdout' && options.quiet === true;
     if (!silent && !options.prefixOutput && !this.#log.listens)
-      return options.inheritOutput && streams.isLive ? 'inherit' : streams[stream];
+      return streams.isLive && options.inheritOutput?.() ? 'inherit' : streams[stream];
     const { place } = this;
     const tee = new OutputTee({
       target: silent ? undefined : streams[stream],

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from 'node:stream';
+import type { Readable } from 'node:stream';
 import type { HistoryEntry } from '../../image/config.ts';
 import type { Platform } from '../../image/platform.ts';
 import type { ImageSigner } from '../../transport/contract.ts';
@@ -7,6 +7,7 @@ import type { CreateWorkingContainerOptions, PullPolicy } from '../container/con
 import type { IsolationKind, ResourceLimits, RunRequest } from '../run/contract.ts';
 import type { SbomOptions } from '../sbom/options.ts';
 import type { OnBuildEvent } from './events.ts';
+import type { OutputTarget } from './log.ts';
 import type { ResourceLog } from './resource-log.ts';
 import type { SourceRule } from './source-policy.ts';
 import type { OnStepInputs } from './step-inputs.ts';
@@ -186,10 +187,10 @@ export interface BuildOptions {
   /** Told instead of the `--> id` lines when ids go to a file. */
   readonly hideImageIds?: boolean;
   readonly stdin?: Readable;
-  readonly stdout: Writable;
-  readonly stderr: Writable;
+  readonly stdout: OutputTarget;
+  readonly stderr: OutputTarget;
   /** Commands write to this process's own stdout and stderr; true only where those are {@link stdout} and {@link stderr}. */
-  readonly inheritOutput?: boolean;
+  readonly inheritOutput?: () => boolean;
   readonly debug?: (text: string) => void;
   /** Told what happens, beside the plain lines. */
   readonly onEvent?: OnBuildEvent;

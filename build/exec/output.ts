@@ -5,6 +5,7 @@ import { makeDirectories } from '../../config/make-directories.ts';
 import type { IdMappings } from '../../store/layer/contract.ts';
 import { layerTar } from '../commit/layer-tar.ts';
 import { BuildError } from '../error.ts';
+import { openOutput } from './log.ts';
 import type { BuildOutput } from './options.ts';
 import type { BuildSession, StageResult } from './session.ts';
 
@@ -41,7 +42,8 @@ async function writeOutput(
   }
   if (output.path !== '-') return pipeline(tar, createWriteStream(output.path));
   const through = new PassThrough();
-  through.on('data', (chunk: Buffer) => options.stdout.write(chunk));
+  const stdout = openOutput(options.stdout);
+  through.on('data', (chunk: Buffer) => stdout.write(chunk));
   await pipeline(tar, through);
 }
 

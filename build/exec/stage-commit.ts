@@ -7,6 +7,7 @@ import type { StageState } from '../plan/stage-state.ts';
 import type { SbomOptions } from '../sbom/options.ts';
 import type { ScanResult } from '../sbom/scan.ts';
 import { destinationOf } from './destination.ts';
+import { openOutput } from './log.ts';
 import type { BuildSession } from './session.ts';
 import type { StageContainer } from './stage-container.ts';
 import { configuredContainer } from './step-config.ts';
@@ -75,7 +76,7 @@ async function scan(session: BuildSession, stage: StageContainer, sbom: SbomOpti
     isolation: options.run.isolation,
     runtime: options.run.runtime,
     pullPolicy: options.pullPolicy,
-    stderr: options.stderr,
+    stderr: openOutput(options.stderr),
   });
 }
 

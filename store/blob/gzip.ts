@@ -1,10 +1,11 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { promisify } from 'node:util';
-import { constants, crc32, deflateRaw } from 'node:zlib';
+import { constants, crc32, deflateRaw, type ZlibOptions } from 'node:zlib';
 import { dispose } from '../kernel/passing-bytes.ts';
 import { openLibdeflate } from './libdeflate.ts';
 
-const compress = promisify(deflateRaw);
+// Made where it is called: zlib takes milliseconds to load, and a build from the cache needs none.
+const compress = (data: Uint8Array, options: ZlibOptions) => promisify(deflateRaw)(data, options);
 
 /** How far back deflate can refer. */
 const WINDOW_BYTES = 1 << 15;

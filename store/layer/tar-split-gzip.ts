@@ -1,10 +1,11 @@
 import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
+import { gunzip, gzip, type ZlibOptions } from 'node:zlib';
 import { StoreError } from '../error.ts';
 import { type EmbeddedContent, embedContents } from './tar-split-format.ts';
 
-const compress = promisify(gzip);
-const decompress = promisify(gunzip);
+// Made where they are called: zlib takes milliseconds to load, and a build from the cache needs none.
+const compress = (data: Uint8Array | string, options: ZlibOptions = {}) => promisify(gzip)(data, options);
+const decompress = (data: Uint8Array, options: ZlibOptions) => promisify(gunzip)(data, options);
 const LIMIT_BYTES = 512 << 20;
 
 /**

@@ -1,7 +1,7 @@
 import { createWriteStream, openSync, type WriteStream } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { type OutputTarget, openOutput } from '../../../build/exec/log.ts';
 import { ResourceLog } from '../../../build/exec/resource-log.ts';
 import type { Platform } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
@@ -37,11 +37,11 @@ function openFile(path: string, mode: number, resources: AsyncDisposableStack): 
 /** `--log-rusage`, to stdout or the file of `--rusage-logfile`. */
 export function openResourceLog(
   { flags, io }: CommandContext,
-  stdout: Writable,
+  stdout: OutputTarget,
   resources: AsyncDisposableStack,
 ): ResourceLog | undefined {
   if (!flags.bool('log-rusage') || flags.bool('quiet')) return undefined;
   const name = flags.string('rusage-logfile');
-  if (!name) return new ResourceLog(stdout);
+  if (!name) return new ResourceLog(openOutput(stdout));
   return new ResourceLog(openFile(resolve(io.workingDirectory, name), 0o644, resources));
 }

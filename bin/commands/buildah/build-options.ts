@@ -85,7 +85,7 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
     };
     return {
       run: () => runPlatforms(context, session, base, platforms, additions.build),
-      printId: (id) => void io.stdout.write(`${id}\n`),
+      printId: context.print,
       [Symbol.asyncDispose]: () => resources.disposeAsync(),
     };
   } catch (error) {
@@ -259,9 +259,9 @@ async function commonOptions(
     quiet: given.quiet,
     hideImageIds: flags.changed('iidfile'),
     ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
-    stdout: (given.log ?? given.streams?.stdout ?? io.stdout) as Writable,
-    stderr: (given.log ?? given.streams?.stderr ?? io.stderr) as Writable,
-    inheritOutput:
+    stdout: given.log ?? given.streams?.stdout ?? (() => io.stdout as Writable),
+    stderr: given.log ?? given.streams?.stderr ?? (() => io.stderr as Writable),
+    inheritOutput: () =>
       !given.log && !given.streams && io.stdout === process.stdout && io.stderr === process.stderr,
     ...(isDebug(context) ? { debug: (text: string) => debugLine(context, text) } : {}),
     signers: await signersOf(context),

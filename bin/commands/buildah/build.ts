@@ -38,10 +38,9 @@ async function runBuild(context: CommandContext): Promise<number | void> {
 
 /** On a terminal the running steps are shown below Buildah's lines, with the time they take. */
 async function liveView(context: CommandContext): Promise<BuildView | undefined> {
-  const { stdout, stderr } = context.io;
-  if (!canShowLive(context, [stdout, stderr])) return undefined;
+  if (!canShowLive(context, ['stdout', 'stderr'])) return undefined;
   const { LiveView } = await import('../../cli/build-live.ts');
-  return new LiveView(stdout, { keepLines: true, nowMs: () => performance.now() });
+  return new LiveView(context.io.stdout, { keepLines: true, nowMs: () => performance.now() });
 }
 
 async function buildAndName(context: CommandContext, view: BuildView | undefined): Promise<void> {

@@ -91,7 +91,7 @@ function progressMode({ flags }: CommandContext): 'auto' | 'plain' | 'json' {
 
 async function openView(context: CommandContext, mode: 'auto' | 'plain' | 'json'): Promise<BuildView> {
   if (mode === 'json') return jsonView(context.io);
-  if (mode === 'plain' || !canShowLive(context, [context.io.stderr])) return plainView(context.io);
+  if (mode === 'plain' || !canShowLive(context, ['stderr'])) return plainView(context.io);
   const { LiveView } = await import('../../cli/build-live.ts');
   return new LiveView(context.io.stderr, { keepLines: false, nowMs: () => performance.now() });
 }
