@@ -29,12 +29,12 @@ export async function download(
   options: RemoteOptions,
   surroundings: BuildSurroundings,
 ): Promise<number> {
-  if (options.checksum !== undefined) parseDigest(options.checksum);
+  const expected = options.checksum ? parseChecksum(options.checksum) : undefined;
   const retries = options.retries ?? 3;
   const delayMs = options.retryDelayMs ?? 2000;
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await new Download(url, options, surroundings).to(path);
+      return await new Download(url, options, surroundings, expected).to(path);
     } catch (cause) {
       surroundings.signal?.throwIfAborted();
       const error = downloadError(url, cause as NodeJS.ErrnoException);
@@ -44,6 +44,16 @@ export async function download(
       );
       await sleep(delayMs, undefined, { signal: surroundings.signal });
     }
+  }
+}
+
+function parseChecksum(text: string): Digest {
+  try {
+    const digest = parseDigest(text);
+    algorithmOf(digest);
+    return digest;
+  } catch (cause) {
+    throw new BuildError('bad-option', `invalid checksum flag: ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -78,11 +88,18 @@ class Download {
   readonly #url: string;
   readonly #options: RemoteOptions;
   readonly #surroundings: BuildSurroundings;
+  readonly #expected: Digest | undefined;
   readonly #authorization: string | undefined;
   readonly #store: DownloadStore | undefined;
 
-  constructor(url: string, options: RemoteOptions, surroundings: BuildSurroundings) {
+  constructor(
+    url: string,
+    options: RemoteOptions,
+    surroundings: BuildSurroundings,
+    expected: Digest | undefined,
+  ) {
     this.#url = url;
+    this.#expected = expected;
     this.#options = options;
     this.#surroundings = surroundings;
     this.#authorization = options.authorization?.('http', new URL(url));
@@ -132,8 +149,7 @@ class Download {
   }
 
   #checker(): { update(chunk: Buffer): void; end(): void } | undefined {
-    const { checksum } = this.#options;
-    const expected = checksum ? parseDigest(checksum) : undefined;
+    const expected = this.#expected;
     if (expected === undefined) return undefined;
     const hash = createHash(algorithmOf(expected));
     return {

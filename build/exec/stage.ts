@@ -1,3 +1,4 @@
+import { SlipwayError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import { applyInstruction } from '../plan/apply.ts';
@@ -132,13 +133,17 @@ function warnOfFormat(session: BuildSession, state: StageState, { kind }: Instru
 
 /** Failures name the step; the exit code of a RUN stays. */
 function atStep(error: unknown, instruction: Instruction): unknown {
-  if (!(error instanceof BuildError)) return error;
-  return new BuildError(error.code, `building at STEP "${stepName(instruction)}": ${error.message}`, {
+  if (!(error instanceof SlipwayError)) return error;
+  const message = `building at STEP "${stepName(instruction)}": ${error.message}`;
+  const details = {
     cause: error,
     exitCode: error.exitCode,
     facts: { ...error.facts, path: instruction.position.file, line: instruction.position.line },
     ...(error.hint ? { hint: error.hint } : {}),
-  });
+  };
+  return error instanceof BuildError
+    ? new BuildError(error.code, message, details)
+    : new SlipwayError(error.code, message, details);
 }
 
 /** FROM alone: the base image itself, unless flags change something in it. */

@@ -112,6 +112,25 @@ test('what nobody used for a month goes; the directory is for its user alone', a
   equal(statSync(join(place, 'kept')).mode & 0o777, 0o700);
 });
 
+for (const [checksum, reason] of [
+  ['nonsense', 'not of the form algorithm:hex'],
+  ['sha256:abc', 'needs 64 hexadecimal digits, has 3'],
+  [`md5:${'0'.repeat(32)}`, 'unsupported digest algorithm'],
+] as const)
+  test(`the checksum ${checksum} is refused before anything is asked`, async () => {
+    answer = tagged('one');
+    await rejects(get('/file', { checksum, retries: 3 }), {
+      code: 'bad-option',
+      message: new RegExp(`^invalid checksum flag: .*${reason}`),
+    });
+    equal(seen.length, 0);
+  });
+
+test('an empty checksum is none', async () => {
+  answer = tagged('one');
+  equal((await get('/file', { checksum: '' })).text, 'one');
+});
+
 test('a checksum counts for what is taken again, too', async () => {
   answer = tagged('one');
   const checksum = digestOf(Buffer.from('one'));

@@ -53,6 +53,23 @@ test('a log file that cannot be written is one line, not a crash', async () => {
   }
 });
 
+test('add --checksum takes a digest that can be checked alone', async () => {
+  await ok('from', '--name', 'checked', 'scratch');
+  writeFileSync(join(base, 'checked'), 'FROM scratch\nADD --checksum=nonsense http://127.0.0.1:1/f /\n');
+  const reason = 'invalid checksum flag: invalid digest "nonsense": not of the form algorithm:hex';
+  for (const [words, prefix] of [
+    [
+      ['add', '--checksum', 'nonsense', 'checked', 'http://127.0.0.1:1/f'],
+      'adding content to container "checked"',
+    ],
+    [['build', '-f', 'checked', '.'], 'building at STEP "ADD --checksum=nonsense http://127.0.0.1:1/f /"'],
+  ] as const) {
+    const { code, err } = await run(...words);
+    assert.equal(code, 125);
+    assert.equal(err, `Error: ${prefix}: ${reason}`);
+  }
+});
+
 test('prune takes away the layer of a container whose record is gone', async () => {
   await ok('from', '--name', 'lost', 'scratch');
   const layers = () => readdirSync(join(base, 'root/vfs/dir')).sort();
