@@ -1,4 +1,5 @@
-import { closeSync, constants, fdatasyncSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fdatasync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { StoreError } from '../error.ts';
 import { lockWithFlock } from '../kernel/flock.ts';
 import type { BoltBucket } from './bucket.ts';
@@ -10,6 +11,8 @@ import { firstPages, planCommit, type WrittenPage } from './write.ts';
 const LIMIT_BYTES = 64 * 2 ** 20;
 /** That of the machines on which our byte order is theirs; bbolt takes any. */
 const PAGE_BYTES = 4096;
+/** Not the one that blocks: a disk may take a tenth of a second, while others run. */
+const synchronize = promisify(fdatasync);
 
 /**
  * One transaction on a bbolt database, which is made where it is missing, under the lock that bbolt takes. What
@@ -24,11 +27,11 @@ export async function updateBolt<T>(
   const fd = openDatabase(path);
   try {
     await lockWithFlock(fd, options.signal);
-    if (fstatSync(fd).size === 0) create(fd);
+    if (fstatSync(fd).size === 0) await create(fd);
     const state = readNamed(path, readWhole(fd, path));
     const result = change(state.root);
     const commit = planCommit(state);
-    if (commit) write(fd, commit.pages, commit.meta);
+    if (commit) await write(fd, commit.pages, commit.meta);
     return result;
   } finally {
     closeSync(fd);
@@ -67,20 +70,20 @@ function readWhole(fd: number, path: string): Buffer {
   return bytes.subarray(0, length);
 }
 
-function create(fd: number): void {
+async function create(fd: number): Promise<void> {
   const { pages, metas } = firstPages(PAGE_BYTES);
   const all = [...metas.map(metaPage), ...pages].map(({ bytes }) => bytes);
   writeAt(fd, Buffer.concat(all), 0);
-  fdatasyncSync(fd);
+  await synchronize(fd);
 }
 
 /** The old state's meta is valid until the last write, which fits one sector of a disk. */
-function write(fd: number, pages: readonly WrittenPage[], meta: Meta): void {
+async function write(fd: number, pages: readonly WrittenPage[], meta: Meta): Promise<void> {
   for (const { id, bytes } of pages) writeAt(fd, bytes, id * meta.pageSize);
-  fdatasyncSync(fd);
+  await synchronize(fd);
   const page = metaPage(meta);
   writeAt(fd, page.bytes, page.id * meta.pageSize);
-  fdatasyncSync(fd);
+  await synchronize(fd);
 }
 
 function writeAt(fd: number, bytes: Buffer, position: number): void {
