@@ -20,7 +20,7 @@ export interface Lease {
 }
 
 /**
- * The database that Podman, Buildah and Skopeo's siblings keep of addresses: a bucket for each network, in it a bucket
+ * The database that Podman and Buildah keep of addresses: a bucket for each network, in it a bucket
  * `ids` (owner to a JSON list) and one for each subnet (address to owner, and `lastIP`).
  */
 const IDS = 'ids';
