@@ -87,6 +87,8 @@ export class GzipStream extends Transform {
       if (this.#filled < this.#blocks.blockBytes) continue;
       this.#startBlock();
       await this.#drain(this.#parallel - 1);
+      // Given up meanwhile: the memory of the next block may be gone.
+      if (this.destroyed) return;
     }
     dispose(chunk);
   }

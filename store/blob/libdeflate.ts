@@ -69,7 +69,8 @@ class LibdeflateMembers implements BlockCompressor {
   }
 
   async compress(sizeBytes: number): Promise<Buffer> {
-    const worker = this.#filling as Worker;
+    const worker = this.#filling;
+    if (!worker) throw new Error('libdeflate is closed');
     const { compressor, input, output } = worker;
     const size = await new Promise<number>((resolve, reject) =>
       this.#functions.compress.async(
@@ -90,6 +91,7 @@ class LibdeflateMembers implements BlockCompressor {
   close(): void {
     for (const compressor of this.#compressors.splice(0)) this.#functions.free(compressor);
     this.#idle.length = 0;
+    this.#filling = undefined;
   }
 
   #worker(): Worker {
