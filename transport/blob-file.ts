@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, createWriteStream, type WriteStream } from 'node:fs';
+import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -9,6 +9,7 @@ import type { BlobStream } from '../store/blob/contract.ts';
 import { type BlobClaim, BlobMeter, expectedOf } from '../store/blob/verify.ts';
 import { StoreError } from '../store/error.ts';
 import { TransportError } from './error.ts';
+import { FileSink } from './file-sink.ts';
 
 /** A blob in a temporary file: `place` gives it its final name, `discard` removes it. */
 export interface StagedBlob {
@@ -44,12 +45,7 @@ export async function stageBlob(
   options: StageOptions = {},
 ): Promise<StagedBlob> {
   const path = join(directory, `${prefix}-${randomBytes(8).toString('hex')}`);
-  const file = createWriteStream(path, {
-    flags: 'wx',
-    mode: 0o644,
-    highWaterMark: 1 << 18,
-    flush: options.sync ?? true,
-  });
+  const file = new FileSink(path, { sync: options.sync ?? true });
   try {
     const info = await write(blob, file, expected, options);
     return {
@@ -76,7 +72,7 @@ function isWrong(error: unknown): boolean {
 
 async function write(
   blob: BlobStream,
-  file: WriteStream,
+  file: FileSink,
   expected: BlobClaim,
   { signal, verified }: StageOptions,
 ): Promise<{ digest: Digest; size: number }> {

@@ -27,40 +27,84 @@ export interface BlobReaderOptions {
  * first time at once, later only after a mebibyte of progress or a minute (containers/image docker/body_reader.go).
  */
 export function blobStream(first: HttpResponse, fetch: FetchBlob, options: BlobReaderOptions): Readable {
-  return Readable.from(read(first, fetch, options), { highWaterMark: CHUNKS_AHEAD });
+  return new BlobReader(first, fetch, options);
 }
 
-async function* read(
-  first: HttpResponse,
-  fetch: FetchBlob,
-  options: BlobReaderOptions,
-): AsyncGenerator<Buffer> {
-  const now = options.now ?? Date.now;
-  let response = first;
-  let offset = options.offset;
-  let resumed: { readonly offset: number; readonly ms: number } | undefined;
-  for (;;) {
-    const { body } = response;
+/** Hands chunks straight on: an async generator in between costs more than to receive them. */
+class BlobReader extends Readable {
+  readonly #fetch: FetchBlob;
+  readonly #options: BlobReaderOptions;
+  readonly #now: () => number;
+  #body: HttpResponse['body'];
+  #offset: number;
+  #resumed: { readonly offset: number; readonly ms: number } | undefined;
+
+  constructor(first: HttpResponse, fetch: FetchBlob, options: BlobReaderOptions) {
+    super({ objectMode: true, highWaterMark: CHUNKS_AHEAD });
+    this.#fetch = fetch;
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#offset = options.offset;
+    this.#body = first.body;
+    this.#listen();
+  }
+
+  override _read(): void {
+    this.#body.resume();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#body.destroy();
+    done(error);
+  }
+
+  /** Pauses first: listening alone would start the flow before anybody reads. */
+  #listen(): void {
+    const body = this.#body.pause();
+    body.on('data', (chunk: Buffer) => {
+      this.#offset += chunk.length;
+      if (!this.push(chunk)) body.pause();
+    });
+    let failure: Error | undefined;
+    body.once('error', (error) => {
+      failure = error;
+    });
+    // A stream that was destroyed without an error ends like a whole one.
+    body.once('close', () => {
+      if (body !== this.#body || this.destroyed) return;
+      if (body.complete && !failure) this.push(null);
+      else
+        void this.#goOn(
+          failure ?? new TransportError('network', 'the connection ended too early', { retryable: true }),
+        );
+    });
+  }
+
+  async #goOn(error: Error): Promise<void> {
+    const { what, resumeDelayMs = 1000, signal } = this.#options;
     try {
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        offset += chunk.length;
-        yield chunk;
+      if (!isRetryable(error) || !this.#isHopeful()) throw failed(what, this.#offset, error);
+      await pause(resumeDelayMs * (1 + Math.random() / 10), signal);
+      const response = await resume(this.#fetch, this.#offset, what, error);
+      this.#resumed = { offset: this.#offset, ms: this.#now() };
+      this.#body = response.body;
+      if (this.destroyed) response.body.destroy();
+      else {
+        this.#listen();
+        response.body.resume();
       }
-      // A stream that was destroyed without an error ends like a whole one.
-      if (body.complete) return;
-      throw new TransportError('network', 'the connection ended too early', { retryable: true });
-    } catch (error) {
-      const hopeful =
-        resumed === undefined ||
-        offset - resumed.offset >= MINIMUM_PROGRESS_BYTES ||
-        now() - resumed.ms >= PATIENCE_MS;
-      if (!isRetryable(error) || !hopeful) throw failed(options.what, offset, error);
-      await pause((options.resumeDelayMs ?? 1000) * (1 + Math.random() / 10), options.signal);
-      response = await resume(fetch, offset, options.what, error);
-      resumed = { offset, ms: now() };
-    } finally {
-      body.destroy();
+    } catch (reason) {
+      this.destroy(reason as Error);
     }
+  }
+
+  #isHopeful(): boolean {
+    const resumed = this.#resumed;
+    return (
+      resumed === undefined ||
+      this.#offset - resumed.offset >= MINIMUM_PROGRESS_BYTES ||
+      this.#now() - resumed.ms >= PATIENCE_MS
+    );
   }
 }
 
