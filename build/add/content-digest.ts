@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import { fromBytes } from './rooted.ts';
 import type { TreeEntry } from './tree-writer.ts';
 
 /** What an addition was, for history and cache keys, as Buildah names it: `file:<hex>`, `dir:<hex>`, `multi:<hex>`. */
@@ -27,9 +28,8 @@ export class ContentDigest {
    */
   entry(entry: TreeEntry, sizeBytes: number, content?: Uint8Array): void {
     const { path, kind, mode, uid, gid, link = '', deviceMajor = 0, deviceMinor = 0 } = entry;
-    const fields = [kind, mode.toString(8), uid, gid, sizeBytes, deviceMajor, deviceMinor, path, link];
-    this.#pending += `${fields.join('\0')}\0`;
-    if (content) this.#pending += Buffer.from(content).toString('latin1');
+    this.#pending += `${kind}\0${mode.toString(8)}\0${uid}\0${gid}\0${sizeBytes}\0${deviceMajor}\0${deviceMinor}\0${path}\0${link}\0`;
+    if (content) this.#pending += fromBytes(content);
     else if (entry.xattrs?.length) {
       this.#flush();
       addAttributes(this.#hash, entry.xattrs);

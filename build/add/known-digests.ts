@@ -13,7 +13,8 @@ export interface KnownDigests {
 
 const MAGIC = 'slipway digests 1\n\0\0\0\0\0\0';
 const DIGEST_BYTES = 32;
-const ROW_BYTES = 40 + DIGEST_BYTES;
+const DIGEST_AT = 40;
+const ROW_BYTES = DIGEST_AT + DIGEST_BYTES;
 /** 36 MB. */
 const LIMIT_ROWS = 500_000;
 /** Within this time of its last change a file may change again without a new time: the clock of file systems is coarse. */
@@ -26,10 +27,14 @@ const FOREIGN_CLOCKS = new Set([
 ]);
 
 interface Row {
+  readonly device: number;
+  readonly inode: number;
   readonly sizeBytes: number;
   readonly modifiedNs: bigint;
   readonly changedNs: bigint;
-  readonly digest: Uint8Array;
+  /** Where its digest is in the file that was read; a new one is in {@link digest}. */
+  readonly at: number;
+  readonly digest?: Uint8Array;
   isUsed: boolean;
 }
 
@@ -39,12 +44,19 @@ interface Row {
  */
 export class DigestFile implements KnownDigests {
   readonly #path: string;
-  readonly #rows: Map<string, Row>;
+  readonly #kept: Buffer;
+  /** By inode: the files of a context are on one device, but for the odd one. */
+  readonly #rows = new Map<number | string, Row>();
+  #device: number | undefined;
   #changed = false;
 
-  private constructor(path: string, rows: Map<string, Row>) {
+  private constructor(path: string, kept: Buffer) {
     this.#path = path;
-    this.#rows = rows;
+    this.#kept = kept;
+    for (let at = 0; at < kept.length; at += ROW_BYTES) {
+      const row = readRow(kept, at);
+      this.#rows.set(this.#keyOf(row), row);
+    }
   }
 
   /**
@@ -55,26 +67,36 @@ export class DigestFile implements KnownDigests {
     if (FOREIGN_CLOCKS.has(statfsSync(contextDirectory).type) || !openMemory(directory)) return undefined;
     const name = createHash('sha256').update(contextDirectory).digest('hex').slice(0, 32);
     const path = join(directory, name);
-    return new DigestFile(path, readRows(path));
+    const kept = readKept(path, MAGIC, LIMIT_ROWS * ROW_BYTES) ?? Buffer.alloc(0);
+    return new DigestFile(path, kept.length % ROW_BYTES === 0 ? kept : Buffer.alloc(0));
+  }
+
+  #keyOf({ device, inode }: Pick<FileStatus, 'device' | 'inode'>): number | string {
+    this.#device ??= device;
+    return device === this.#device ? inode : `${device}:${inode}`;
+  }
+
+  #digestOf({ at, digest }: Row): Uint8Array {
+    return digest ?? this.#kept.subarray(at, at + DIGEST_BYTES);
   }
 
   get(status: FileStatus): Uint8Array | undefined {
-    const row = this.#rows.get(keyOf(status));
+    const row = this.#rows.get(this.#keyOf(status));
     if (!row || row.sizeBytes !== status.sizeBytes) return undefined;
     if (row.modifiedNs !== status.modifiedNs || row.changedNs !== status.changedNs) return undefined;
     row.isUsed = true;
-    return row.digest;
+    return this.#digestOf(row);
   }
 
   put(status: FileStatus, digest: Uint8Array, readAtMs: number): void {
-    const { sizeBytes, modifiedNs, changedNs } = status;
+    const { device, inode, sizeBytes, modifiedNs, changedNs } = status;
     const margin = changedNs % 1_000_000_000n === 0n ? RACY_COARSE_NS : RACY_NS;
     if (changedNs > BigInt(Math.floor(readAtMs)) * 1_000_000n - margin) return;
-    const key = keyOf(status);
+    const key = this.#keyOf(status);
     const known = this.#rows.get(key);
     if (known) known.isUsed = true;
-    if (known && known.changedNs === changedNs && Buffer.compare(known.digest, digest) === 0) return;
-    this.#rows.set(key, { sizeBytes, modifiedNs, changedNs, digest, isUsed: true });
+    if (known?.changedNs === changedNs && Buffer.compare(this.#digestOf(known), digest) === 0) return;
+    this.#rows.set(key, { device, inode, sizeBytes, modifiedNs, changedNs, at: -1, digest, isUsed: true });
     this.#changed = true;
   }
 
@@ -86,38 +108,40 @@ export class DigestFile implements KnownDigests {
   }
 
   #bytes(): Buffer {
-    const used = [...this.#rows].filter(([, row]) => row.isUsed);
-    const forgetUnused = this.#rows.size > LIMIT_ROWS || this.#rows.size > 2 * used.length + 10_000;
-    const rows = (forgetUnused ? used : [...this.#rows]).slice(0, LIMIT_ROWS);
+    const all = [...this.#rows.values()];
+    const used = all.filter((row) => row.isUsed);
+    const forgetUnused = all.length > LIMIT_ROWS || all.length > 2 * used.length + 10_000;
+    const rows = (forgetUnused ? used : all).slice(0, LIMIT_ROWS);
     const body = Buffer.alloc(rows.length * ROW_BYTES);
-    for (const [index, [key, row]] of rows.entries()) writeRow(body, index * ROW_BYTES, key, row);
+    for (const [index, row] of rows.entries()) {
+      writeRow(body, index * ROW_BYTES, row);
+      body.set(this.#digestOf(row), index * ROW_BYTES + DIGEST_AT);
+    }
     return body;
   }
 }
 
-const keyOf = ({ device, inode }: FileStatus) => `${device}:${inode}`;
-
-function writeRow(body: Buffer, at: number, key: string, row: Row): void {
-  const [device, inode] = key.split(':').map(BigInt) as [bigint, bigint];
-  body.writeBigUInt64LE(device, at);
-  body.writeBigUInt64LE(inode, at + 8);
+function writeRow(body: Buffer, at: number, row: Row): void {
+  body.writeBigUInt64LE(BigInt(row.device), at);
+  body.writeBigUInt64LE(BigInt(row.inode), at + 8);
   body.writeBigUInt64LE(BigInt(row.sizeBytes), at + 16);
   body.writeBigInt64LE(row.modifiedNs, at + 24);
   body.writeBigInt64LE(row.changedNs, at + 32);
-  body.set(row.digest, at + 40);
 }
 
-function readRows(path: string): Map<string, Row> {
-  const rows = new Map<string, Row>();
-  const body = readKept(path, MAGIC, LIMIT_ROWS * ROW_BYTES);
-  if (!body || body.length % ROW_BYTES !== 0) return rows;
-  for (let at = 0; at < body.length; at += ROW_BYTES)
-    rows.set(`${body.readBigUInt64LE(at)}:${body.readBigUInt64LE(at + 8)}`, {
-      sizeBytes: Number(body.readBigUInt64LE(at + 16)),
-      modifiedNs: body.readBigInt64LE(at + 24),
-      changedNs: body.readBigInt64LE(at + 32),
-      digest: body.subarray(at + 40, at + ROW_BYTES),
-      isUsed: false,
-    });
-  return rows;
+function readRow(body: Buffer, at: number): Row {
+  return {
+    device: numberAt(body, at),
+    inode: numberAt(body, at + 8),
+    sizeBytes: numberAt(body, at + 16),
+    modifiedNs: body.readBigInt64LE(at + 24),
+    changedNs: body.readBigInt64LE(at + 32),
+    at: at + DIGEST_AT,
+    isUsed: false,
+  };
+}
+
+/** As the status of files has its numbers. */
+function numberAt(body: Buffer, at: number): number {
+  return body.readUInt32LE(at) + body.readUInt32LE(at + 4) * 2 ** 32;
 }

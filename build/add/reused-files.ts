@@ -2,7 +2,7 @@ import { isSystemError } from '../../errors.ts';
 import { closeDescriptor, type FileStatus, OPEN, S_IF, statAtIfExists } from '../../store/kernel/index.ts';
 import type { KnownDigests } from './known-digests.ts';
 import type { CopiedFiles } from './previous-copy.ts';
-import { type BytePath, RootedDirectory, toBytes } from './rooted.ts';
+import { type BytePath, RootedDirectory, toBytes, viewOf } from './rooted.ts';
 import type { TreeEntry, TreeWriter } from './tree-writer.ts';
 
 /**
@@ -34,8 +34,7 @@ export class ReusedFiles implements Disposable {
   /** Puts a file at its place without reading it, and gives its digest; undefined where it has to be copied. */
   place(entry: TreeEntry, status: FileStatus): Uint8Array | undefined {
     const digest = this.#known.get(status);
-    if (!digest || this.#files.digests.get(entry.path) !== Buffer.from(digest).toString('hex'))
-      return undefined;
+    if (!digest || this.#files.digests.get(entry.path) !== viewOf(digest).toString('hex')) return undefined;
     const slash = entry.path.lastIndexOf('/');
     const directory = this.#directory(slash < 0 ? '' : entry.path.slice(0, slash));
     if (directory === undefined) return undefined;

@@ -19,9 +19,14 @@ import { BuildError } from '../error.ts';
 export type BytePath = string;
 
 export const toBytes = (path: BytePath): Buffer => Buffer.from(path, 'latin1');
-export const fromBytes = (bytes: Uint8Array): BytePath => Buffer.from(bytes).toString('latin1');
+export const fromBytes = (bytes: Uint8Array): BytePath => viewOf(bytes).toString('latin1');
 export const fromText = (text: string): BytePath => Buffer.from(text, 'utf8').toString('latin1');
 export const toText = (path: BytePath): string => Buffer.from(path, 'latin1').toString('utf8');
+
+/** The same bytes with a Buffer's methods, not copied. */
+export function viewOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
 
 /**
  * A directory that is treated as `/`: absolute links and `..` inside it stay inside, by openat2(RESOLVE_IN_ROOT) on

@@ -104,11 +104,11 @@ export class TreeReader {
 
   #walk(directory: number, path: BytePath, as: BytePath): number {
     let count = 0;
-    const names = readDirectory(directory).map(({ name }) => name);
-    names.sort(Buffer.compare);
-    for (const name of names) {
-      const below = joinBytes(path, fromBytes(name));
-      const target = joinBytes(as, fromBytes(name));
+    const entries = readDirectory(directory).map(({ name }) => ({ name, text: fromBytes(name) }));
+    entries.sort((a, b) => (a.text < b.text ? -1 : 1));
+    for (const { name, text } of entries) {
+      const below = joinBytes(path, text);
+      const target = joinBytes(as, text);
       let status: FileStatus;
       try {
         status = statAt(directory, name);
@@ -141,12 +141,16 @@ export class TreeReader {
 
   #emitDirectory(fd: number, status: FileStatus, as: BytePath): void {
     if (as === '') return;
-    const seen = this.#seen(fd, status);
+    const seen = this.#seen(status, () => fd);
     this.#onEntry({ ...this.#metadata(seen, as, true), kind: 'directory', xattrs: xattrsOf(fd) }, 0);
   }
 
   #one(directory: number, name: Buffer, status: FileStatus, path: BytePath, as: BytePath): boolean {
-    const metadata = this.#metadata(this.#seen(namedPath(directory, name), status), as, false);
+    const metadata = this.#metadata(
+      this.#seen(status, () => namedPath(directory, name)),
+      as,
+      false,
+    );
     const type = status.mode & S_IF.mask;
     if (type === S_IF.socket) {
       this.#options.onWarning?.(`skipping socket "${toText(path)}"`);
@@ -199,9 +203,9 @@ export class TreeReader {
   }
 
   /** Owner and mode as the image knows them: an ordinary user's own files are root's, but where something else is noted. */
-  #seen(target: XattrTarget, status: FileStatus): FileStatus {
+  #seen(status: FileStatus, target: () => XattrTarget): FileStatus {
     if (this.#options.owner || !isOrdinaryUser()) return status;
-    const override = readOverride(target, status);
+    const override = readOverride(target(), status);
     if (override) return { ...status, ...override };
     const isOwn = status.uid === process.geteuid?.();
     return isOwn ? { ...status, uid: 0, gid: 0 } : status;

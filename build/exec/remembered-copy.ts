@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { AddOptions, CopyReuse } from '../add/contract.ts';
 import { CopyMemory } from '../add/previous-copy.ts';
-import type { BytePath } from '../add/rooted.ts';
+import { type BytePath, viewOf } from '../add/rooted.ts';
 import type { TreeEntry } from '../add/tree-writer.ts';
 import type { ResolvedCopy } from '../plan/apply.ts';
 import type { BuildSession } from './session.ts';
@@ -62,7 +62,7 @@ export class RememberedCopy implements CopyReuse {
     _sizeBytes: number,
     digest: Uint8Array | undefined,
   ) => {
-    if (entry.kind === 'file' && digest) this.#digests.set(entry.path, Buffer.from(digest).toString('hex'));
+    if (entry.kind === 'file' && digest) this.#digests.set(entry.path, viewOf(digest).toString('hex'));
   };
 
   save(layerId: string): void {
