@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { workerUrl } from '../../store/kernel/worker-url.ts';
@@ -24,7 +23,8 @@ export interface ChrootHost {
 export function startProcess(): ChrootHost {
   const program = fileURLToPath(workerUrl('build/run/chroot.worker.ts'));
   // In a session of its own: what a terminal sends to this process's group is for this process to hand on.
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
+  const words = ['--disable-warning=ExperimentalWarning', program, `${process.pid}`];
+  const child = spawn(process.execPath, words, {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe', 'pipe'],
     env: {},
     cwd: '/',
@@ -50,10 +50,15 @@ function lastLine(
   onEvent: (event: ChrootEvent) => void,
 ): Promise<LastEvent> {
   return new Promise((resolve, reject) => {
-    createInterface({ input: events }).on('line', (line) => {
-      const event = JSON.parse(line) as ChrootEvent;
-      onEvent(event);
-      if (isLast(event)) resolve(event);
+    let rest = '';
+    events.setEncoding('utf8').on('data', (text: string) => {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) {
+        const event = JSON.parse(line) as ChrootEvent;
+        onEvent(event);
+        if (isLast(event)) resolve(event);
+      }
     });
     child.once('error', reject);
     child.once('close', () => reject(new Error('the isolation process ended without a result')));

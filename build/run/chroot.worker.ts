@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
@@ -37,8 +37,13 @@ const JOB = 3;
 const EVENTS = 4;
 const port = parentPort;
 const send = (event: ChrootEvent) => {
-  if (port) port.postMessage(event);
-  else writeSync(EVENTS, `${JSON.stringify(event)}\n`);
+  if (port) return port.postMessage(event);
+  try {
+    writeSync(EVENTS, `${JSON.stringify(event)}\n`);
+  } catch {
+    // Nobody reads any more.
+    process.exit(1);
+  }
 };
 
 // Loads the native library now, while nobody waits.
@@ -53,24 +58,35 @@ function readJob(): void {
   const pipe = new Socket({ fd: JOB, readable: true, writable: false });
   pipe.setEncoding('utf8').on('data', (chunk: string) => {
     text += chunk;
-    if (text.endsWith('\n')) take(text);
+    if (text.endsWith('\n')) void take(text);
   });
   for (const event of ['end', 'error']) pipe.once(event, () => process.exit(1));
 }
 
-function take(text: string): void {
-  const job = JSON.parse(text) as ChrootJob;
-  run(port ? job : withOwnDescriptors(job)).catch((error: unknown) =>
-    send({ kind: 'failed', error: describe(error) }),
-  );
+async function take(text: string): Promise<void> {
+  try {
+    const job = JSON.parse(text) as ChrootJob;
+    await run(port ? job : withOwnDescriptors(job));
+  } catch (error) {
+    send({ kind: 'failed', error: describe(error) });
+  }
 }
 
-/** Descriptors of the process that asks are opened anew: they are pipes. */
+/** Descriptors of the process that asks, which are pipes, are opened anew. Where it is gone there is nothing to do. */
 function withOwnDescriptors(job: ChrootJob): ChrootJob {
-  const own = <Kind extends string>(value: number | Kind, mode: 'r' | 'w') =>
-    typeof value === 'number' ? openSync(`/proc/${process.ppid}/fd/${value}`, mode) : value;
+  const asker = Number(process.argv[2]);
+  const own = <Kind extends string>(value: number | Kind, flags: number) => {
+    if (typeof value !== 'number') return value;
+    const fd = openAt(-100, `/proc/${asker}/fd/${value}`, flags);
+    // As long as it is the parent, no other process has its number.
+    if (process.ppid !== asker) process.exit(1);
+    return fd;
+  };
   const [input, output, errors] = job.stdio;
-  return { ...job, stdio: [own(input, 'r'), own(output, 'w'), own(errors, 'w')] };
+  return {
+    ...job,
+    stdio: [own(input, OPEN.readOnly), own(output, OPEN.writeOnly), own(errors, OPEN.writeOnly)],
+  };
 }
 
 const FLAGS: Readonly<Record<SpecNamespaceType, number>> = {
