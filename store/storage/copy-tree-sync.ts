@@ -24,8 +24,17 @@ const OVERLAY_PRIVATE = /^(?:trusted|user)\.overlay\.(?:origin|impure|nlink|uppe
 
 // Descriptors are opened past Node, which in a worker warns of those that its own calls close.
 
+/** Descriptors of a file whose contents are still to copy. They are open until the next step is asked for. */
+export interface ContentsStep {
+  readonly from: number;
+  readonly to: number;
+}
+type Steps = Generator<ContentsStep, void>;
+
 interface Copying {
   readonly root: number;
+  /** Contents of files beyond this are a step of their own. */
+  readonly stepBytes: number;
   /** First place of each file with several links, as a path below {@link root}. */
   readonly linked: Map<string, Buffer>;
   readonly uid: number;
@@ -37,43 +46,49 @@ interface Copying {
  * attributes, hard links, devices, names that are not UTF-8. Contents are shared by reflink where the file system can.
  */
 export function copyTreeSync(from: string, to: string): void {
+  copyTreeInSteps(from, to, Number.POSITIVE_INFINITY).next();
+}
+
+/** The same where the caller copies the contents of files beyond `stepBytes`, one at each step. */
+export function* copyTreeInSteps(from: string, to: string, stepBytes: number): Steps {
   mkdirAt(AT_FDCWD, to, 0o700);
   const source = openAt(AT_FDCWD, from, OPEN.readOnly | OPEN.directory);
   const destination = openAt(AT_FDCWD, to, OPEN.readOnly | OPEN.directory);
   try {
     const { uid, gid } = statDescriptor(destination);
-    copyDirectory({ root: destination, linked: new Map(), uid, gid }, source, destination, Buffer.alloc(0));
+    const copying = { root: destination, stepBytes, linked: new Map(), uid, gid };
+    yield* copyDirectory(copying, source, destination, Buffer.alloc(0));
   } finally {
     closeDescriptor(source);
     closeDescriptor(destination);
   }
 }
 
-function copyDirectory(copying: Copying, source: number, destination: number, path: Buffer): void {
+function* copyDirectory(copying: Copying, source: number, destination: number, path: Buffer): Steps {
   for (const { name } of readDirectory(source)) {
     const status = statAt(source, name);
     const child = path.length === 0 ? name : Buffer.concat([path, Buffer.from('/'), name]);
     if ((status.mode & S_IF.mask) === S_IF.directory)
-      copySubdirectory(copying, source, destination, name, child);
-    else copyEntry(copying, source, destination, name, child, status);
+      yield* copySubdirectory(copying, source, destination, name, child);
+    else yield* copyEntry(copying, source, destination, name, child, status);
   }
   dress(copying, destination, source, statDescriptor(source));
 }
 
-function copySubdirectory(
+function* copySubdirectory(
   copying: Copying,
   source: number,
   destination: number,
   name: Buffer,
   path: Buffer,
-): void {
+): Steps {
   mkdirAt(destination, name, 0o700);
   const flags = OPEN.readOnly | OPEN.directory | OPEN.noFollow;
   const from = openAt(source, name, flags);
   try {
     const to = openAt(destination, name, flags);
     try {
-      copyDirectory(copying, from, to, path);
+      yield* copyDirectory(copying, from, to, path);
     } finally {
       closeDescriptor(to);
     }
@@ -82,14 +97,14 @@ function copySubdirectory(
   }
 }
 
-function copyEntry(
+function* copyEntry(
   copying: Copying,
   source: number,
   destination: number,
   name: Buffer,
   path: Buffer,
   status: FileStatus,
-): void {
+): Steps {
   if (status.links > 1) {
     const key = `${status.device}:${status.inode}`;
     const first = copying.linked.get(key);
@@ -101,7 +116,7 @@ function copyEntry(
   }
   const type = status.mode & S_IF.mask;
   if (type === S_IF.regular) {
-    copyFile(copying, source, destination, name, status);
+    yield* copyFile(copying, source, destination, name, status);
     return;
   }
   if (type === S_IF.symlink) symlinkAt(readLinkAt(source, name), destination, name);
@@ -111,13 +126,13 @@ function copyEntry(
   setTimesAt(destination, name, status.accessedNs, status.modifiedNs);
 }
 
-function copyFile(
+function* copyFile(
   copying: Copying,
   source: number,
   destination: number,
   name: PathLike,
   status: FileStatus,
-): void {
+): Steps {
   const from = openAt(source, name, OPEN.readOnly | OPEN.noFollow);
   try {
     const to = openAt(
@@ -127,7 +142,8 @@ function copyFile(
       0o600,
     );
     try {
-      copyFileContents(from, to);
+      if (status.sizeBytes > copying.stepBytes) yield { from, to };
+      else copyFileContents(from, to);
       dress(copying, to, from, status);
     } finally {
       closeDescriptor(to);

@@ -1,20 +1,24 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { StoreError } from '../error.ts';
+import { copyFileContentsAside } from '../kernel/copy.ts';
 import { workerUrl } from '../kernel/worker-url.ts';
 
-/** Trees up to this size are copied at once: starting a worker would take longer. */
-const SMALL_ENTRIES = 200;
-const SMALL_BYTES = 4 << 20;
+/** Trees of so few entries are copied by this thread: starting a worker would take longer. */
+const FEW_ENTRIES = 200;
+/** Contents of larger files are copied aside, so that all others are a matter of milliseconds. */
+const ASIDE_BYTES = 64 << 10;
 
-/** Copies a directory; see copyTreeSync. A large one is copied in a worker thread. @throws StoreError `system` */
+/** Copies a directory; see copyTreeSync. One of many entries is copied in a worker thread. @throws StoreError `system` */
 export async function copyTree(from: string, to: string, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
-  if (!isSmall(from)) return await copyInWorker(from, to, signal);
-  const { copyTreeSync } = await import('./copy-tree-sync.ts');
+  if (!hasFewEntries(from)) return await copyInWorker(from, to, signal);
+  const { copyTreeInSteps } = await import('./copy-tree-sync.ts');
   try {
-    copyTreeSync(from, to);
+    for (const step of copyTreeInSteps(from, to, ASIDE_BYTES))
+      await copyFileContentsAside(step.from, step.to, signal);
   } catch (cause) {
+    signal?.throwIfAborted();
     throw failed(from, to, cause as Error);
   }
 }
@@ -38,17 +42,14 @@ function failed(from: string, to: string, cause: Error): StoreError {
 }
 
 /** Names are taken as bytes, since they need not be valid UTF-8. */
-function isSmall(directory: string): boolean {
+function hasFewEntries(directory: string): boolean {
   let entries = 0;
-  let bytes = 0;
   const left = [Buffer.from(directory)];
   for (let next = left.pop(); next !== undefined; next = left.pop()) {
     for (const entry of readdirSync(next, { withFileTypes: true, encoding: 'buffer' })) {
       entries += 1;
-      const path = Buffer.concat([next, Buffer.from('/'), entry.name]);
-      if (entry.isDirectory()) left.push(path);
-      else bytes += lstatSync(path, { throwIfNoEntry: false })?.size ?? 0;
-      if (entries > SMALL_ENTRIES || bytes > SMALL_BYTES) return false;
+      if (entries > FEW_ENTRIES) return false;
+      if (entry.isDirectory()) left.push(Buffer.concat([next, Buffer.from('/'), entry.name]));
     }
   }
   return true;
