@@ -1,9 +1,11 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import { findHelper } from '../../../../build/run/bridge/netavark.ts';
 import type { BridgeSettings } from '../../../../build/run/bridge/settings.ts';
@@ -128,6 +130,28 @@ testWithBridges('a run that fails, and one that is called off, give their addres
   await isCleanedUp();
   const early = { network: network(NAME), signal: AbortSignal.timeout(120) };
   await rejects(run('oci', 'sleep 20', early), { name: 'TimeoutError' });
+  await isCleanedUp();
+});
+
+testWithBridges('what a killed process held is given back by the next run', async () => {
+  const request: RunRequest = {
+    ...{ rootfs, stateDirectory: join(directory, 'killed'), workingDirectory: '/', user: '', mounts: [] },
+    ...{ args: ['/bin/sh', '-c', 'echo up; sleep 30'], environment: ['PATH=/bin'], hostname: 'killed' },
+    ...{ isolation: 'oci', network: network(NAME), capabilities: { add: [], drop: [] } },
+    ...{ stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' },
+  };
+  const script = fileURLToPath(new URL('run-until-killed.ts', import.meta.url));
+  const child = spawn(process.execPath, [script, JSON.stringify(request)], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+  const names = join(directory, 'run/aardvark-dns', NAME);
+  equal(await owners(join(directory, 'run/ipam.db')), 1);
+  match(readFileSync(names, 'utf8'), new RegExp(`slipway-\\d+-${child.pid}-`));
+  const { output } = await run('oci', `${SCRIPT}; sleep 1`, { network: network(NAME) });
+  match(output, /^eth0\t00000000\t/m);
   await isCleanedUp();
 });
 
