@@ -261,6 +261,8 @@ export interface UnverifiedImage {
 
 /** Decides whether an image may be read; sign/policy makes one from policy.json. */
 export interface AdmissionPolicy {
+  /** Throws before anything is read or written where the policy that somebody chose is unusable. */
+  prepare?(): Promise<void>;
   /** @throws a rejection with the reason; returns when every requirement holds. */
   admit(image: UnverifiedImage): Promise<void>;
 }

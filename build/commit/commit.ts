@@ -26,6 +26,7 @@ export async function commitToStore(
   options: CommitOptions = {},
 ): Promise<CommitResult> {
   const { store } = surroundings;
+  await surroundings.policy.prepare?.();
   const epoch = epochOf(options);
   const created = (epoch === undefined ? surroundings.now() : new Date(epoch * 1000))
     .toISOString()

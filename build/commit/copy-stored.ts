@@ -32,6 +32,7 @@ export async function copyStored(
   options: CopyStoredOptions = {},
 ): Promise<CopyResult> {
   const surroundings = allowedSurroundings(given, options.doing ?? 'push to', destination);
+  await surroundings.policy.prepare?.();
   const { copyImage } = await import('../../transport/copy.ts');
   const stored = await parseImageReference(`containers-storage:@${imageId}`, surroundings);
   const { source, target } = await withBlobs(stored, destination, options);

@@ -46,6 +46,7 @@ export async function pullImage(
   name: string,
   options: PullOptions = {},
 ): Promise<ImageRecord> {
+  await surroundings.policy.prepare?.();
   const other = await transportReference(surroundings, name);
   if (other && other.transport !== 'docker') return copyFromTransport(surroundings, other, options);
   const plain = withoutTagBesideDigest(other?.named ? formatReference(other.named) : name);

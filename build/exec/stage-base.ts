@@ -1,3 +1,4 @@
+import { SlipwayError } from '../../errors.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
@@ -62,8 +63,9 @@ async function pullBase(session: BuildSession, stage: Stage): Promise<ImageRecor
     const source = isContext ? reference : belowContext(reference, session.contextDirectory);
     return await session.pull(source, session.platformOf(stage));
   } catch (cause) {
-    if (!(cause instanceof BuildError)) throw cause;
-    const { code, message, hint, retryable, facts } = cause;
+    if (!(cause instanceof SlipwayError)) throw cause;
+    const code = cause instanceof BuildError ? cause.code : 'pull-failed';
+    const { message, hint, retryable, facts } = cause;
     throw new BuildError(code, `creating build container: ${message}`, { cause, hint, retryable, facts });
   }
 }

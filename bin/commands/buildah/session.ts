@@ -105,15 +105,19 @@ function lazyPolicy(
   onWarning: (text: string) => void,
 ): BuildSurroundings['policy'] {
   const path = declared.has('signature-policy') ? flags.optionalString('signature-policy') : undefined;
-  let policy: Promise<BuildSurroundings['policy']> | undefined;
   const load = async () => {
     const values = await readPolicy({ path: path || undefined, home: homeOf(io), onWarning });
     return createPolicy(values, { now: () => Date.now() });
   };
+  let loading: ReturnType<typeof load> | undefined;
+  const loaded = () => {
+    loading ??= load();
+    return loading;
+  };
   return {
-    admit: async (image) => {
-      policy ??= load();
-      await (await policy).admit(image);
+    admit: async (image) => (await loaded()).admit(image),
+    prepare: async () => {
+      if (path) await loaded();
     },
   };
 }

@@ -16,6 +16,7 @@ export async function pushList(
   destination: ImageReference,
   options: CopyStoredOptions,
 ): Promise<CopyResult> {
+  await surroundings.policy.prepare?.();
   const { copyImage } = await import('../../../../transport/copy.ts');
   const list = await loadList(store, record);
   const base = await parseImageReference(`containers-storage:@${record.id}`, surroundings);
