@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { type ImageConfig, parseImageConfig } from '../image/config.ts';
 import type { Annotations } from '../image/descriptor.ts';
 import { algorithmOf, type Digest, type DigestAlgorithm, digestOf } from '../image/digest.ts';
@@ -122,13 +123,15 @@ export async function inspectImage(
   algorithm?: DigestAlgorithm,
 ): Promise<ImageInspection> {
   const image = await openImage(source, context);
-  const config = await readImageConfig(source, image, context.signal);
+  // The first digest loads what computes it: meanwhile the config is on its way.
+  const digestLater = setImmediate().then(() => digestFor(image, algorithm));
+  const [config, digest] = await Promise.all([readImageConfig(source, image, context.signal), digestLater]);
   const { named } = source.reference;
   const { manifest } = image;
   return {
     ...(named ? { name: repositoryOf(named) } : {}),
     ...(manifest.kind === 'schema1' && manifest.tag ? { tag: manifest.tag } : {}),
-    digest: digestFor(image, algorithm),
+    digest,
     ...createdOf(config, manifest),
     dockerVersion: config.docker_version ?? '',
     ...(config.config?.Labels ? { labels: config.config.Labels } : {}),

@@ -1,7 +1,6 @@
-import { pipeline } from 'node:stream/promises';
 import type { Descriptor } from '../image/descriptor.ts';
 import { MANIFEST_LIMIT_BYTES } from '../image/json.ts';
-import { BlobMeter, expectedOf } from '../store/blob/verify.ts';
+import { expectedOf, verifyBytes } from '../store/blob/verify.ts';
 import type { ImageSource } from './contract.ts';
 import { TransportError } from './error.ts';
 import { formatImageReference } from './references.ts';
@@ -18,30 +17,21 @@ export async function readVerifiedBlob(
 ): Promise<Uint8Array> {
   const { limitBytes = MANIFEST_LIMIT_BYTES, signal } = options;
   const where = `blob ${descriptor.digest} of ${formatImageReference(source.reference)}`;
-  if (descriptor.size > limitBytes)
-    throw new TransportError(
-      'size-mismatch',
-      `${where}: exceeded maximum allowed size of ${limitBytes} bytes`,
-    );
+  const tooLarge = () =>
+    new TransportError('size-mismatch', `${where}: exceeded maximum allowed size of ${limitBytes} bytes`);
+  if (descriptor.size > limitBytes) throw tooLarge();
   const { stream } = await source.getBlob(descriptor, signal ? { signal } : {});
-  const verify = new BlobMeter(expectedOf(descriptor, where));
+  const expected = expectedOf(descriptor, where);
   const chunks: Buffer[] = [];
   let size = 0;
-  await pipeline(
-    stream,
-    verify,
-    async (bytes: AsyncIterable<Buffer>) => {
-      for await (const chunk of bytes) {
-        size += chunk.length;
-        if (size > limitBytes)
-          throw new TransportError(
-            'size-mismatch',
-            `${where}: exceeded maximum allowed size of ${limitBytes} bytes`,
-          );
-        chunks.push(chunk);
-      }
-    },
-    { signal },
-  );
-  return Buffer.concat(chunks);
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    signal?.throwIfAborted();
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > limitBytes) throw tooLarge();
+    if (size > (expected.sizeBytes ?? limitBytes)) break;
+  }
+  const bytes = Buffer.concat(chunks);
+  verifyBytes(bytes, expected);
+  return bytes;
 }

@@ -29,18 +29,16 @@ export async function readBody(response: HttpResponse, limitBytes: number, what:
   return Buffer.concat(chunks, size);
 }
 
-/** Frees the connection of an answer whose body nobody wants. */
+/** Frees the connection of an answer whose body nobody wants, so that the next request can have it. */
 export async function discardBody(response: HttpResponse): Promise<void> {
-  if (
-    response.body.complete ||
-    Number(response.header('content-length') ?? Number.POSITIVE_INFINITY) > 65_536
-  ) {
-    response.body.resume();
-    if (!response.body.complete) response.body.destroy();
+  const { body } = response;
+  const sizeBytes = Number(response.header('content-length') ?? Number.POSITIVE_INFINITY);
+  if (!body.complete && sizeBytes > 65_536) {
+    body.destroy();
     return;
   }
   try {
-    for await (const _ of response.body);
+    for await (const _ of body);
   } catch {
     // The answer's status was all that counted.
   }

@@ -89,8 +89,10 @@ async function show(
     }
     return;
   }
-  const inspection = await library.inspectImage(source, surroundings, algorithm);
-  const tags = flags.bool('no-tags') ? [] : await repositoryTags(context, source, surroundings);
+  const [inspection, tags] = await Promise.all([
+    library.inspectImage(source, surroundings, algorithm),
+    flags.bool('no-tags') ? [] : repositoryTags(context, source, surroundings),
+  ]);
   await output(context, view(inspection, tags));
 }
 
