@@ -199,6 +199,8 @@ testWithBridges('networks by name are not for rootless isolation', async () => {
   });
 });
 
+/** The same each time, since Podman 4 keeps the records of removed networks. */
+const OF_PODMAN = 'slipway-test';
 const WITH_PODMAN = 'Podman and a run never have the same address, and both find their records';
 const withPodman = async () => {
   const config = join(directory, 'podman-networks');
@@ -213,13 +215,13 @@ const withPodman = async () => {
     return stdout;
   };
   const container = (...words: string[]) => [
-    ...['run', '--ulimit', 'nofile=512:512', '--ulimit', 'nproc=1000:1000', '--network', `${NAME}p`],
+    ...['run', '--ulimit', 'nofile=512:512', '--ulimit', 'nproc=1000:1000', '--network', OF_PODMAN],
     ...words.slice(0, -1),
     ...['--rootfs', rootfs, '/bin/sh', '-c', words.at(-1) ?? ''],
   ];
   const subnet = `10.198.${NUMBER}.0/24`;
   const address = (text: string) => new RegExp(`10\\.198\\.${NUMBER}\\.\\d+`).exec(text)?.[0];
-  podman('network', 'create', '--subnet', subnet, `${NAME}p`);
+  podman('network', 'create', '--subnet', subnet, OF_PODMAN);
   const found: (string | undefined)[] = [];
   try {
     found.push(address(podman(...container('-d', '--name', `${NAME}a`, 'sleep 60')) && inspect(podman)));
@@ -234,12 +236,12 @@ const withPodman = async () => {
     });
     const bridge = { ...rest, configDirectory: config };
     await run('oci', 'cat /etc/hosts; sleep 3', {
-      ...{ network: { mode: 'private', bridge, names: [`${NAME}p`] }, stdout },
+      ...{ network: { mode: 'private', bridge, names: [OF_PODMAN] }, stdout },
     });
     found.push(address(chunks.join('')));
   } finally {
     spawnSync('podman', [...globals, 'rm', '--force', '--time', '0', `${NAME}a`]);
-    podman('network', 'rm', '--force', `${NAME}p`);
+    podman('network', 'rm', '--force', OF_PODMAN);
   }
   equal(found.length, 3);
   equal(new Set(found.filter((one) => one !== undefined)).size, 3, found.join());
