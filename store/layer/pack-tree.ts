@@ -60,7 +60,8 @@ export class TreePacker {
   readonly #counts: PackCounts = { contentBytes: 0, uids: new Set(), gids: new Set(), unchanged: [] };
   readonly #excluded: ReadonlySet<string>;
   /** First names of files that have several, by device and inode. */
-  readonly #linked = new Map<string, string>();
+  readonly #linked = new Map<number | string, string>();
+  #device: number | undefined;
   readonly #lower: LowerDirectories | undefined;
   readonly #overlayPrefix: string;
   readonly #unchanged: UnchangedDirectories | undefined;
@@ -98,8 +99,10 @@ export class TreePacker {
   }
 
   #children(fd: number, prefix: string, entries: DirectoryEntry[]): void {
-    for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
-      const path = prefix + entry.name.toString('latin1');
+    // In latin1 the order of strings is that of their bytes.
+    const named = entries.map((entry) => ({ entry, text: entry.name.toString('latin1') }));
+    for (const { entry, text } of named.sort((a, b) => (a.text < b.text ? -1 : 1))) {
+      const path = prefix + text;
       if (this.#excluded.has(path)) continue;
       try {
         if (entry.type === S_IF.regular) this.#regular(fd, entry.name, path);
@@ -194,7 +197,9 @@ export class TreePacker {
   /** True, and the entry becomes a hard link, for another name of a file that is already in the archive. */
   #isLink(entry: TarEntry, status: FileStatus): boolean {
     if (status.links < 2) return false;
-    const key = `${status.device}:${status.inode}`;
+    // Most files are on one device.
+    this.#device ??= status.device;
+    const key = status.device === this.#device ? status.inode : `${status.device}:${status.inode}`;
     const first = this.#linked.get(key);
     if (first === undefined) {
       this.#linked.set(key, entry.name);

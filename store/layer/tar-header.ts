@@ -141,15 +141,25 @@ function putText(block: Buffer, at: number, bytes: number, text: string): void {
     block[at + text.slice(0, bytes - 1).replace(/\/+$/, '').length] = 0;
 }
 
+/** Digit by digit: making and writing a string for each number takes longer than all else of a header. */
 function putOctal(block: Buffer, at: number, bytes: number, value: number): void {
-  const digits = fitsOctal(value, bytes) ? value.toString(8) : '0';
-  block.write(digits.padStart(bytes - 1, '0'), at, 'latin1');
+  let rest = fitsOctal(value, bytes) ? value : 0;
+  for (let place = at + bytes - 2; place >= at; place -= 1) {
+    const next = Math.floor(rest / 8);
+    block[place] = ZERO + rest - next * 8;
+    rest = next;
+  }
 }
 
+const [SPACE, ZERO] = [0x20, 0x30];
+const MAGIC = Buffer.from('ustar\x0000', 'latin1');
+
 function sealHeader(block: Buffer): void {
-  block.write('ustar\x0000', 257, 'latin1');
-  block.fill(' ', 148, 156);
-  let sum = 0;
+  block.set(MAGIC, 257);
+  let sum = 8 * SPACE;
   for (let at = 0; at < BLOCK_BYTES; at += 1) sum += block[at]!;
-  block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
+  for (let at = 148; at < 156; at += 1) sum -= block[at]!;
+  putOctal(block, 148, 7, sum);
+  block[154] = 0;
+  block[155] = SPACE;
 }

@@ -19,6 +19,7 @@ export class TarSplitWriter {
   #segmentBytes = 0;
   #text = '';
   #position = 0;
+  readonly #checksum = Buffer.alloc(8);
 
   readonly #everyEntry: boolean;
 
@@ -48,10 +49,11 @@ export class TarSplitWriter {
   entry(name: string, sizeBytes: number, crc64: bigint): number {
     if (sizeBytes === 0 && !this.#everyEntry) return -1;
     this.#flushSegment();
-    const checksum = Buffer.alloc(8);
-    checksum.writeBigUInt64BE(crc64);
+    this.#checksum.writeBigUInt64BE(crc64);
     const content =
-      sizeBytes === 0 ? '"payload":null' : `"size":${sizeBytes},"payload":"${checksum.toString('base64')}"`;
+      sizeBytes === 0
+        ? '"payload":null'
+        : `"size":${sizeBytes},"payload":"${this.#checksum.toString('base64')}"`;
     return this.#line(`{"type":${FILE},${nameField(name)},${content}`);
   }
 
@@ -104,6 +106,7 @@ export function embedContents(text: string, contents: readonly EmbeddedContent[]
 }
 
 function nameField(name: string): string {
+  if (!/[^\x00-\x7f]/.test(name)) return `"name":${JSON.stringify(name)}`;
   const bytes = Buffer.from(name, 'latin1');
   const text = bytes.toString('utf8');
   if (Buffer.from(text).equals(bytes)) return `"name":${JSON.stringify(text)}`;
