@@ -51,7 +51,7 @@ let packing:
 export function packInline(
   args: JobMap['pack']['args'],
   sendText: (text: Buffer<ArrayBuffer>) => void,
-): { readonly result: JobMap['pack']['result']; readonly archive: Buffer[] } {
+): { readonly result: JobMap['packHashed']['result']; readonly archive: Buffer[] } {
   if (!packing) {
     const memory = sharedMemory(RING_PAGES);
     packing = { rings: ringsOf(memory), crc: crc64Over(memory, RING_PAGES) };

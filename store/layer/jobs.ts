@@ -20,7 +20,17 @@ export interface JobMap {
     readonly result: Hashed & { readonly replaced: EmbeddedContent[] };
   };
   readonly pack: {
-    readonly args: { readonly root: string; readonly settings: PackSettings; readonly hasOutput: boolean };
+    readonly args: {
+      readonly root: string;
+      readonly settings: PackSettings;
+      /** Somebody reads the archive. */
+      readonly hasOutput: boolean;
+    };
+    readonly result: Counts & { readonly unchanged: string[] };
+  };
+  /** The same with the archive's digest and size. */
+  readonly packHashed: {
+    readonly args: JobMap['pack']['args'];
     readonly result: Hashed & { readonly unchanged: string[] };
   };
   /** Compresses to zstd:chunked; gives the annotations. */

@@ -9,7 +9,7 @@ export function packJob(
   output: RingWriter,
   crc: (bytes: Buffer, previous: bigint) => bigint,
   sendText: TextSink,
-): Omit<JobMap['pack']['result'], 'diffId' | 'sizeBytes'> {
+): JobMap['pack']['result'] {
   const split = new TarSplitWriter(sendText);
   let sum = 0n;
   const packer = new TreePacker(args.settings, {

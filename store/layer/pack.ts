@@ -1,9 +1,10 @@
+import { createHash } from 'node:crypto';
 import type { Writable } from 'node:stream';
 import { parseDigest } from '../../image/digest.ts';
 import type { PackOptions, PackResult } from './contract.ts';
 import { isSmallTree, packInline } from './inline.ts';
 import type { JobMap } from './jobs.ts';
-import { runJob, writeTo } from './run-job.ts';
+import { type JobStreams, runJob, writeTo } from './run-job.ts';
 import { TarSplitCompressor } from './tar-split-gzip.ts';
 
 /**
@@ -24,7 +25,9 @@ export async function packLayer(
   const write = output && writeTo(output);
   signal?.throwIfAborted();
   if (!isSmallTree(root)) {
-    const result = await runJob('pack', args, { output: write, onText, signal });
+    const result = write
+      ? await runJob('packHashed', args, { output: write, onText, signal })
+      : await packAndHash(args, { onText, signal });
     return finished(result, split);
   }
   const { result, archive } = packInline(args, onText);
@@ -35,6 +38,24 @@ export async function packLayer(
   return finished(result, split);
 }
 
-async function finished(result: JobMap['pack']['result'], split: TarSplitCompressor): Promise<PackResult> {
+/** Nobody wants the archive: this thread hashes it, while the worker reads the next files and makes their checksums. */
+async function packAndHash(
+  args: JobMap['pack']['args'],
+  streams: JobStreams,
+): Promise<JobMap['packHashed']['result']> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const view = (bytes: Buffer) => {
+    hash.update(bytes);
+    sizeBytes += bytes.length;
+  };
+  const result = await runJob('pack', { ...args, hasOutput: true }, { ...streams, view });
+  return { ...result, diffId: hash.digest('hex'), sizeBytes };
+}
+
+async function finished(
+  result: JobMap['packHashed']['result'],
+  split: TarSplitCompressor,
+): Promise<PackResult> {
   return { ...result, diffId: parseDigest(`sha256:${result.diffId}`), tarSplit: await split.finish() };
 }

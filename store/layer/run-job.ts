@@ -11,6 +11,7 @@ import {
   readFromRing,
   resetRing,
   ringsOf,
+  viewRing,
   writeToRing,
 } from './byte-ring.ts';
 import type { JobError, JobMap, JobMessage, JobName } from './jobs.ts';
@@ -66,6 +67,8 @@ export interface JobStreams {
   readonly ahead?: readonly Uint8Array[];
   /** Takes the bytes that the job makes, with backpressure, and does not end the stream. */
   readonly output?: (bytes: Buffer) => Promise<void> | void;
+  /** In place of `output`: sees the bytes where they lie, and must be done with them when it returns. */
+  readonly view?: (bytes: Buffer) => void;
   /** Takes pieces of tar-split text. */
   readonly onText?: (text: Uint8Array<ArrayBuffer>) => void;
   readonly signal?: AbortSignal;
@@ -103,6 +106,7 @@ export async function runJob<Name extends JobName>(
     const pumps = [
       input ? pumpIn(worker, input, streams.ahead).catch(stop) : undefined,
       streams.output ? pumpOut(worker, streams.output).catch(stop) : undefined,
+      streams.view ? viewAll(worker, streams.view).catch(stop) : undefined,
     ];
     const outcome = await done;
     const first = failure;
@@ -167,6 +171,10 @@ async function pumpOut({ rings }: LayerWorker, output: NonNullable<JobStreams['o
     passed(bytes.length);
     await output(bytes);
   }
+}
+
+async function viewAll({ rings }: LayerWorker, view: NonNullable<JobStreams['view']>): Promise<void> {
+  while (await viewRing(rings.output, view));
 }
 
 /** Writes to a stream with backpressure; a closed or failed one rejects. */

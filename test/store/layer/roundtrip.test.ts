@@ -117,6 +117,17 @@ if (isRoot) {
   });
 }
 
+test('an archive that nobody reads has the digest and the size of one that is read', async () => {
+  using scratch = new Scratch();
+  const files = Array.from({ length: 300 }, (_, at) => file(`f${at}`, new Uint8Array(at * 100).fill(at)));
+  await scratch.apply(archive(...files, file('big', new Uint8Array(9_000_001).fill(3))));
+  const { bytes, diffId } = await pack(scratch.root);
+  const unread = await packLayer(scratch.root, undefined, { whiteouts: 'overlay' });
+  equal(unread.diffId, digestOf(bytes));
+  equal(unread.diffId, diffId);
+  equal(unread.sizeBytes, bytes.length);
+});
+
 const canOverride = !isRoot;
 test('owners that cannot be set are noted in an attribute and packed from it', async () => {
   using scratch = new Scratch();
