@@ -20,6 +20,12 @@ import { prepareVolumes } from './mounts/volume.ts';
 import { allowedDevices } from './run-devices.ts';
 import type { BuildSession } from './session.ts';
 
+/** One RUN of a stage. */
+export interface RunOfStage extends ResolvedRun {
+  /** The stage has another one behind it. */
+  readonly anotherFollows: boolean;
+}
+
 interface Mounted {
   readonly container: WorkingContainer;
   readonly rootfs: string;
@@ -33,7 +39,7 @@ export async function runStep(
   session: BuildSession,
   stage: Stage,
   state: StageState,
-  run: ResolvedRun,
+  run: RunOfStage,
   mounted: Mounted,
   log: StageLog,
 ): Promise<void> {
@@ -76,6 +82,7 @@ export async function runStep(
     network,
     namespaces: { ...options.run.namespaces, ...(network.mode === 'host' ? { network: 'host' } : {}) },
     volumes: Object.keys(state.config.Volumes),
+    anotherFollows: run.anotherFollows,
   };
   const result = await runCommand(request).finally(() => log.flushOutput());
   if (result.exitCode === 0) return;

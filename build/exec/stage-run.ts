@@ -67,7 +67,9 @@ export class StageRun {
     const { instruction, effects } = step;
     if (effects.run) {
       const mounted = await this.container.mounted();
-      await runStep(this.session, this.stage, this.state, effects.run, mounted, this.log);
+      const later = this.stage.instructions.slice(this.stage.instructions.indexOf(instruction) + 1);
+      const run = { ...effects.run, anotherFollows: later.some(({ kind }) => kind === 'run') };
+      await runStep(this.session, this.stage, this.state, run, mounted, this.log);
       return '';
     }
     if (effects.copy) return this.#copy(effects.copy, step.isLastStep);

@@ -35,7 +35,6 @@ export type ChrootEvent =
     };
 
 let spare: ChrootHost | undefined;
-let runs = 0;
 
 /** Boots the process of the next run beforehand, which takes longer than all the rest of it. */
 export function prepareHost(): void {
@@ -43,7 +42,6 @@ export function prepareHost(): void {
 }
 
 function takeHost({ terminal }: RunRequest): ChrootHost {
-  runs += 1;
   if (terminal) return startThread();
   prepareHost();
   const host = spare as ChrootHost;
@@ -74,7 +72,7 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
       if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
       if (event.kind === 'started') {
         stdio.started();
-        if (runs > 1) prepareHost();
+        if (request.anotherFollows) prepareHost();
       }
       if (event.kind === 'terminal') relay = new TerminalRelay(event.master, request);
       if (request.signal?.aborted) kill();

@@ -57,6 +57,8 @@ export interface RunRequest {
   readonly additionalGroups?: readonly string[];
   readonly hostname?: string;
   readonly terminal?: boolean;
+  /** Another run comes soon, and what takes long may be made ready for it meanwhile. */
+  readonly anotherFollows?: boolean;
   readonly mounts: readonly RunMount[];
   readonly isolation: IsolationKind;
   /** Runtime executable of `oci` and `rootless`; absent: the first that works of crun, runc. */
