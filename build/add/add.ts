@@ -124,7 +124,7 @@ async function findSources(
   if (options.allowEmptyWildcard) return [];
   throw new BuildError(
     'missing-file',
-    `checking on sources under "${contextPath}": globs [${list.map(String).join(' ')}] matched nothing: no such file or directory`,
+    `checking on sources under "${options.contextName ?? contextPath}": globs [${list.map(String).join(' ')}] matched nothing: no such file or directory`,
   );
 }
 

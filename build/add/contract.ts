@@ -17,6 +17,8 @@ export interface AddOptions {
   readonly extractRemote?: boolean;
   /** Host directory that local sources are below, nothing outside of which is read; absent: `/`, with relative sources counted from the working directory. */
   readonly contextDirectory?: string;
+  /** What messages call that directory. Default: its path. */
+  readonly contextName?: string;
   /** `user[:group]`, names looked up in the container; absent: 0:0 unless {@link preserveOwnership}. */
   readonly chown?: string;
   readonly preserveOwnership?: boolean;

@@ -39,13 +39,13 @@ export async function findLocalSource(
   if (hasWildcard(pattern) && options.allowWildcards === false)
     throw new BuildError(
       'bad-argument',
-      `checking on sources under "${contextPath}": "${given}": wildcards are not allowed`,
+      `checking on sources under "${options.contextName ?? contextPath}": "${given}": wildcards are not allowed`,
     );
   const paths = expandGlob(context, pattern);
   if (paths.length === 0 && !hasWildcard(pattern))
     throw new BuildError(
       'missing-file',
-      `checking on sources under "${contextPath}": "/${cleanPath(pattern)}": no such file or directory`,
+      `checking on sources under "${options.contextName ?? contextPath}": "/${cleanPath(pattern)}": no such file or directory`,
       { facts: { path: given } },
     );
   const beforePivot = /^(.*?)\/\.\//.exec(pattern)?.[1] ?? '';
@@ -65,7 +65,7 @@ function contextPattern(
   const escapes = () =>
     new BuildError(
       'unsafe-path',
-      `checking on sources under "${contextPath}": possible escaping context directory error: "${given}" is outside of it: no such file or directory`,
+      `checking on sources under "${options.contextName ?? contextPath}": possible escaping context directory error: "${given}" is outside of it: no such file or directory`,
     );
   if (isAbsolute(given)) {
     const inside = given === contextPath || given.startsWith(`${contextPath}/`);
@@ -95,7 +95,7 @@ async function matchOf(
   if (!status)
     throw new BuildError(
       'missing-file',
-      `checking on sources under "${contextPath}": "/${toText(path)}": no such file or directory`,
+      `checking on sources under "${options.contextName ?? contextPath}": "/${toText(path)}": no such file or directory`,
     );
   const type = status.mode & S_IF.mask;
   if (type === S_IF.directory) return { path, resolved, kind: 'directory' };

@@ -92,7 +92,7 @@ async function additionOf(
   const where =
     copy.sources.length > 0
       ? await sourceOptions(session, stage, copy)
-      : { contextDirectory: session.contextDirectory };
+      : { contextDirectory: session.contextDirectory, contextName: session.options.contextName };
   return [[...files, ...copy.sources.map(belowContext)], { ...base, ...where }];
 }
 
@@ -115,6 +115,7 @@ async function sourceOptions(
   Pick<
     AddOptions,
     | 'contextDirectory'
+    | 'contextName'
     | 'knownDigests'
     | 'excludes'
     | 'ignoreFile'
@@ -128,6 +129,7 @@ async function sourceOptions(
   if (copy.from === undefined)
     return {
       contextDirectory: session.contextDirectory,
+      contextName: session.options.contextName,
       excludes: [...session.ignore.patterns, ...own],
       ignoreFile: session.ignore.path,
       knownDigests: session.digests(session.options.contextDirectory),

@@ -22,7 +22,12 @@ import { BuildError } from '../error.ts';
 /** A context that was brought to this machine; gone when disposed. */
 export interface FetchedContext extends AsyncDisposable {
   readonly directory: string;
+  /** It was no archive: the directory has a Dockerfile with what came, and nothing else. */
+  readonly isFile: boolean;
 }
+
+/** What messages call a context that was read from a stream. */
+export const STANDARD_INPUT = 'standard input';
 
 /** True for what a build's context argument may be besides a directory: http(s), git, github.com/owner/name. */
 export function isRemoteContext(text: string): boolean {
@@ -49,6 +54,7 @@ export async function fetchContext(
     const below = root.resolve(fromText(content.name));
     return {
       directory: join(content.directory, Buffer.from(below, 'latin1').toString()),
+      isFile: false,
       [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
     };
   }
@@ -85,8 +91,9 @@ export async function readContext(
 ): Promise<FetchedContext> {
   const received = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-stdin-'));
   try {
-    await pipeline(stream, createWriteStream(join(received, 'context')), { signal: surroundings.signal });
-    return await unpack(received, 'context', '', surroundings);
+    const path = join(received, STANDARD_INPUT);
+    await pipeline(stream, createWriteStream(path), { signal: surroundings.signal });
+    return await unpack(received, STANDARD_INPUT, '', surroundings);
   } finally {
     rmSync(received, { recursive: true, force: true });
   }
@@ -104,7 +111,7 @@ async function unpack(
   stack.defer(() => rmSync(directory, { recursive: true, force: true }));
   const found = await placeOf(source, name, directory, below, surroundings);
   const kept = stack.move();
-  return { directory: found, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { ...found, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
 async function placeOf(
@@ -113,18 +120,18 @@ async function placeOf(
   directory: string,
   below: string,
   surroundings: BuildSurroundings,
-): Promise<string> {
+): Promise<Omit<FetchedContext, keyof AsyncDisposable>> {
   const first = join(directory, 'archive');
   mkdirSync(first);
   if (await extractInto(source, name, first, surroundings)) {
     using root = new RootedDirectory(first);
     const inside = root.resolve(fromText(below));
-    return join(first, Buffer.from(inside, 'latin1').toString());
+    return { directory: join(first, Buffer.from(inside, 'latin1').toString()), isFile: false };
   }
   const second = join(directory, 'file');
   mkdirSync(second);
   writeFileSync(join(second, 'Dockerfile'), readFileSync(join(source, name)), { mode: 0o600 });
-  return second;
+  return { directory: second, isFile: true };
 }
 
 async function extractInto(

@@ -92,6 +92,8 @@ export interface BuildOutput {
 export interface BuildOptions {
   /** Absolute and without symbolic links. */
   readonly contextDirectory: string;
+  /** What messages call it. Default: the directory. */
+  readonly contextName?: string;
   readonly files: readonly ContainerfileText[];
   /** `--ignorefile`, else found beside the Containerfile and in the context. */
   readonly ignoreFile?: string;

@@ -18,6 +18,8 @@ export interface Outcome {
 export interface BuildahCommand {
   readonly directory: string;
   run(...words: string[]): Promise<Outcome>;
+  /** The same with something on standard input. */
+  feed(input: Uint8Array | string, ...words: string[]): Promise<Outcome>;
   /** The output; fails the test where the command fails. */
   ok(...words: string[]): Promise<string>;
   /** Unmounts what commands mounted, and removes the directory. */
@@ -37,10 +39,10 @@ export function openBuildah(
     ...['--root', join(directory, 'root'), '--runroot', join(directory, 'run')],
     ...['--storage-driver', driver],
   ];
-  const run = async (...words: string[]): Promise<Outcome> => {
+  const feed = async (input: Uint8Array | string, ...words: string[]): Promise<Outcome> => {
     const texts = { out: '', err: '' };
     const io: CommandIo = {
-      stdin: new PassThrough().end(),
+      stdin: new PassThrough().end(input),
       stdout: sink((text) => {
         texts.out += text;
       }),
@@ -53,9 +55,11 @@ export function openBuildah(
     const code = await runTool(buildah, [...places, ...words], io, new AbortController().signal);
     return { code, out: texts.out.trimEnd(), err: texts.err.trimEnd() };
   };
+  const run = (...words: string[]) => feed('', ...words);
   return {
     directory,
     run,
+    feed,
     async ok(...words) {
       const { code, out, err } = await run(...words);
       assert.equal(code, 0, `buildah ${words.join(' ')}: ${err}`);

@@ -1,8 +1,14 @@
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { redact } from '../../../build/add/redact.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
-import { fetchContext, isRemoteContext, readContext } from '../../../build/exec/fetch-context.ts';
+import {
+  fetchContext,
+  isRemoteContext,
+  readContext,
+  STANDARD_INPUT,
+} from '../../../build/exec/fetch-context.ts';
 import type { ContainerfileText } from '../../../build/exec/options.ts';
 import { preprocess } from '../../../build/exec/preprocess.ts';
 import { Workspace } from '../../../build/exec/workspace.ts';
@@ -16,6 +22,10 @@ import { sshSources } from './build-secrets.ts';
 /** The context directory, absolute and without links; fetched ones are removed when disposed. */
 export interface OpenContext extends AsyncDisposable {
   readonly directory: string;
+  /** What messages call a fetched one instead of its directory. */
+  readonly name?: string;
+  /** A fetched one that is its Containerfile alone. */
+  readonly isFile?: boolean;
   /** Absolute paths and URLs of the files to read, `-` for stdin. */
   readonly files: readonly string[];
 }
@@ -36,18 +46,26 @@ export async function openContext(
   };
   try {
     let directory = resolve(io.workingDirectory, given ?? '.');
+    let fetched: Pick<OpenContext, 'directory' | 'name' | 'isFile'> | undefined;
     if (given === '-')
-      directory = resources.use(await readContext(io.stdin as Readable, fetching())).directory;
-    else if (given !== undefined && isRemoteContext(given))
-      directory = resources.use(await fetchContext(given, fetching(), sshOf(context))).directory;
+      fetched = {
+        ...resources.use(await readContext(io.stdin as Readable, fetching())),
+        name: STANDARD_INPUT,
+      };
+    else if (given !== undefined && isRemoteContext(given)) {
+      const content = resources.use(await fetchContext(given, fetching(), sshOf(context)));
+      fetched = { ...content, name: redact(given) };
+    }
+    if (fetched) directory = real(fetched.directory);
     let files = flags.list('file');
     if (files.length === 0) {
-      const found = discover(directory);
+      const found = discover(directory, fetched?.name);
       files = [found];
       directory = dirname(found);
     }
     return {
       directory: real(directory),
+      ...(fetched ? { name: fetched.name, isFile: fetched.isFile } : {}),
       files,
       [Symbol.asyncDispose]: () => resources.disposeAsync(),
     };
@@ -71,8 +89,11 @@ function real(directory: string): string {
   }
 }
 
-/** `Containerfile`, else `Dockerfile`, in a directory; a file given as context is the Containerfile itself. */
-function discover(path: string): string {
+/**
+ * `Containerfile`, else `Dockerfile`, in a directory; a file given as context is the Containerfile itself.
+ * @param name what messages call the directory
+ */
+function discover(path: string, name = path): string {
   const status = tryStat(path);
   if (!status) throw usage(`discovering Containerfile: stat ${path}: no such file or directory`);
   if (!status.isDirectory()) return path;
@@ -80,10 +101,10 @@ function discover(path: string): string {
     const file = join(path, name);
     const found = tryStat(file);
     if (found?.isFile()) return file;
-    if (found) throw usage(`assumed Containerfile "${file}" is not a file`);
+    if (found) throw usage(`assumed Containerfile "${join(name, file.slice(path.length))}" is not a file`);
   }
   throw usage(
-    `cannot find Containerfile or Dockerfile in context directory: stat ${join(path, 'Dockerfile')}: no such file or directory`,
+    `cannot find Containerfile or Dockerfile in context directory: stat ${join(name, 'Dockerfile')}: no such file or directory`,
   );
 }
 
@@ -102,21 +123,21 @@ export async function readContainerfiles(
   source: OpenContext,
 ): Promise<ContainerfileText[]> {
   const texts: ContainerfileText[] = [];
-  for (const file of source.files) texts.push(await readContainerfile(context, source.directory, file));
+  for (const file of source.files) texts.push(await readContainerfile(context, source, file));
   return texts;
 }
 
 async function readContainerfile(
   context: CommandContext,
-  directory: string,
+  source: OpenContext,
   file: string,
 ): Promise<ContainerfileText> {
   const { io, flags, signal } = context;
-  const given = await readGiven(context, directory, file);
+  const given = await readGiven(context, source, file);
   if (!file.endsWith('.in')) return given;
   const text = await preprocess(given.text, {
     name: file,
-    contextDirectory: directory,
+    contextDirectory: source.directory,
     flags: [
       ...(io.environment.BUILDAH_CPPFLAGS?.split(/\s+/).filter(Boolean) ?? []),
       ...flags.list('cpp-flag'),
@@ -130,7 +151,7 @@ async function readContainerfile(
 
 async function readGiven(
   context: CommandContext,
-  directory: string,
+  source: OpenContext,
   file: string,
 ): Promise<ContainerfileText> {
   const { io, signal } = context;
@@ -141,18 +162,17 @@ async function readGiven(
     if (!response.ok) throw usage(`reading ${file}: invalid response status ${response.status}`);
     return { name: file, text: checked(file, await readLimited(response.body ?? [], file)) };
   }
-  const path = locate(io.workingDirectory, directory, file);
+  const path = locate(io.workingDirectory, source, file);
+  const name = shown(source, io.workingDirectory, path);
   const status = statSync(path);
-  if (status.isDirectory()) throw usage(`containerfile: "${path}" cannot be path to a directory`);
+  if (status.isDirectory())
+    throw usage(`containerfile: "${source.name ? name : path}" cannot be path to a directory`);
   if (status.isFile() && status.size > LIMIT_BYTES)
-    throw usage(`${path} is larger than ${LIMIT_BYTES} bytes`);
+    throw usage(`${source.name ? name : path} is larger than ${LIMIT_BYTES} bytes`);
   if (!status.isFile() && !path.startsWith('/dev/') && !path.startsWith('/proc/') && !status.isFIFO())
     throw usage(`assumed Containerfile "${path}" is not a file`);
-  return {
-    name: shown(io.workingDirectory, path),
-    path,
-    text: checked(path, decodeContainerfile(readFileSync(path))),
-  };
+  const text = decodeContainerfile(readFileSync(path));
+  return { name, path, text: checked(source.name ? name : path, text) };
 }
 
 async function readLimited(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Array>, name: string) {
@@ -167,7 +187,11 @@ async function readLimited(stream: AsyncIterable<Uint8Array> | Iterable<Uint8Arr
 }
 
 /** From here first, then from the context, as Buildah looks. */
-function locate(workingDirectory: string, directory: string, file: string): string {
+function locate(
+  workingDirectory: string,
+  { directory, name = directory }: OpenContext,
+  file: string,
+): string {
   const here = resolve(workingDirectory, file);
   let failure: NodeJS.ErrnoException | undefined;
   for (const path of [here, join(directory, file)]) {
@@ -180,7 +204,7 @@ function locate(workingDirectory: string, directory: string, file: string): stri
     }
     if (file.startsWith(directory)) break;
   }
-  throw usage(`stat ${join(directory, file)}: ${reason(failure as NodeJS.ErrnoException)}`);
+  throw usage(`stat ${join(name, file)}: ${reason(failure as NodeJS.ErrnoException)}`);
 }
 
 function reason(error: NodeJS.ErrnoException): string {
@@ -188,7 +212,9 @@ function reason(error: NodeJS.ErrnoException): string {
   return error.code === 'ENOENT' ? 'no such file or directory' : error.message;
 }
 
-function shown(workingDirectory: string, path: string): string {
+function shown({ directory, name, isFile }: OpenContext, workingDirectory: string, path: string): string {
+  if (name !== undefined && path.startsWith(`${directory}/`))
+    return isFile ? name : path.slice(directory.length + 1);
   return path.startsWith(`${workingDirectory}/`) ? path.slice(workingDirectory.length + 1) : path;
 }
 

@@ -14,7 +14,7 @@ import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { blobDirectoryOf } from './blob-cache-flag.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
-import { openContext, readContainerfiles } from './build-context.ts';
+import { type OpenContext, openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { openLog, openResourceLog } from './build-log.ts';
 import { runPlatforms } from './build-platforms.ts';
@@ -70,7 +70,7 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
     const log = openLog(context, resources);
     const source = resources.use(await openContext(context, session.surroundings));
     const common = await commonOptions(context, session, {
-      directory: source.directory,
+      source,
       log,
       quiet,
       streams: quiet ? undefined : additions.streams,
@@ -159,7 +159,7 @@ async function commonOptions(
   context: CommandContext,
   session: Session,
   given: {
-    readonly directory: string;
+    readonly source: OpenContext;
     readonly log: WriteStream | undefined;
     readonly quiet: boolean;
     readonly streams: BuildAdditions['streams'];
@@ -181,7 +181,8 @@ async function commonOptions(
     args.set('SOURCE_DATE_EPOCH', String(sourceDateEpochSeconds));
   const optionalFalse = (name: string) => (flags.changed(name) ? flags.bool(name) : undefined);
   return {
-    contextDirectory: given.directory,
+    contextDirectory: given.source.directory,
+    contextName: given.source.name,
     ...(flags.changed('ignorefile')
       ? { ignoreFile: resolve(io.workingDirectory, flags.string('ignorefile')) }
       : {}),
@@ -253,7 +254,7 @@ async function commonOptions(
       mounts: flags.list('mount'),
     }),
     sbom: readSbomFlags(context, [
-      given.directory,
+      given.source.directory,
       ...[...contexts.values()].flatMap((entry) => (entry.kind === 'directory' ? [entry.path] : [])),
     ]),
     quiet: given.quiet,
