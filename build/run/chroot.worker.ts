@@ -35,7 +35,9 @@ import { openTerminalPair } from './terminal.ts';
  */
 const JOB = 3;
 const EVENTS = 4;
-const port = parentPort;
+/** The process that asks; absent in a thread. */
+const asker = process.argv[2];
+const port = asker === undefined ? parentPort : null;
 const send = (event: ChrootEvent) => {
   if (port) return port.postMessage(event);
   try {
@@ -74,12 +76,11 @@ async function take(text: string): Promise<void> {
 
 /** Descriptors of the process that asks, which are pipes, are opened anew. Where it is gone there is nothing to do. */
 function withOwnDescriptors(job: ChrootJob): ChrootJob {
-  const asker = Number(process.argv[2]);
   const own = <Kind extends string>(value: number | Kind, flags: number) => {
     if (typeof value !== 'number') return value;
     const fd = openAt(-100, `/proc/${asker}/fd/${value}`, flags);
     // As long as it is the parent, no other process has its number.
-    if (process.ppid !== asker) process.exit(1);
+    if (`${process.ppid}` !== asker) process.exit(1);
     return fd;
   };
   const [input, output, errors] = job.stdio;
