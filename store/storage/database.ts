@@ -34,8 +34,8 @@ export interface WritableRows<R extends Row> extends Rows<R> {
   touch(row: R): void;
   /** Takes the names away from every other row. */
   rename(row: R, names: readonly string[]): void;
-  /** Writes the files of all rows touched since the last save. Without `durable` only the process may die, not the power. */
-  save(options?: { readonly durable?: boolean }): void;
+  /** Writes the files of all rows touched since the last save. */
+  save(): void;
 }
 
 export interface DatabaseOptions<R extends Row> {
@@ -245,13 +245,13 @@ class Transaction<R extends Row> implements WritableRows<R> {
     this.touch(row);
   }
 
-  save(options: { readonly durable?: boolean } = {}): void {
+  save(): void {
     if (this.#changed.size === 0) return;
     // Announced before it is written: a writer that dies in between makes others read once too often, never too little.
     this.#announce();
     for (const file of this.#changed) {
       const rows = this.#state.all.filter((row) => this.#state.files.get(row) === file);
-      writeFileDurably(file.path, JSON.stringify(rows), { sync: file.durable && options.durable !== false });
+      writeFileDurably(file.path, JSON.stringify(rows), { sync: file.durable });
       this.#state.stamps.set(file, stampOf(file.path));
     }
     this.#changed.clear();

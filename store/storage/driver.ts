@@ -36,6 +36,8 @@ export interface GraphDriver {
   readonly additionalStores: readonly string[];
   /** Directories for {@link TemporaryDirectory}, that of new layers first. */
   readonly temporaryRoots: readonly string[];
+  /** The user wants layers on disk before they are recorded (`sync=filesystem`). */
+  readonly syncsFilesystem: boolean;
   /** True where a tree can be staged before its parent exists. */
   readonly stagesWithoutParent: boolean;
 

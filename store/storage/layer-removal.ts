@@ -81,7 +81,7 @@ export async function condemnLayers(
       row.flags = { ...row.flags, [INCOMPLETE]: true };
       rows.touch(row);
     }
-    rows.save({ durable: false });
+    rows.save();
   });
 }
 

@@ -1,8 +1,10 @@
 import { copyFileSync, readFileSync, renameSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import { ifThere, isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
+import { syncFileSystem } from '../kernel/sync.ts';
 import type { CreateLayerOptions, LayerRecord, LayerStore, StagedLayer } from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
 import type { Change, MountOptions } from './driver.ts';
@@ -103,7 +105,7 @@ export class StorageLayers implements LayerStore {
     this.#checkFree(rows, id, options.names);
     const row = this.#newRow(id, parent?.id, options);
     rows.add(row, options.volatile || places.transient ? layerFiles.volatile : layerFiles.stable);
-    rows.save({ durable: false });
+    rows.save();
     try {
       const parentRow = parent && rows.byId(parent.id);
       await driver.create(id, parent?.id, options.idMappings, mappingsToApply(row, parentRow));
@@ -130,8 +132,17 @@ export class StorageLayers implements LayerStore {
     delete row.flags?.[INCOMPLETE];
     if (row.flags && Object.keys(row.flags).length === 0) delete row.flags;
     rows.touch(row);
+    this.#syncFilesystem();
     rows.save();
     return layerRecord(row, false);
+  }
+
+  /** `sync=filesystem`: the files of a layer are on disk before its record says that it is complete. */
+  #syncFilesystem(): void {
+    const { driver, layerFiles } = this.#foundation;
+    if (!driver.syncsFilesystem) return;
+    for (const directory of new Set([layerFiles.stable, layerFiles.images].map(({ path }) => dirname(path))))
+      syncFileSystem(directory);
   }
 
   #checkFree(rows: Rows<LayerRow>, id: string, names: readonly string[] = []): void {
@@ -188,7 +199,7 @@ export class StorageLayers implements LayerStore {
         ...describe(staged as StagedLayerTree),
       };
       rows.add(row, this.#foundation.layerFiles.images);
-      rows.save({ durable: false });
+      rows.save();
       try {
         this.#foundation.driver.install(id, parent?.id, tree, temporary);
         moveFile(tarSplit, tarSplitPath(this.#foundation, id));

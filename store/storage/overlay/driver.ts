@@ -58,6 +58,10 @@ export class OverlayDriver implements GraphDriver {
     return this.#hasMounted;
   }
 
+  get syncsFilesystem(): boolean {
+    return this.#options.syncFilesystem;
+  }
+
   exists(id: string): boolean {
     return existsSync(this.#places.directory(id));
   }

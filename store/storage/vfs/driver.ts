@@ -54,6 +54,10 @@ export class VfsDriver implements GraphDriver {
       mkdirSync(join(home, 'dir'), { recursive: true, mode: 0o700 });
   }
 
+  get syncsFilesystem(): boolean {
+    return this.#options.syncFilesystem;
+  }
+
   exists(id: string): boolean {
     return existsSync(this.diffDirectory(id));
   }
