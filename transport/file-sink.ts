@@ -2,7 +2,7 @@ import { close, fdatasync, fsync, open, writev } from 'node:fs';
 import { Writable } from 'node:stream';
 
 /** Waits in memory while one write is under way. */
-const BATCH_BYTES = 1 << 18;
+const BATCH_BYTES = 1 << 20;
 /** So much may wait for the disk before it is asked to start. */
 const FLUSH_BYTES = 1 << 24;
 
