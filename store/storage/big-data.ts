@@ -17,7 +17,16 @@ export function readBigData(directory: string, key: string): Uint8Array | undefi
  * @returns true where the row changed and must be saved
  */
 export function writeBigData(directory: string, row: BigDataRow, key: string, data: Uint8Array): boolean {
-  writeFileDurably(join(directory, bigDataFileName(key)), data);
+  writeFileDurably(bigDataPath(directory, key), data);
+  return noteBigData(row, key, data);
+}
+
+export function bigDataPath(directory: string, key: string): string {
+  return join(directory, bigDataFileName(key));
+}
+
+/** The second half of {@link writeBigData}, where the file is written with others. */
+export function noteBigData(row: BigDataRow, key: string, data: Uint8Array): boolean {
   const digest: Digest = key.startsWith('manifest') ? manifestDigest(data) : digestOf(data);
   const known =
     row['big-data-names']?.includes(key) === true &&

@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { ifThere } from '../../errors.ts';
 import { StoreError } from '../error.ts';
-import { writeFileDurably } from './durable.ts';
+import { type FileContents, writeFileDurably, writeFilesDurably } from './durable.ts';
 import { findByPrefix } from './ids.ts';
 import type { LastWrite, LockHold, StoreLock } from './lock-file.ts';
 
@@ -36,6 +36,8 @@ export interface WritableRows<R extends Row> extends Rows<R> {
   rename(row: R, names: readonly string[]): void;
   /** Writes the files of all rows touched since the last save. */
   save(): void;
+  /** Writes data that rows speak of, then as {@link save}; no file is renamed into place before all are on disk. */
+  saveBehind(data: readonly FileContents[]): Promise<void>;
 }
 
 export interface DatabaseOptions<R extends Row> {
@@ -134,6 +136,8 @@ class State<R extends Row> implements Rows<R> {
   readonly names = new Map<string, R>();
   readonly files = new Map<R, DatabaseFile>();
   readonly stamps = new Map<DatabaseFile, string>();
+  /** Rows as they were written last: most of a file is the same in the next one. */
+  readonly texts = new Map<R, string>();
   /** Rows that lost a name to a later row of the same name. */
   readonly conflicts = new Set<R>();
 
@@ -175,11 +179,18 @@ class State<R extends Row> implements Rows<R> {
     }
   }
 
+  textOf(row: R): string {
+    const text = this.texts.get(row) ?? JSON.stringify(row);
+    this.texts.set(row, text);
+    return text;
+  }
+
   /** Taken out of the list when that is next looked at, for many at once. */
   remove(row: R): void {
     this.#removed.add(row);
     this.ids.delete(row.id);
     this.files.delete(row);
+    this.texts.delete(row);
     for (const name of row.names ?? []) if (this.names.get(name) === row) this.names.delete(name);
   }
 }
@@ -227,6 +238,7 @@ class Transaction<R extends Row> implements WritableRows<R> {
   }
 
   touch(row: R): void {
+    this.#state.texts.delete(row);
     this.#changed.add(this.#state.files.get(row) ?? this.#options.home);
   }
 
@@ -246,14 +258,27 @@ class Transaction<R extends Row> implements WritableRows<R> {
   }
 
   save(): void {
-    if (this.#changed.size === 0) return;
+    for (const { path, data, sync } of this.#contents()) writeFileDurably(path, data, { sync });
+    this.#saved();
+  }
+
+  async saveBehind(data: readonly FileContents[]): Promise<void> {
+    await writeFilesDurably([...data, ...this.#contents()]);
+    this.#saved();
+  }
+
+  #contents() {
     // Announced before it is written: a writer that dies in between makes others read once too often, never too little.
-    this.#announce();
-    for (const file of this.#changed) {
+    if (this.#changed.size > 0) this.#announce();
+    return [...this.#changed].map((file) => {
       const rows = this.#state.all.filter((row) => this.#state.files.get(row) === file);
-      writeFileDurably(file.path, JSON.stringify(rows), { sync: file.durable });
-      this.#state.stamps.set(file, stampOf(file.path));
-    }
+      const texts = rows.map((row) => this.#state.textOf(row));
+      return { path: file.path, data: `[${texts.join(',')}]`, sync: file.durable };
+    });
+  }
+
+  #saved(): void {
+    for (const file of this.#changed) this.#state.stamps.set(file, stampOf(file.path));
     this.#changed.clear();
   }
 }

@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { algorithmOf, type Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
-import { readBigData, writeBigData } from './big-data.ts';
+import { bigDataPath, noteBigData, readBigData, writeBigData } from './big-data.ts';
 import type { CreateImageOptions, ImageRecord, ImageStore } from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
 import { type Foundation, imageDirectory } from './foundation.ts';
@@ -71,16 +71,18 @@ export class StorageImages implements ImageStore {
         (layers.byId(options.topLayer)?.id ?? (await this.#layerElsewhere(options.topLayer)));
       if (options.topLayer && !topLayer)
         throw new StoreError('no-such-layer', `layer not known: ${options.topLayer}`);
-      return await this.#foundation.images.write((rows) => {
+      return await this.#foundation.images.write(async (rows) => {
         const existing = rows.byId(id);
         const row = existing ?? this.#newRow(rows, id, topLayer || undefined, options);
         if (existing) this.#renew(rows, existing, topLayer || undefined, options);
-        for (const { key, data } of options.bigData ?? [])
-          writeBigData(join(this.#directory, id), row, key, data);
+        const files = (options.bigData ?? []).map(({ key, data }) => {
+          noteBigData(row, key, data);
+          return { path: bigDataPath(join(this.#directory, id), key), data };
+        });
         row.digest ??= imageDigests(row)[0];
         this.#addNames(rows, row, options.names ?? []);
         rows.touch(row);
-        rows.save();
+        await rows.saveBehind(files);
         return imageRecord(row, false);
       });
     });

@@ -84,7 +84,7 @@ export class LockFile implements StoreLock {
       lastWrite: () => readLastWrite(fd),
       recordWrite: () => {
         if (kind !== 'write' || !held) throw new Error(`${this.path} is not held for writing`);
-        return writeLastWrite(fd);
+        return writeLastWrite(fd, this.path);
       },
       release: () => {
         if (!held) return;
@@ -206,14 +206,24 @@ function readLastWrite(fd: number): LastWrite {
 let writes = 0;
 
 /** Time, counter, pid and random bytes, as containers/storage lays them out; only equality is ever looked at. */
-function writeLastWrite(fd: number): LastWrite {
+function writeLastWrite(fd: number, path: string): LastWrite {
   const bytes = Buffer.alloc(LAST_WRITE_BYTES);
   writes += 1;
   bytes.writeBigUInt64LE(process.hrtime.bigint(), 0);
   bytes.writeBigUInt64LE(BigInt(writes), 8);
   bytes.writeUInt32LE(process.pid, 16);
   randomBytes(LAST_WRITE_BYTES - 20).copy(bytes, 20);
-  if (writeSync(fd, bytes, 0, LAST_WRITE_BYTES, 0) !== LAST_WRITE_BYTES)
-    throw new StoreError('system', 'the disk is full: the last writer of a lock file could not be recorded');
-  return bytes;
+  let written = 0;
+  let cause: unknown;
+  try {
+    written = writeSync(fd, bytes, 0, LAST_WRITE_BYTES, 0);
+  } catch (error) {
+    cause = error;
+  }
+  if (written === LAST_WRITE_BYTES) return bytes;
+  const why = cause instanceof Error ? cause.message : 'the disk is full';
+  throw new StoreError('system', `recording the last writer in ${path}: ${why}`, {
+    cause,
+    hint: 'free some disk space and try again',
+  });
 }
