@@ -218,7 +218,10 @@ export class StorageImages implements ImageStore {
     await this.#pullUp(id);
     await this.#foundation.images.write((rows) => {
       const row = mustFind(rows, id);
+      const before = JSON.stringify(row);
       change(rows, row);
+      // A build from the cache names an image what it is named already: no reason to wait for the disk.
+      if (JSON.stringify(row) === before) return;
       rows.touch(row);
       rows.save();
     });

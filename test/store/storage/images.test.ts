@@ -183,6 +183,21 @@ test('containers have names, metadata, big data and directories', async () => {
   await assert.rejects(store.deleteContainer('two'), code('no-such-container'));
 });
 
+test('names that an image has already are not written again', async () => {
+  await using store = await open();
+  const { id } = await store.images.create({ names: ['localhost/a:1'] });
+  const path = join(store.graphRoot, 'vfs-images', 'images.json');
+  const lastWriter = () => readFileSync(join(store.graphRoot, 'vfs-images', 'images.lock'), 'hex');
+  const before = lastWriter();
+  await store.images.addNames(id, ['localhost/a:1']);
+  assert.equal(lastWriter(), before);
+  await store.images.addNames(id, ['localhost/b:1']);
+  await store.images.create({ names: ['localhost/a:1'] });
+  assert.notEqual(lastWriter(), before);
+  assert.deepEqual((await store.images.get(id))?.names, ['localhost/b:1']);
+  assert.deepEqual(JSON.parse(readFileSync(path, 'utf8'))[0].names, ['localhost/b:1']);
+});
+
 test('many images change at once, or none of them', async () => {
   await using store = await open();
   const ids: string[] = [];
