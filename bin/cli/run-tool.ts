@@ -152,15 +152,17 @@ function printHelp(io: CommandIo, found: Found, globals: readonly FlagSpec[]): n
 function checkArgumentCount(found: Found, args: readonly string[]): void {
   const { min = 0, max = Number.POSITIVE_INFINITY, message } = found.command.args ?? {};
   if (args.length >= min && args.length <= max) return;
-  const expected =
-    min === max
-      ? `accepts ${min} arg(s)`
-      : args.length < min
-        ? `requires at least ${min} arg(s)`
-        : `accepts at most ${max} arg(s)`;
-  const received =
-    min === max || args.length > max ? `received ${args.length}` : `only received ${args.length}`;
-  throw new UsageError('usage', message ?? `${expected}, ${received}`);
+  throw new UsageError('usage', message ?? wrongCount(found, args, min, max));
+}
+
+/** In the words of cobra's NoArgs, ExactArgs, RangeArgs, MinimumNArgs and MaximumNArgs. */
+function wrongCount(found: Found, args: readonly string[], min: number, max: number): string {
+  const count = args.length;
+  if (max === 0) return `unknown command ${JSON.stringify(args[0])} for "${found.path.join(' ')}"`;
+  if (min === max) return `accepts ${min} arg(s), received ${count}`;
+  if (min > 0 && Number.isFinite(max)) return `accepts between ${min} and ${max} arg(s), received ${count}`;
+  if (count < min) return `requires at least ${min} arg(s), only received ${count}`;
+  return `accepts at most ${max} arg(s), received ${count}`;
 }
 
 function makeContext(

@@ -57,6 +57,7 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
   const outputs = flags
     .list('output')
     .map((text) => parseOutput(text, (path) => resolve(io.workingDirectory, path)));
+  const format = formatOf(context);
   const quiet = flags.bool('quiet') || outputs.some((output) => output.path === '-');
   const resources = new AsyncDisposableStack();
   try {
@@ -71,6 +72,7 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
     const source = resources.use(await openContext(context, session.surroundings));
     const common = await commonOptions(context, session, {
       source,
+      format,
       log,
       quiet,
       streams: quiet ? undefined : additions.streams,
@@ -160,6 +162,7 @@ async function commonOptions(
   session: Session,
   given: {
     readonly source: OpenContext;
+    readonly format: BuildOptions['format'];
     readonly log: WriteStream | undefined;
     readonly quiet: boolean;
     readonly streams: BuildAdditions['streams'];
@@ -200,7 +203,7 @@ async function commonOptions(
     cacheTtlMs: cacheTtl,
     cacheFrom: flags.list('cache-from').map(repository),
     cacheTo: flags.list('cache-to').map(repository),
-    format: formatOf(context),
+    format: given.format,
     output,
     additionalTags,
     compressLayers: !flags.bool('disable-compression'),

@@ -2,8 +2,10 @@ import { writeFileSync } from 'node:fs';
 import type { PullPolicy } from '../../../build/container/contract.ts';
 import { createContainer } from '../../../build/container/create.ts';
 import { saveContainer } from '../../../build/container/state.ts';
+import { isSystemError } from '../../../errors.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
+import { systemErrorText } from '../../cli/error.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { CONTAINER_FLAGS, containerOptions } from './container-flags.ts';
@@ -75,9 +77,17 @@ async function runFrom(context: CommandContext): Promise<void> {
   });
   const ready = await runOnBuild(context, session, container, quiet);
   if (ready !== container) await saveContainer(session.store, ready);
-  const file = flags.string('cidfile');
-  if (file) writeFileSync(file, container.id);
+  writeId(flags.string('cidfile'), container.id);
   context.print(container.name);
+}
+
+function writeId(file: string, id: string): void {
+  try {
+    if (file) writeFileSync(file, id);
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    throw usage(`failed to write container ID file ${JSON.stringify(file)}: ${systemErrorText(error)}`);
+  }
 }
 
 /** `--format` or BUILDAH_FORMAT. */

@@ -8,7 +8,7 @@ export const version: CommandSpec = {
   summary: 'Show versions',
   usage: '[flags]',
   flags: [{ name: 'json', kind: 'bool', usage: 'print JSON' }],
-  args: { max: 0, message: 'unknown command: version takes no arguments' },
+  args: { max: 0 },
   run: runVersion,
 };
 

@@ -70,6 +70,27 @@ test('add --checksum takes a digest that can be checked alone', async () => {
   }
 });
 
+const REFUSED: readonly (readonly [string, string])[] = [
+  ['manifest add x', 'requires at least 2 arg(s), only received 1'],
+  ['manifest annotate', 'accepts between 1 and 2 arg(s), received 0'],
+  ['manifest inspect', 'requires at least 1 arg(s), only received 0'],
+  ['manifest push', 'requires at least 1 arg(s), only received 0'],
+  ['manifest remove x', 'requires at least 2 arg(s), only received 1'],
+  ['version x', 'unknown command "x" for "buildah version"'],
+  ['tag app sha256:abc', 'sha256:abc: tag by digest not supported'],
+  [`tag app x@sha256:${'0'.repeat(64)}`, `x@sha256:${'0'.repeat(64)}: tag by digest not supported`],
+  ['build --format nope .', 'unrecognized image type "nope"'],
+  [
+    'from --cidfile /none/x scratch',
+    'failed to write container ID file "/none/x": open /none/x: no such file or directory',
+  ],
+];
+for (const [line, message] of REFUSED)
+  asRoot(`${line} is refused in the words of the original`, async () => {
+    const { code, err } = await run(...line.split(' '));
+    assert.deepEqual([code, err], [125, `Error: ${message}`]);
+  });
+
 test('prune takes away the layer of a container whose record is gone', async () => {
   await ok('from', '--name', 'lost', 'scratch');
   const layers = () => readdirSync(join(base, 'root/vfs/dir')).sort();

@@ -36,6 +36,7 @@ export const add: CommandSpec = {
   name: 'add',
   summary: 'Add an image or artifact to a manifest list',
   usage: '[flags] LIST IMAGE',
+  args: { min: 2 },
   examples: [
     'buildah manifest add app:multi docker://alpine',
     'buildah manifest add --artifact app:multi sbom.json',
@@ -46,9 +47,7 @@ export const add: CommandSpec = {
 
 async function runAdd(context: CommandContext): Promise<void> {
   const { flags, args, print } = context;
-  const [listName, ...items] = args;
-  if (listName === undefined || items.length === 0)
-    throw usage('at least a list image and an image or artifact to add must be specified');
+  const [listName = '', ...items] = args;
   const artifact = flags.bool('artifact');
   if (!artifact) {
     if (items.length > 1) throw usage('too many arguments: expected list and image add to list');

@@ -16,20 +16,16 @@ export const annotate: CommandSpec = {
   name: 'annotate',
   summary: 'Change what a manifest list says of an image, or of itself',
   usage: '[flags] LIST [IMAGE]',
+  args: { min: 1, max: 2 },
   flags: FLAGS,
   run: runAnnotate,
 };
 
 async function runAnnotate(context: CommandContext): Promise<void> {
   const { flags, args, print } = context;
-  const [listName, instance] = args;
+  const [listName = '', instance] = args;
   const whole = flags.bool('index') || flags.string('subject') !== '';
-  if (listName === undefined) throw usage('at least a list image must be specified');
   if (listName === '') throw usage('invalid image name ""');
-  if (args.length > 2)
-    throw usage(
-      'expected either a list name and --index or a list name and an image digest or image name or artifact name',
-    );
   if (instance === undefined && !whole)
     throw usage('expected an instance digest, image name, or artifact name');
   if (instance !== undefined && whole)

@@ -20,14 +20,14 @@ export const inspect: CommandSpec = {
   name: 'inspect',
   summary: 'Show a manifest list',
   usage: '[flags] LIST',
+  args: { min: 1 },
   flags: FLAGS,
   run: runInspect,
 };
 
 async function runInspect(context: CommandContext): Promise<void> {
   const { args, print } = context;
-  const [name] = args;
-  if (name === undefined) throw usage('at least a source list ID must be specified');
+  const [name = ''] = args;
   if (args.length > 1) throw usage('only one argument is necessary for inspect: an image name');
   if (name === '') throw usage('invalid image name ""');
   await using session = await openSession(context, { flags: FLAGS });

@@ -36,6 +36,7 @@ export const push: CommandSpec = {
   name: 'push',
   summary: 'Push a manifest list and its images',
   usage: '[flags] LIST [DESTINATION]',
+  args: { min: 1 },
   flags: FLAGS,
   configuredDefaults: retryDefaults,
   run: runPush,
@@ -43,9 +44,7 @@ export const push: CommandSpec = {
 
 async function runPush(context: CommandContext): Promise<void> {
   const { flags, args } = context;
-  const [name, destination = name] = args;
-  if (name === undefined || destination === undefined)
-    throw usage('at least a source list ID must be specified');
+  const [name = '', destination = name] = args;
   if (args.length > 2) throw usage('only two arguments are necessary to push: source and destination');
   if (name === '' || destination === '') throw usage('invalid image name ""');
   const format = manifestFormat(flags.string('format'));

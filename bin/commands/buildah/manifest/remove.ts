@@ -12,14 +12,13 @@ export const remove: CommandSpec = {
   name: 'remove',
   summary: 'Take an image out of a manifest list',
   usage: '[flags] LIST IMAGE',
+  args: { min: 2 },
   run: runRemove,
 };
 
 async function runRemove(context: CommandContext): Promise<void> {
   const { args, print } = context;
-  const [name, instance] = args;
-  if (name === undefined || instance === undefined)
-    throw usage('at least a list image and one or more instance digests must be specified');
+  const [name = '', instance = ''] = args;
   if (args.length > 2)
     throw usage('at least two arguments are necessary: list and digest of instance to remove from list');
   if (name === '') throw usage('invalid image name ""');
