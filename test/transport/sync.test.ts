@@ -111,7 +111,9 @@ test('a layer that several images share moves once, and is mounted in other repo
   equal((await syncImages(ANYTHING, plan, { copy: { blobCache }, destination: context })).copied, 3);
   const digest = encodeURIComponent(digestOf(shared));
   equal(target2.faults.requests(/^PUT/).filter((line) => line.includes(digest)).length, 1);
-  equal(target2.faults.requests(/mount=/).filter((line) => line.includes(digest)).length, 1);
+  const mounts = target2.faults.requests(/mount=/).filter((line) => line.includes(digest));
+  // Of two images of one repository that come after the other's, each may ask for its mount.
+  equal(new Set(mounts.map((line) => line.split('?')[0])).size, 1);
 });
 
 test('another try reads the manifest again', async ({ registry, context }) => {
