@@ -112,8 +112,8 @@ test('a layer that several images share moves once, and is mounted in other repo
   const digest = encodeURIComponent(digestOf(shared));
   equal(target2.faults.requests(/^PUT/).filter((line) => line.includes(digest)).length, 1);
   const mounts = target2.faults.requests(/mount=/).filter((line) => line.includes(digest));
-  // Of two images of one repository that come after the other's, each may ask for its mount.
-  equal(new Set(mounts.map((line) => line.split('?')[0])).size, 1);
+  // The second image of a repository may ask for a mount, too: that tells whether the layer is there as well.
+  ok(mounts.length === 1 || mounts.length === 2, mounts.join('\n'));
 });
 
 test('another try reads the manifest again', async ({ registry, context }) => {
