@@ -4,7 +4,7 @@ import { parseDigest } from '../../image/digest.ts';
 import type { PackOptions, PackResult } from './contract.ts';
 import { isSmallTree, packInline } from './inline.ts';
 import type { JobMap } from './jobs.ts';
-import { type JobStreams, runJob, writeTo } from './run-job.ts';
+import { type JobStreams, runJob, warmLayerWorker, writeTo } from './run-job.ts';
 import { TarSplitCompressor } from './tar-split-gzip.ts';
 
 /**
@@ -36,6 +36,11 @@ export async function packLayer(
     await write?.(bytes);
   }
   return finished(result, split);
+}
+
+/** Starts the worker that packing a tree is going to need, if it needs one, before there is time for the tree itself. */
+export function warmPacking(root: string): void {
+  if (!isSmallTree(root)) warmLayerWorker();
 }
 
 /** Nobody wants the archive: this thread hashes it, while the worker reads the next files and makes their checksums. */
