@@ -5,7 +5,7 @@ import type {
   NamespaceOption,
   RunOptions,
 } from '../../../build/container/contract.ts';
-import { volumeFields } from '../../../build/exec/mounts/volume.ts';
+import { parseVolume, volumeFields } from '../../../build/exec/mounts/volume.ts';
 import type { IsolationKind } from '../../../build/run/contract.ts';
 import { detectIsolation } from '../../../build/run/detect.ts';
 import type { ContainersConfig } from '../../../config/containers.ts';
@@ -251,12 +251,10 @@ function checkedUlimit(text: string): string {
 
 function checkedVolume(text: string, workingDirectory: string): string {
   const [host = '', ...rest] = volumeFields(text);
-  if (rest.length === 0 || rest.length > 2)
-    throw usage(`incorrect volume format "${text}", should be host-dir:ctr-dir[:option]`);
   const absolute = host.startsWith('.') ? `${workingDirectory}/${host}` : host;
-  if (absolute.startsWith('/') && !existsSync(absolute))
-    throw usage(`failed to stat ${absolute}: no such file or directory`);
-  return [absolute, ...rest].map((field) => field.replaceAll(':', '\\:')).join(':');
+  const checked = [absolute, ...rest].map((field) => field.replaceAll(':', '\\:')).join(':');
+  parseVolume(checked);
+  return checked;
 }
 
 function securityOptions(list: readonly string[]): RunOptions {

@@ -38,23 +38,22 @@ export function volumeFields(text: string): string[] {
 
 /** @throws BuildError `bad-mount` */
 export function parseVolume(text: string): { host: string; container: string; options: readonly string[] } {
-  const [host = '', container, options, ...rest] = volumeFields(text);
-  if (rest.length > 0 || host === '')
+  const [host = '', container = '', options, ...rest] = volumeFields(text);
+  if (rest.length > 0 || host === '' || container === '')
     throw new BuildError(
       'bad-mount',
       `incorrect volume format "${text}", should be host-dir:ctr-dir[:option]`,
     );
-  const target = container ?? host;
-  if (!posix.isAbsolute(target))
-    throw new BuildError('bad-mount', `invalid container path "${target}", must be an absolute path`);
   if (!posix.isAbsolute(host))
     throw new BuildError('bad-mount', `invalid host path, must be an absolute path "${host}"`);
   if (!existsSync(host)) throw new BuildError('bad-mount', `stat ${host}: no such file or directory`);
+  if (!posix.isAbsolute(container))
+    throw new BuildError('bad-mount', `invalid container path "${container}", must be an absolute path`);
   const list = options ? options.split(',') : [];
   for (const option of list)
     if (!OPTIONS.has(option) && !/^(upperdir|workdir)=\//.test(option))
       throw new BuildError('bad-mount', `invalid option "${option}" specified for volume mount "${text}"`);
-  return { host, container: target, options: list };
+  return { host, container, options: list };
 }
 
 function prepareVolume(text: string, { scratch, owner }: VolumeSurroundings): RunMount {
