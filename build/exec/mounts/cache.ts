@@ -31,7 +31,8 @@ export async function prepareCache(spec: MountSpec, context: MountContext): Prom
 
 function refuseClimbing({ source = '', text }: MountSpec): void {
   if (!/^\/*\.\.(\/|$)/.test(posix.normalize(source))) return;
-  throw new BuildError('unsafe-path', `source ${JSON.stringify(source)} of a cache leads out of it: ${text}`);
+  const reason = `no such file or directory: the source ${JSON.stringify(source)} leads out of its cache`;
+  throw new BuildError('unsafe-path', `${reason}: ${text}`);
 }
 
 async function cacheFromElsewhere(
