@@ -16,11 +16,16 @@ export interface ChrootHost {
   end(): Promise<void>;
 }
 
+export interface ChrootProcess extends ChrootHost {
+  /** False once it has ended, by whatever hand. */
+  readonly isAlive: boolean;
+}
+
 /**
  * A process of its own: it boots in half of a thread's time, since Node has a snapshot for processes alone. It does not
  * keep this process alive, and ends when this process does.
  */
-export function startProcess(): ChrootHost {
+export function startProcess(): ChrootProcess {
   const program = fileURLToPath(workerUrl('build/run/chroot.worker.ts'));
   // In a session of its own: what a terminal sends to this process's group is for this process to hand on.
   const words = ['--disable-warning=ExperimentalWarning', program, `${process.pid}`];
@@ -35,6 +40,9 @@ export function startProcess(): ChrootHost {
   const held = [child, job, events];
   for (const one of held) one.unref();
   return {
+    get isAlive() {
+      return isAlive(child);
+    },
     run: (value, onEvent) => {
       for (const one of held) one.ref();
       job.write(`${specJson(value)}\n`);
@@ -65,8 +73,12 @@ function lastLine(
   });
 }
 
+function isAlive({ pid, exitCode, signalCode }: ChildProcess): boolean {
+  return pid !== undefined && exitCode === null && signalCode === null;
+}
+
 async function endProcess(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  if (!isAlive(child)) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGKILL');
   await ended;

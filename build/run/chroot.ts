@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError, type BuildErrorCode } from '../error.ts';
-import { type ChrootHost, startProcess, startThread } from './chroot-host.ts';
+import { type ChrootHost, type ChrootProcess, startProcess, startThread } from './chroot-host.ts';
 import type { RunRequest, RunResult } from './contract.ts';
 import type { RunPlan } from './plan.ts';
 import type { TextLimit } from './rlimits.ts';
@@ -34,11 +34,11 @@ export type ChrootEvent =
       readonly error: { readonly code: string; readonly message: string; readonly syscall: string };
     };
 
-let spare: ChrootHost | undefined;
+let spare: ChrootProcess | undefined;
 
 /** Boots the process of the next run beforehand, which takes longer than all the rest of it. */
 export function prepareHost(): void {
-  spare ??= startProcess();
+  if (!spare?.isAlive) spare = startProcess();
 }
 
 function takeHost({ terminal }: RunRequest): ChrootHost {
