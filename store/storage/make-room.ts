@@ -1,6 +1,7 @@
-import { existsSync, lstatSync, readdirSync, renameSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, existsSync, fstatSync, ftruncateSync, readdirSync, renameSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { isSystemError } from '../../errors.ts';
+import { AT_FDCWD, OPEN, openAt, openAt2, RESOLVE } from '../kernel/at.ts';
 import type { Foundation } from './foundation.ts';
 import type { LayerRow } from './records.ts';
 import { removeTree } from './remove-tree.ts';
@@ -41,16 +42,33 @@ export async function removeInPlace(path: string): Promise<void> {
   await removeTree(nameless);
 }
 
-/** A removed file takes its space along while another mount namespace still has the layer mounted. */
+/**
+ * A removed file takes its space along while another mount namespace still has the layer mounted. Who is in there may
+ * put a link in a file's place meanwhile: each is opened below the tree, through no link, and cut by its descriptor.
+ */
 function cutFiles(directory: string): void {
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    try {
-      if (lstatSync(path).nlink === 1) truncateSync(path);
-    } catch (error) {
-      // A name that is not UTF-8, or a file that may not be written: removing it frees what it can.
-      if (!isSystemError(error)) throw error;
-    }
+  const root = openAt(AT_FDCWD, directory, OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+  try {
+    for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
+      if (entry.isFile()) cutFile(root, relative(directory, join(entry.parentPath, entry.name)));
+  } finally {
+    closeSync(root);
+  }
+}
+
+function cutFile(root: number, path: string): void {
+  let file: number;
+  try {
+    file = openAt2(root, path, OPEN.writeOnly | OPEN.nonBlock, RESOLVE.beneath | RESOLVE.noSymlinks);
+  } catch (error) {
+    // A name that is not UTF-8, or a file that may not be written: removing it frees what it can.
+    if (isSystemError(error)) return;
+    throw error;
+  }
+  try {
+    const status = fstatSync(file);
+    if (status.isFile() && status.nlink === 1) ftruncateSync(file);
+  } finally {
+    closeSync(file);
   }
 }
