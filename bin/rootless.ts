@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, lstatSync, mkdirSync, readFileSync } from 'node:fs';
+import { lstatSync, mkdirSync, readFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { findProgram } from '../build/run/programs.ts';
 import { isSystemError, SlipwayError } from '../errors.ts';
 import { loadKoffi } from '../store/kernel/libc.ts';
 
@@ -185,18 +186,10 @@ function userName(uid: number): string {
 
 function find(program: string, environment: Environment): string | undefined {
   const path = environment.PATH || '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-  return path
-    .split(delimiter)
-    .filter((directory) => directory.startsWith('/'))
-    .map((directory) => join(directory, program))
-    .find((candidate) => {
-      try {
-        accessSync(candidate, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
+  return findProgram(
+    program,
+    path.split(delimiter).filter((directory) => directory.startsWith('/')),
+  );
 }
 
 function canMap(environment: Environment): boolean {

@@ -1,10 +1,11 @@
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { ifThere, SlipwayError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { IsolationKind, RunRequest } from './contract.ts';
 import { readHostFacts } from './host.ts';
 import type { RuntimeChoice } from './oci.ts';
+import { findProgram, isExecutable } from './programs.ts';
 
 /** Where runtimes are, beyond the caller's PATH: containers.conf's default lists. */
 const RUNTIME_DIRECTORIES = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin', '/sbin', '/bin'];
@@ -18,13 +19,15 @@ const SYS_ADMIN = 21n;
 export function findRuntime(request: Pick<RunRequest, 'runtime' | 'runtimeFlags'>): RuntimeChoice {
   const flags = (request.runtimeFlags ?? []).map((flag) => (flag.startsWith('-') ? flag : `--${flag}`));
   if (request.runtime) {
-    const path = request.runtime.includes('/') ? request.runtime : findExecutable(request.runtime);
+    const path = request.runtime.includes('/')
+      ? request.runtime
+      : findProgram(request.runtime, RUNTIME_DIRECTORIES);
     if (path !== undefined && isExecutable(path)) return { path, flags };
     throw unavailable(`the OCI runtime ${request.runtime} is not installed`);
   }
   const reasons: string[] = [];
   for (const name of RUNTIMES) {
-    const path = findExecutable(name);
+    const path = findProgram(name, RUNTIME_DIRECTORIES);
     if (path === undefined) continue;
     const reason = cannotWork(path);
     if (reason === undefined) return { path, flags };
@@ -37,19 +40,6 @@ function unavailable(reason: string): BuildError {
   return new BuildError('isolation-unavailable', reason, {
     hint: 'Install crun or runc, or use --isolation chroot, which needs neither.',
   });
-}
-
-function findExecutable(name: string): string | undefined {
-  return RUNTIME_DIRECTORIES.map((directory) => join(directory, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Hosts that a runtime is known to refuse at its start. */

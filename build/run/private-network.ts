@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BuildError } from '../error.ts';
 import type { RunRequest } from './contract.ts';
 import { hostAddress } from './network-files.ts';
 import { complaintsOf, end, holdNamespace, PROGRAM_PATH } from './network-namespace.ts';
+import { findProgram } from './programs.ts';
 
 /** A network namespace that reaches the outside, for as long as it is held. */
 export interface PrivateNetwork extends AsyncDisposable {
@@ -82,7 +83,7 @@ export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNe
   const { pid, path } = stack.use(await holdNamespace(request.sysctls ?? []));
   const reasons: string[] = [];
   for (const candidate of STACKS) {
-    const program = findProgram(candidate.name);
+    const program = findProgram(candidate.name, PROGRAM_PATH.split(':'));
     if (program === undefined) continue;
     const keeper = spawn(
       '/bin/sh',
@@ -111,19 +112,6 @@ export async function openPrivateNetwork(request: RunRequest): Promise<PrivateNe
   throw new BuildError('isolation-unavailable', `no private network: ${reason}`, {
     hint: 'Use --network host, or --network none.',
   });
-}
-
-function findProgram(name: string): string | undefined {
-  return PROGRAM_PATH.split(':')
-    .map((directory) => `${directory}/${name}`)
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
 }
 
 /** Waits until the namespace has a default route, or the stack has given up. */

@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, openSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ifThere } from '../../../errors.ts';
 import { BuildError } from '../../error.ts';
 import type { Lease } from './address-pool.ts';
 
@@ -27,19 +26,6 @@ export interface NetworkAnswer {
 const SEARCH_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const BUILT_IN_DRIVERS: readonly string[] = ['bridge', 'macvlan', 'ipvlan'];
 const LIMIT_BYTES = 1 << 20;
-
-/** The first executable of a name; undefined where no directory has one. */
-export function findHelper(name: string, directories: readonly string[]): string | undefined {
-  return directories
-    .map((directory) => join(directory, name))
-    .find((path) => {
-      const isRunnable = () => {
-        accessSync(path, constants.X_OK);
-        return statSync(path).isFile();
-      };
-      return ifThere(isRunnable) ?? false;
-    });
-}
 
 /**
  * Joins a network namespace to networks, or takes it off them. The program runs in a session of its own, so that a

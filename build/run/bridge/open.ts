@@ -4,8 +4,9 @@ import { BuildError } from '../../error.ts';
 import type { RunRequest } from '../contract.ts';
 import { holdNamespace } from '../network-namespace.ts';
 import type { PrivateNetwork } from '../private-network.ts';
+import { findProgram } from '../programs.ts';
 import { giveAddressesBack, type Lease, takeAddresses } from './address-pool.ts';
-import { callNetavark, findHelper, type NetavarkPrograms, type NetworkAnswer } from './netavark.ts';
+import { callNetavark, type NetavarkPrograms, type NetworkAnswer } from './netavark.ts';
 import { lockNetworks } from './network-lock.ts';
 import { findNetworks } from './networks.ts';
 import { isDeadOwner, newOwner } from './owner.ts';
@@ -113,7 +114,7 @@ function findPrograms(settings: BridgeSettings): NetavarkPrograms {
       'isolation-unavailable',
       `unsupported network backend "${backend}", only netavark is supported`,
     );
-  const netavark = findHelper('netavark', helperDirectories);
+  const netavark = findProgram('netavark', helperDirectories);
   if (netavark === undefined)
     throw new BuildError(
       'isolation-unavailable',
@@ -122,7 +123,7 @@ function findPrograms(settings: BridgeSettings): NetavarkPrograms {
     );
   return {
     netavark,
-    aardvark: findHelper('aardvark-dns', helperDirectories),
+    aardvark: findProgram('aardvark-dns', helperDirectories),
     runDirectory: settings.runDirectory ?? RUN_DIRECTORY,
     dnsPort: settings.dnsPort,
     firewall: settings.firewall,
@@ -132,5 +133,5 @@ function findPrograms(settings: BridgeSettings): NetavarkPrograms {
 
 /** Whether bridges are to be had at all, before anything is tried. */
 export function hasNetavark({ helperDirectories }: BridgeSettings): boolean {
-  return findHelper('netavark', helperDirectories) !== undefined;
+  return findProgram('netavark', helperDirectories) !== undefined;
 }

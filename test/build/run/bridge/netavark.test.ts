@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import type { Lease } from '../../../../build/run/bridge/address-pool.ts';
-import { callNetavark, findHelper } from '../../../../build/run/bridge/netavark.ts';
+import { callNetavark } from '../../../../build/run/bridge/netavark.ts';
+import { findProgram } from '../../../../build/run/programs.ts';
 
 const test = suite('build/run/bridge/netavark');
 let directory: string;
@@ -127,8 +128,8 @@ test('helpers are files that may be executed, in the first directory that has on
   mkdirSync(join(directory, 'a/helper'));
   writeFileSync(join(directory, 'b/helper'), '', { mode: 0o755 });
   const directories = ['a', 'b', 'c', 'missing'].map((name) => join(directory, name));
-  equal(findHelper('helper', directories), join(directory, 'b/helper'));
-  equal(findHelper('other', directories), undefined);
+  equal(findProgram('helper', directories), join(directory, 'b/helper'));
+  equal(findProgram('other', directories), undefined);
 });
 
 test.run();

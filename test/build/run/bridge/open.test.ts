@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
-import { findHelper } from '../../../../build/run/bridge/netavark.ts';
 import type { BridgeSettings } from '../../../../build/run/bridge/settings.ts';
 import type { RunRequest } from '../../../../build/run/contract.ts';
 import { detectIsolation } from '../../../../build/run/detect.ts';
+import { findProgram } from '../../../../build/run/programs.ts';
 import { CONTAINERS_DEFAULTS } from '../../../../config/containers-defaults.ts';
 import { BoltBucket } from '../../../../store/bolt/bucket.ts';
 import { updateBolt } from '../../../../store/bolt/database.ts';
@@ -21,7 +21,7 @@ const HELPERS = CONTAINERS_DEFAULTS.engine.helper_binaries_dir;
 const missing =
   detectIsolation().preferred !== 'oci'
     ? 'it needs root and a runtime'
-    : findHelper('netavark', HELPERS) === undefined
+    : findProgram('netavark', HELPERS) === undefined
       ? 'netavark is not installed'
       : undefined;
 
