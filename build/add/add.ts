@@ -54,12 +54,9 @@ export async function addToContainer(
   const directory = staging ?? direct?.directory;
   using ownRoot = directory === undefined ? undefined : new RootedDirectory(directory);
   using writer = new TreeWriter(ownRoot ?? root, place.directory, writerOptions);
-  const ahead = options.isPackedAfterwards ? await packingAhead() : undefined;
-  if (direct) ahead?.(Number.POSITIVE_INFINITY);
   const rename = place.rename === undefined ? undefined : fromText(place.rename);
-  const write: OnEntry = (entry, sizeBytes, content) => {
+  const write: OnEntry = (entry, _sizeBytes, content) => {
     if (direct) refuseWhiteout(entry);
-    ahead?.(sizeBytes);
     writer.put({ ...entry, ...toHost(container.idMappings, entry), path: rename ?? entry.path }, content);
   };
   using reused = direct && new ReusedFiles(direct.previous, direct.known, writer);
@@ -163,22 +160,6 @@ async function directTarget(
   const directory = await store.layers.diffDirectory(container.layerId);
   using own = new RootedDirectory(directory);
   return own.isEmptyDirectory(place.directory) ? { directory, previous, known } : undefined;
-}
-
-/** Told of each entry's size, starts the thread once they are too many for this one. */
-async function packingAhead(): Promise<(sizeBytes: number) => void> {
-  const { warmLayerWorker } = await import('../../store/layer/run-job.ts');
-  const { INLINE_BYTES, INLINE_ENTRIES } = await import('../../store/layer/inline.ts');
-  let entries = 0;
-  let bytes = 0;
-  let isWarm = false;
-  return (sizeBytes) => {
-    entries += 1;
-    bytes += sizeBytes;
-    if (isWarm || (entries <= INLINE_ENTRIES && bytes <= INLINE_BYTES)) return;
-    isWarm = true;
-    warmLayerWorker();
-  };
 }
 
 /** What the overlay refuses: such a device says there that a file is gone. */

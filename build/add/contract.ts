@@ -49,8 +49,6 @@ export interface AddOptions {
   ) => void;
   /** Files of an earlier addition of the same sources to the same place may stand for those of this one. */
   readonly reuse?: CopyReuse;
-  /** A layer will be made of what is added: the thread that packs large ones is started meanwhile. */
-  readonly isPackedAfterwards?: boolean;
   readonly stripSetuid?: boolean;
   readonly stripSetgid?: boolean;
   readonly stripSticky?: boolean;

@@ -31,7 +31,6 @@ export async function copyStep(
     readonly linkHistorySuffix: string;
     readonly onContent?: AddOptions['onContent'];
     readonly reuse?: AddOptions['reuse'];
-    readonly isPackedAfterwards: boolean;
   },
 ): Promise<CopyOutcome> {
   const [sources, options] = await additionOf(session, stage, copy);

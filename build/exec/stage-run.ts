@@ -99,7 +99,6 @@ export class StageRun {
       link: this.link,
       linkHistorySuffix: buildMetadata(options, isLastStep, true),
       ...(reuse ? { reuse } : {}),
-      isPackedAfterwards: true,
       onContent: (...content) => {
         reuse?.onContent(...content);
         collect?.(...content);

@@ -1,7 +1,6 @@
 export { applyLayer } from './apply.ts';
 export type * from './contract.ts';
-export { packLayer, warmPacking } from './pack.ts';
+export { packLayer } from './pack.ts';
 export { removeTree } from './remove-tree.ts';
-export { warmLayerWorker } from './run-job.ts';
 export { assembleLayer } from './tar-split.ts';
 export { type ZstdChunkedLayer, zstdChunked } from './zstd-chunked.ts';

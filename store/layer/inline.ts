@@ -13,12 +13,12 @@ import { sharedMemory } from './wasm.ts';
  * Small layers are read and written by the calling thread: starting a worker takes longer than the work. The limits
  * keep the event loop waiting for a few milliseconds at most.
  */
-export const INLINE_ENTRIES = 200;
+const INLINE_ENTRIES = 200;
 export const INLINE_BYTES = 1 << 20;
 
-/** True where a tree is so small that packing it does not deserve a worker. */
-export function isSmallTree(root: string): boolean {
-  const left = { entries: INLINE_ENTRIES, bytes: INLINE_BYTES };
+/** True where a tree is so small that packing it, or what else takes long for that many bytes, does not deserve a worker. */
+export function isSmallTree(root: string, limitBytes = INLINE_BYTES): boolean {
+  const left = { entries: INLINE_ENTRIES, bytes: limitBytes };
   return isWithin(AT_FDCWD, Buffer.from(root), left, OPEN.readOnly | OPEN.directory);
 }
 
@@ -49,7 +49,7 @@ let packing:
 
 /** Packs at once. @returns the result, and the archive where `hasOutput` asks for it */
 export function packInline(
-  args: JobMap['pack']['args'],
+  args: JobMap['packHashed']['args'],
   sendText: (text: Buffer<ArrayBuffer>) => void,
 ): { readonly result: JobMap['packHashed']['result']; readonly archive: Buffer[] } {
   if (!packing) {

@@ -19,18 +19,14 @@ export interface JobMap {
     readonly args: { readonly root: string; readonly settings: UnpackSettings };
     readonly result: Hashed & { readonly replaced: EmbeddedContent[] };
   };
-  readonly pack: {
+  /** With the archive's digest and size. */
+  readonly packHashed: {
     readonly args: {
       readonly root: string;
       readonly settings: PackSettings;
       /** Somebody reads the archive. */
       readonly hasOutput: boolean;
     };
-    readonly result: Counts & { readonly unchanged: string[] };
-  };
-  /** The same with the archive's digest and size. */
-  readonly packHashed: {
-    readonly args: JobMap['pack']['args'];
     readonly result: Hashed & { readonly unchanged: string[] };
   };
   /** Compresses to zstd:chunked; gives the annotations. */

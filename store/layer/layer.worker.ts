@@ -40,7 +40,6 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     const result = unpackJob(args, new RingReader(rings.input, total.update), crc, sendText);
     return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
   },
-  pack: (args) => packJob(args, new RingWriter(rings.output, args.hasOutput), crc, sendText),
   packHashed: (args) => {
     const total = hashed();
     const output = new RingWriter(rings.output, args.hasOutput, total.update);

@@ -76,12 +76,15 @@ export class TreePacker {
       this.#unchanged = new UnchangedDirectories(this.#lower, this.#overlayPrefix);
   }
 
-  /** @throws StoreError `bad-layer`, `unsupported`, `system` */
-  pack(root: string): PackCounts {
+  /**
+   * Packs in steps, between which the sink may be emptied: a step is a header, or as much content as has room.
+   * @throws StoreError `bad-layer`, `unsupported`, `system`
+   */
+  *pack(root: string): Generator<void, PackCounts> {
     const fd = openAt(AT_FDCWD, root, OPEN.readOnly | OPEN.directory);
     try {
       this.#windowsRoots();
-      this.#children(fd, '', readDirectory(fd));
+      yield* this.#children(fd, '', readDirectory(fd));
     } finally {
       closeSync(fd);
       this.#lower?.[Symbol.dispose]();
@@ -98,15 +101,16 @@ export class TreePacker {
     for (const name of WINDOWS_ROOTS) this.#write(withAttributes({ ...root, name }));
   }
 
-  #children(fd: number, prefix: string, entries: DirectoryEntry[]): void {
+  *#children(fd: number, prefix: string, entries: DirectoryEntry[]): Generator<void, void> {
     // In latin1 the order of strings is that of their bytes.
     const named = entries.map((entry) => ({ entry, text: entry.name.toString('latin1') }));
     for (const { entry, text } of named.sort((a, b) => (a.text < b.text ? -1 : 1))) {
+      yield;
       const path = prefix + text;
       if (this.#excluded.has(path)) continue;
       try {
-        if (entry.type === S_IF.regular) this.#regular(fd, entry.name, path);
-        else if (entry.type === S_IF.directory) this.#directory(fd, entry.name, path);
+        if (entry.type === S_IF.regular) yield* this.#regular(fd, entry.name, path);
+        else if (entry.type === S_IF.directory) yield* this.#directory(fd, entry.name, path);
         else if (entry.type !== S_IF.socket) this.#special(fd, entry.name, path);
       } catch (error) {
         throw describe(error, path);
@@ -114,7 +118,7 @@ export class TreePacker {
     }
   }
 
-  #regular(directory: number, name: Buffer, path: string): void {
+  *#regular(directory: number, name: Buffer, path: string): Generator<void, void> {
     const fd = openAt(directory, name, READING);
     try {
       const status = statDescriptor(fd);
@@ -123,15 +127,17 @@ export class TreePacker {
       if (entry.type === TAR_TYPE.file) entry.sizeBytes = status.sizeBytes;
       this.#addXattrs(entry, fd);
       const isLink = this.#isLink(entry, status);
-      this.#emit(entry, isLink ? undefined : () => this.#content(fd, entry.sizeBytes));
+      if (isLink) this.#emit(entry);
+      else yield* this.#emitFile(entry, fd);
       this.#counts.contentBytes += entry.sizeBytes;
     } finally {
       closeSync(fd);
     }
   }
 
-  #content(fd: number, sizeBytes: number): void {
+  *#content(fd: number, sizeBytes: number): Generator<void, void> {
     for (let left = sizeBytes; left > 0; ) {
+      yield;
       const room = this.#sink.room(left);
       const count = readSync(fd, room, 0, room.length, null);
       if (count === 0) throw changed();
@@ -140,7 +146,7 @@ export class TreePacker {
     }
   }
 
-  #directory(parent: number, name: Buffer, path: string): void {
+  *#directory(parent: number, name: Buffer, path: string): Generator<void, void> {
     const fd = openAt(parent, name, LISTING);
     try {
       const entries = readDirectory(fd);
@@ -159,7 +165,7 @@ export class TreePacker {
           uid: entry.uid,
           gid: entry.gid,
         });
-      this.#children(fd, `${path}/`, entries);
+      yield* this.#children(fd, `${path}/`, entries);
     } finally {
       closeSync(fd);
     }
@@ -180,15 +186,33 @@ export class TreePacker {
     this.#emit(entry);
   }
 
-  #emit(entry: TarEntry, writeContent?: () => void): void {
-    this.#write(this.#settings.windows ? windowsEntry(entry) : entry, writeContent);
+  #emit(entry: TarEntry): void {
+    this.#write(this.#shown(entry));
   }
 
-  #write(entry: TarEntry, writeContent?: () => void): void {
+  *#emitFile(entry: TarEntry, fd: number): Generator<void, void> {
+    const shown = this.#shown(entry);
+    this.#start(shown);
+    yield* this.#content(fd, entry.sizeBytes);
+    this.#end(shown);
+  }
+
+  #shown(entry: TarEntry): TarEntry {
+    return this.#settings.windows ? windowsEntry(entry) : entry;
+  }
+
+  #write(entry: TarEntry): void {
+    this.#start(entry);
+    this.#end(entry);
+  }
+
+  #start(entry: TarEntry): void {
     this.#counts.uids.add(entry.uid);
     this.#counts.gids.add(entry.gid);
     this.#sink.raw(encodeTarHeader(entry));
-    writeContent?.();
+  }
+
+  #end(entry: TarEntry): void {
     this.#sink.entryEnd(entry.name, entry.sizeBytes);
     const padding = paddingOf(entry.sizeBytes);
     if (padding > 0) this.#sink.raw(ZEROS.subarray(0, padding));

@@ -11,7 +11,6 @@ import {
   readFromRing,
   resetRing,
   ringsOf,
-  viewRing,
   writeToRing,
 } from './byte-ring.ts';
 import type { JobError, JobMap, JobMessage, JobName } from './jobs.ts';
@@ -54,11 +53,6 @@ function release(worker: LayerWorker): void {
   idle.push(worker);
 }
 
-/** Starts a worker ahead of time, so that the first layer does not wait for it. It does not keep the process alive. */
-export function warmLayerWorker(): void {
-  if (idle.length === 0) release(start());
-}
-
 /** The streams of a job on this side. */
 export interface JobStreams {
   /** Bytes for the job; destroyed when the job fails. */
@@ -67,8 +61,6 @@ export interface JobStreams {
   readonly ahead?: readonly Uint8Array[];
   /** Takes the bytes that the job makes, with backpressure, and does not end the stream. */
   readonly output?: (bytes: Buffer) => Promise<void> | void;
-  /** In place of `output`: sees the bytes where they lie, and must be done with them when it returns. */
-  readonly view?: (bytes: Buffer) => void;
   /** Takes pieces of tar-split text. */
   readonly onText?: (text: Uint8Array<ArrayBuffer>) => void;
   readonly signal?: AbortSignal;
@@ -106,7 +98,6 @@ export async function runJob<Name extends JobName>(
     const pumps = [
       input ? pumpIn(worker, input, streams.ahead).catch(stop) : undefined,
       streams.output ? pumpOut(worker, streams.output).catch(stop) : undefined,
-      streams.view ? viewAll(worker, streams.view).catch(stop) : undefined,
     ];
     const outcome = await done;
     const first = failure;
@@ -171,10 +162,6 @@ async function pumpOut({ rings }: LayerWorker, output: NonNullable<JobStreams['o
     passed(bytes.length);
     await output(bytes);
   }
-}
-
-async function viewAll({ rings }: LayerWorker, view: NonNullable<JobStreams['view']>): Promise<void> {
-  while (await viewRing(rings.output, view));
 }
 
 /** Writes to a stream with backpressure; a closed or failed one rejects. */

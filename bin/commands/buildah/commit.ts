@@ -93,7 +93,6 @@ async function runCommit(context: CommandContext): Promise<void> {
   const format = formatOf(context);
   await using session = await openSession(context, { flags: FLAGS, quiet: flags.bool('quiet') });
   const found = await findContainer(session, name);
-  await warmFor(session, found);
   const destination = image === undefined ? undefined : await destinationOf(session, image);
   const timestamps = timestampOptions(context);
   const container = identified(context, found, timestamps);
@@ -130,12 +129,6 @@ async function runCommit(context: CommandContext): Promise<void> {
   if (flags.string('metadata-file'))
     writeFileSync(flags.string('metadata-file'), JSON.stringify(metadataOf(result)));
   if (flags.bool('rm')) await session.store.deleteContainer(container.id);
-}
-
-/** The packing worker boots while everything else is made ready. A layer that is missing is for the commit to tell. */
-async function warmFor({ store }: Session, { layerId }: WorkingContainer): Promise<void> {
-  const { warmPacking } = await import('../../../store/layer/pack.ts');
-  if (await store.layers.get(layerId)) warmPacking(await store.layers.diffDirectory(layerId));
 }
 
 function metadataOf(result: Awaited<ReturnType<typeof commitContainer>>): object {

@@ -1,0 +1,78 @@
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { suite } from 'uvu';
+import { OwnHash, poolHash } from '../../../store/kernel/pool-hash.ts';
+import { HashedBlocks } from '../../../store/layer/hash-tree.ts';
+import { packLayer } from '../../../store/layer/index.ts';
+import { Scratch } from './scratch.ts';
+
+const test = suite('store/layer trees that are only hashed');
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+const openFiles = () => readdirSync('/proc/self/fd').length;
+
+function fill(root: string): void {
+  writeFileSync(join(root, 'large'), randomBytes(9_000_001));
+  writeFileSync(join(root, 'one block'), randomBytes(2 << 20));
+  mkdirSync(join(root, 'many'));
+  for (let at = 0; at < 700; at += 1) writeFileSync(join(root, 'many', `${at}`), randomBytes(at * 10));
+}
+
+test('have the digest, size and tar-split of the archive that is written for others', async () => {
+  using scratch = new Scratch();
+  fill(scratch.root);
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const output = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      hash.update(chunk);
+      sizeBytes += chunk.length;
+      done();
+    },
+  });
+  const written = await packLayer(scratch.root, output, { whiteouts: 'none' });
+  const archived = `sha256:${hash.digest('hex')}`;
+  equal(written.diffId, archived);
+  const alone = () => packLayer(scratch.root, undefined, { whiteouts: 'none' });
+  for (const hashed of await Promise.all([alone(), alone()])) {
+    equal(hashed.diffId, archived);
+    equal(hashed.sizeBytes, sizeBytes);
+    deepEqual(hashed.tarSplit, written.tarSplit);
+  }
+});
+
+test('leave no file open when they are given up, or when a file becomes shorter meanwhile', async () => {
+  using scratch = new Scratch();
+  fill(scratch.root);
+  const before = openFiles();
+  const controller = new AbortController();
+  const given = packLayer(scratch.root, undefined, { whiteouts: 'none', signal: controller.signal });
+  controller.abort(new Error('enough'));
+  await rejects(given, /enough/);
+  const cut = packLayer(scratch.root, undefined, { whiteouts: 'none' });
+  truncateSync(join(scratch.root, 'large'), 5);
+  await rejects(cut, { code: 'bad-layer' });
+  equal(openFiles(), before);
+});
+
+test('may have headers that are larger than a block', async () => {
+  const blocks = new HashedBlocks(Buffer.alloc(4 << 20));
+  const whole = randomBytes(7_000_000);
+  for (let at = 0; at < whole.length; at += 3_400_000) {
+    if (blocks.isFull) await blocks.turn();
+    blocks.write(whole.subarray(at, at + 1000));
+    blocks.write(whole.subarray(at + 1000, at + 3_400_000));
+  }
+  deepEqual(await blocks.digest(), { diffId: sha256(whole), sizeBytes: whole.length });
+});
+
+test('are hashed alike on the pool and on this thread', async () => {
+  for (const hash of [poolHash(), new OwnHash()]) {
+    for (const part of ['a', 'b'.repeat(1000), 'c']) await hash.update(Buffer.from(part));
+    equal(hash.digest(), sha256(Buffer.from(`a${'b'.repeat(1000)}c`)));
+  }
+});
+
+test.run();
