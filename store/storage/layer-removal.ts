@@ -69,7 +69,7 @@ export async function removeLayers(
 }
 
 /** Unmounts layers and marks them: from here on whoever opens the store removes them. */
-export async function condemnLayers(
+async function condemnLayers(
   foundation: Foundation,
   rows: WritableRows<LayerRow>,
   doomed: readonly LayerRow[],
@@ -86,7 +86,7 @@ export async function condemnLayers(
 }
 
 /** The second half of {@link removeLayers}. */
-export async function discardLayers(
+async function discardLayers(
   foundation: Foundation,
   rows: WritableRows<LayerRow>,
   doomed: readonly LayerRow[],

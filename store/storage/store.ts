@@ -6,7 +6,7 @@ import type { Rows } from './database.ts';
 import { containerDirectory, containerRunDirectory, type Foundation, writeEverything } from './foundation.ts';
 import { LayerUse } from './image-removal.ts';
 import { StorageImages } from './image-store.ts';
-import { condemnLayers, discardLayers, removeLayers, Trash, unmountEntirely } from './layer-removal.ts';
+import { removeLayers, Trash, unmountEntirely } from './layer-removal.ts';
 import { StorageLayers } from './layer-store.ts';
 import { withRoom } from './make-room.ts';
 import { type ContainerRow, containerRecord, imageRecord, type LayerRow } from './records.ts';
@@ -98,8 +98,8 @@ export class StorageStore implements Store {
         }
       }
       const doomed = [...gone].map(({ layer }) => layers.byId(layer)).filter((row) => row !== undefined);
-      // Condemned before the records that name them go: who dies in between leaves no layer that nobody knows of.
-      await condemnLayers(this.#foundation, layers, doomed);
+      // Containers first: a process that dies here leaves layers without a container, which sweep takes away, never the
+      // other way round.
       await withRoom(this.#foundation, doomed, () => {
         for (const container of gone) containers.remove(container);
         containers.save();
@@ -109,7 +109,7 @@ export class StorageStore implements Store {
         await removeTree(join(containerDirectory(places), id));
         await removeTree(join(containerRunDirectory(places), id));
       }
-      await discardLayers(this.#foundation, layers, doomed, trash);
+      await removeLayers(this.#foundation, layers, doomed, trash);
       return failures;
     });
   }
