@@ -153,6 +153,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     const journalled = digest !== undefined && (size ?? 0) >= JOURNAL_BYTES;
     const session =
       (digest && (await this.#openSession(digest, journalled))) ??
+      this.#takeUnused(digest) ??
       (await startUpload(this.#repository, signal));
     if (journalled) await this.#journal?.record(this.#title, digest, session.location);
     try {
@@ -209,7 +210,7 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
     const journal = journalled ? this.#journal : undefined;
     const own = this.#sessions.get(digest);
     const known = (own?.unused ? undefined : own?.location) ?? (await journal?.find(this.#title, digest));
-    if (!known) return own;
+    if (!known) return undefined;
     const session = await uploadStatus(this.#repository, known, this.#context.signal).catch(
       (error: unknown) => {
         if (error instanceof TransportError) return undefined;
@@ -221,6 +222,16 @@ class RegistryDestination implements ImageDestination, ResumableDestination {
       this.#sessions.delete(digest);
       await journal?.forget(this.#title, digest);
     }
+    return session;
+  }
+
+  /** What a refused mount of this blob left, or of another one, whose digest is nothing to the session. */
+  #takeUnused(digest: Digest | undefined): UploadSession | undefined {
+    const own = digest !== undefined && this.#sessions.get(digest)?.unused ? digest : undefined;
+    const key = own ?? [...this.#sessions].find(([, { unused }]) => unused)?.[0];
+    if (key === undefined) return undefined;
+    const session = this.#sessions.get(key);
+    this.#sessions.delete(key);
     return session;
   }
 

@@ -201,6 +201,29 @@ test('mounts from a candidate of the same registry, and uses the session of a re
   assert.equal((await reuse())?.how, 'present');
 });
 
+test('one blob of unknown digest goes into the session of a refused mount, the next into its own', async () => {
+  await using registry = await startTestRegistry();
+  await using destination = await open(registry);
+  const candidates = [{ domain: registry.address, path: 'nobody/here' }];
+  await destination.tryReuseBlob(LAYER, { isConfig: false, candidates });
+  registry.faults.log.length = 0;
+  const unknown = { mediaType: LAYER.mediaType };
+  const other = Buffer.from('another blob');
+  const put = await Promise.all(
+    [BYTES, other].map((bytes) =>
+      destination.putBlob({ stream: pieces(bytes) }, unknown, { isConfig: false }),
+    ),
+  );
+  assert.deepEqual(
+    put.map(({ digest }) => digest),
+    [DIGEST, digestOf(other)],
+  );
+  assert.equal(await stored(registry), DIGEST);
+  assert.equal(registry.faults.requests(/^POST/).length, 1);
+  await destination[Symbol.asyncDispose]();
+  assert.deepEqual(registry.faults.requests(/^DELETE/), []);
+});
+
 test('a mount moves no bytes', async () => {
   await using registry = await startTestRegistry();
   await seedBlob(registry, 'other/place', BYTES);
