@@ -3,6 +3,7 @@ import { type ConfigFile, type ConfigSearch, findConfigFiles } from './config-fi
 import { CONTAINERS_DEFAULTS, type ContainersConfig } from './containers-defaults.ts';
 import { ConfigError } from './error.ts';
 import { uidOf } from './host.ts';
+import { parseToml, type TomlFailure, type TomlTable } from './toml.ts';
 
 export type { ContainersConfig } from './containers-defaults.ts';
 
@@ -71,14 +72,13 @@ async function apply(
   }
 }
 
-async function parse({ path, text }: ConfigFile): Promise<Record<string, unknown>> {
-  const { parse: parseToml, TomlError } = await import('smol-toml');
+async function parse({ path, text }: ConfigFile): Promise<TomlTable> {
   try {
-    return parseToml(text) as Record<string, unknown>;
+    return await parseToml(text);
   } catch (cause) {
-    if (!(cause instanceof TomlError)) throw cause;
-    const reason = cause.message.split('\n')[0] ?? '';
-    throw new ConfigError('bad-config', `${path}:${cause.line}: ${reason}`, { cause, facts: { path } });
+    const { line, message } = cause as TomlFailure;
+    const reason = message.split('\n')[0] ?? '';
+    throw new ConfigError('bad-config', `${path}:${line}: ${reason}`, { cause, facts: { path } });
   }
 }
 

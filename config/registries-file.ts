@@ -9,6 +9,7 @@ import {
   type ShortNameAlias,
   type ShortNameMode,
 } from './registries-types.ts';
+import { parseToml } from './toml.ts';
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -41,10 +42,9 @@ export async function parseRegistriesFile(
     });
   const plain = plainAliases(text);
   if (plain) return { rules: [], aliases: parseAliases(plain, path, fail) };
-  const { parse } = await import('smol-toml');
   let table: Table;
   try {
-    table = parse(text) as Table;
+    table = (await parseToml(text)) as Table;
   } catch (cause) {
     throw fail((cause as Error).message.split('\n')[0] as string, cause);
   }

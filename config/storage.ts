@@ -4,6 +4,7 @@ import { ifThere, isSystemError } from '../errors.ts';
 import { ConfigError } from './error.ts';
 import { configHomeOf, type HostEnvironment, homeOf, uidOf } from './host.ts';
 import { makeDirectories } from './make-directories.ts';
+import { parseToml } from './toml.ts';
 
 /** What storage.conf, its drop-ins and the environment say about local storage; ready for openStore. */
 export interface StorageConfig {
@@ -277,9 +278,8 @@ function mustRead(path: string): string {
 }
 
 async function parse(text: string, path: string): Promise<Table> {
-  const { parse: parseToml } = await import('smol-toml');
   try {
-    return tableOf((parseToml(text) as Table).storage);
+    return tableOf((await parseToml(text)).storage);
   } catch (cause) {
     const why = (cause as Error).message.split('\n')[0];
     throw new ConfigError('bad-config', `parsing ${path}: ${why}`, { cause, facts: { path } });

@@ -20,7 +20,12 @@ export function goJsonText(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(goJsonText).join(',')}]`;
   if (value instanceof Map) return members([...value].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
   if (typeof value === 'object' && value !== null) return members(Object.entries(value));
-  return JSON.stringify(value ?? null).replace(/[<>&\u2028\u2029]/g, (char) => ESCAPES[char] as string);
+  return goEscapes(JSON.stringify(value ?? null));
+}
+
+/** JSON as JSON.stringify writes it, with the escapes that Go adds. */
+export function goEscapes(json: string): string {
+  return json.replace(/[<>&\u2028\u2029]/g, (char) => ESCAPES[char] as string);
 }
 
 function members(entries: readonly (readonly [string, unknown])[]): string {

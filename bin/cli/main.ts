@@ -1,4 +1,4 @@
-import { writeSync } from 'node:fs';
+import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { ToolSpec } from './contract.ts';
 import { systemErrorText, UsageError } from './error.ts';
@@ -28,7 +28,7 @@ export async function main(tool: ToolSpec): Promise<void> {
       return process.stdin;
     },
     get stdinIsTerminal() {
-      return isatty(0);
+      return isTerminal(0);
     },
     // Opened where a command needs a stream: that loads net and more.
     get stdout() {
@@ -42,4 +42,11 @@ export async function main(tool: ToolSpec): Promise<void> {
     workingDirectory: process.cwd(),
   };
   process.exitCode = await runTool(tool, process.argv.slice(2), io, controller.signal);
+}
+
+/** To ask node:tty loads net and streams, which takes longer than many a command: it is asked of devices alone. */
+function isTerminal(fd: number): boolean {
+  const status = fstatSync(fd);
+  if (!status.isCharacterDevice() || status.rdev === statSync('/dev/null').rdev) return false;
+  return isatty(fd);
 }

@@ -1,5 +1,5 @@
 import type { HistoryEntry, ImageConfig } from '../../image/config.ts';
-import { type Digest, digestOf } from '../../image/digest.ts';
+import type { Digest } from '../../image/digest.ts';
 import type { Manifest } from '../../image/manifest.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 
@@ -13,9 +13,9 @@ interface Member {
   readonly record: ImageRecord;
   readonly config: ImageConfig;
   /** Stands for its history, so that neither children nor parents are found by comparing all images with all. */
-  readonly history: Digest;
+  readonly history: number;
   /** That of an image it was built on; undefined where its history is empty. */
-  readonly earlier?: Digest;
+  readonly earlier?: number;
 }
 
 /**
@@ -24,8 +24,10 @@ interface Member {
  */
 export class ImageFamily {
   readonly #members = new Map<string, Member>();
-  readonly #byHistory = new Map<Digest, Set<Member>>();
-  readonly #byEarlier = new Map<Digest, Set<Member>>();
+  readonly #byHistory = new Map<number, Set<Member>>();
+  readonly #byEarlier = new Map<number, Set<Member>>();
+  /** A number for each history, by that of the history before it and its last entry. */
+  readonly #histories = new Map<string, number>();
   /** Digests in manifest lists, by the id of the list. */
   readonly #lists = new Map<string, ReadonlySet<Digest>>();
 
@@ -37,16 +39,22 @@ export class ImageFamily {
     if (manifest?.kind === 'index' && !record.topLayer)
       this.#lists.set(record.id, new Set(manifest.manifests.map(({ digest }) => digest)));
     if (!config) return;
-    const history = config.history ?? [];
-    const member: Member = {
-      record,
-      config,
-      history: historyDigest(history),
-      ...(history.length > 0 ? { earlier: historyDigest(history.slice(0, -1)) } : {}),
-    };
+    const member: Member = { record, config, ...this.#numbersOf(config.history ?? []) };
     this.#members.set(record.id, member);
     setOf(this.#byHistory, member.history).add(member);
-    if (member.earlier) setOf(this.#byEarlier, member.earlier).add(member);
+    if (member.earlier !== undefined) setOf(this.#byEarlier, member.earlier).add(member);
+  }
+
+  #numbersOf(history: readonly HistoryEntry[]): Pick<Member, 'history' | 'earlier'> {
+    let earlier: number | undefined;
+    let number = 0;
+    for (const entry of history) {
+      earlier = number;
+      const key = `${earlier} ${JSON.stringify(entry)}`;
+      number = this.#histories.get(key) ?? this.#histories.size + 1;
+      this.#histories.set(key, number);
+    }
+    return { history: number, ...(earlier === undefined ? {} : { earlier }) };
   }
 
   /** The image is gone. */
@@ -56,7 +64,7 @@ export class ImageFamily {
     if (!member) return;
     this.#members.delete(id);
     this.#byHistory.get(member.history)?.delete(member);
-    if (member.earlier) this.#byEarlier.get(member.earlier)?.delete(member);
+    if (member.earlier !== undefined) this.#byEarlier.get(member.earlier)?.delete(member);
   }
 
   hasChildren(id: string): boolean {
@@ -68,8 +76,9 @@ export class ImageFamily {
 
   parent(id: string): ImageRecord | undefined {
     const own = this.#members.get(id);
-    for (const parent of (own?.earlier && this.#byHistory.get(own.earlier)) || [])
-      if (parent !== own && hasLayersOf(own as Member, parent)) return parent.record;
+    if (own?.earlier === undefined) return undefined;
+    for (const parent of this.#byHistory.get(own.earlier) ?? [])
+      if (parent !== own && hasLayersOf(own, parent)) return parent.record;
     return undefined;
   }
 
@@ -85,10 +94,6 @@ export class ImageFamily {
 function hasLayersOf(child: Member, parent: Member): boolean {
   const own = child.config.rootfs.diff_ids;
   return parent.config.rootfs.diff_ids.every((diffId, index) => own[index] === diffId);
-}
-
-function historyDigest(history: readonly HistoryEntry[]): Digest {
-  return digestOf(JSON.stringify(history));
 }
 
 function setOf<K, V>(sets: Map<K, Set<V>>, key: K): Set<V> {

@@ -118,6 +118,12 @@ export function unlinkAt(directory: number, name: PathLike, isDirectory = false)
   checked(nativeUnlinkat(directory, cString(name), isDirectory ? AT_REMOVEDIR : 0), 'unlinkat', name);
 }
 
+/** As {@link unlinkAt} where failures are expected, which errors would make slow: 0, or the errno. */
+export function tryUnlinkAt(directory: number, name: PathLike, isDirectory = false): number {
+  const result = nativeUnlinkat(directory, cString(name), isDirectory ? AT_REMOVEDIR : 0);
+  return result === 0 ? 0 : lastErrno();
+}
+
 /** The kernel's device number (glibc's makedev layout, which mknod(2) and st_rdev use). */
 export function makeDevice(major: number, minor: number): bigint {
   const a = BigInt(major);

@@ -16,9 +16,9 @@ import { sharedMemory } from './wasm.ts';
 const INLINE_ENTRIES = 200;
 export const INLINE_BYTES = 1 << 20;
 
-/** True where a tree is so small that packing it, or what else takes long for that many bytes, does not deserve a worker. */
-export function isSmallTree(root: string, limitBytes = INLINE_BYTES): boolean {
-  const left = { entries: INLINE_ENTRIES, bytes: limitBytes };
+/** True where a tree is so small that packing it does not deserve a worker. */
+export function isSmallTree(root: string): boolean {
+  const left = { entries: INLINE_ENTRIES, bytes: INLINE_BYTES };
   return isWithin(AT_FDCWD, Buffer.from(root), left, OPEN.readOnly | OPEN.directory);
 }
 

@@ -47,7 +47,7 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
   },
   chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
-  remove: (args) => removeAt(AT_FDCWD, args.path),
+  remove: (args) => void removeAt(AT_FDCWD, args.path),
   assemble: (args) =>
     assembleTree(args.root, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
 };
