@@ -24,36 +24,56 @@ export async function joinChunks(chunks: readonly Chunk[], entry: string): Promi
   return `${LOADER}\n${bodies.join('\n')}\nObject.assign(exports,__load(${JSON.stringify(entry)}));`;
 }
 
-/** The bindings of chunks never change after their chunk has run, so that they can be copied. */
+/**
+ * A chunk loads another where it first uses something of it. One that it only has to run after is not loaded: modules do
+ * nothing but make what they export.
+ */
 async function toBody(text: string, known: ReadonlySet<string>): Promise<string> {
   const ours = (name: string) => {
     if (!known.has(name)) throw new Error(`a chunk imports ${name}, which is none`);
     return JSON.stringify(name);
   };
   const linked = text
-    .replace(
-      /\bimport(?:\{([^{}]*)\}from)?"(\.\/[^"/]+)";/g,
-      (_all, list: string | undefined, name: string) =>
-        list === undefined ? `__load(${ours(name)});` : `const{${pairs(list)}}=__load(${ours(name)});`,
-    )
+    .replace(/\bimport"(\.\/[^"/]+)";/g, (_all, name: string) => ours(name) && '')
     .replace(/\bimport\("(\.\/[^"/]+)"\)/g, (_all, name: string) => `__import(${ours(name)})`);
   // Behind the export stand the licences of packages.
   const [, body = linked, list = '', commonJs, licences = ''] =
     /^(.*)\bexport(?:\{([^{}]*)\}| default (\w+\(\)));\s*((?:\/\*.*\*\/\s*)*)$/s.exec(linked) ?? [];
   // As Node shows a CommonJS package to `import()`: what it exports by name, and all of it as the default.
-  const exported = commonJs ? `...${commonJs},default:${commonJs}` : pairs(list, true);
-  const { code } = await transform(body, { format: 'cjs', target: 'node24', minifyWhitespace: true });
+  const exported = commonJs ? `...${commonJs},default:${commonJs}` : properties(list);
+  const { code } = await transform(`${body};__return({${exported}});`, {
+    format: 'cjs',
+    target: 'node24',
+    minifyWhitespace: true,
+  });
   if (code.includes('__toCommonJS(')) throw new Error('a chunk exports something that was not understood');
-  return `${code.replace(/^"use strict";/, '').trim()};return{${exported}}${licences}`;
+  const returning = code.replace(/^"use strict";/, '').replace(/__return\((.*)\);\s*$/s, 'return$1');
+  return lazyChunks(returning.trim(), ours) + licences;
 }
 
-/** `a as b` of an import is `a:b` of a pattern, and of an export `b:a` of an object. */
-function pairs(list: string, isExport = false): string {
+/** esbuild reads the bindings of a module where they are used: `import_X.name`. */
+function lazyChunks(code: string, ours: (name: string) => string): string {
+  const names = new Map<string, string>();
+  const body = code.replace(/\bvar (import_\w+)=require\("(\.\/[^"/]+)"\);/g, (_all, variable, name) => {
+    names.set(variable, ours(name));
+    return '';
+  });
+  const used = body.replace(/\bimport_\w+(?=\.)/g, (variable) =>
+    names.has(variable) ? `(${variable}??=__load(${names.get(variable)}))` : variable,
+  );
+  if (used.includes('require("./'))
+    throw new Error('a chunk imports another in a way that was not understood');
+  if (names.size === 0) return body;
+  return `let ${[...names.keys()].join()};${used}`;
+}
+
+/** `a as b` of an export is `b:a` of an object. */
+function properties(list: string): string {
   const names = list.split(',').filter((one) => one !== '');
   return names
     .map((one) => {
       const [name = '', other = name] = one.trim().split(/\s+as\s+/);
-      return isExport ? `${other}:${name}` : `${name}:${other}`;
+      return `${other}:${name}`;
     })
     .join(',');
 }

@@ -25,16 +25,25 @@ test('bindings go from chunk to chunk under the names that each has for them', a
   deepEqual(ran, ['shared']);
 });
 
-test('a chunk runs when it is first loaded, and once', async () => {
+test('a chunk runs when something of it is first used, and once', async () => {
   const { exports, ran } = await run(
-    'ran.push("tool");var go=async()=>[await import("./L.js"),await import("./L.js")];export{go};',
+    'import{count}from"./S.js";ran.push("tool");var go=async()=>[await import("./L.js"),await import("./L.js")],use=()=>count()+count();export{go,use};',
     { './L.js': 'import"./S.js";ran.push("late");var late=2;export{late as default};' },
   );
   deepEqual(ran, ['tool']);
   const [first, second] = await (exports.go as () => Promise<{ default: number }[]>)();
   equal(first, second);
   equal(first?.default, 2);
-  deepEqual(ran, ['tool', 'shared', 'late']);
+  deepEqual(ran, ['tool', 'late']);
+  equal((exports.use as () => number)(), 6);
+  deepEqual(ran, ['tool', 'late', 'shared']);
+});
+
+test('a chunk hands on what it has of another', async () => {
+  const { exports } = await run('import{one}from"./R.js";var two=one*2;export{two};', {
+    './R.js': 'import{b as x}from"./S.js";var y=x;export{x as one,y};',
+  });
+  equal(exports.two, 2);
 });
 
 test('a package in CommonJS has its names, and itself as the default', async () => {
@@ -56,10 +65,11 @@ test('modules of Node are required, and licences stay', async () => {
 test('unknown chunks, odd exports and circles are no bundle', async () => {
   await rejects(run('import{x}from"./gone.js";'), /imports \.\/gone\.js/);
   await rejects(run('export const x=1;'), /not understood/);
+  await rejects(run('import*as all from"./S.js";var x=all;export{x};'), /not understood/);
   const circle = await joinChunks(
     [
-      { name: './tool.js', text: 'import{x}from"./C.js";var y=1;export{y};' },
-      { name: './C.js', text: 'import{y}from"./tool.js";var x=1;export{x};' },
+      { name: './tool.js', text: 'import{x}from"./C.js";var y=x;export{y};' },
+      { name: './C.js', text: 'import{y}from"./tool.js";var x=y;export{x};' },
     ],
     './tool.js',
   );
