@@ -1,7 +1,7 @@
 import { Transform, type TransformCallback } from 'node:stream';
 import { promisify } from 'node:util';
 import { constants, crc32, deflateRaw, type ZlibOptions } from 'node:zlib';
-import { dispose } from '../kernel/passing-bytes.ts';
+import { dispose, isSingleUse, singleUse } from '../kernel/passing-bytes.ts';
 import { openLibdeflate } from './libdeflate.ts';
 
 // Made where it is called: zlib takes milliseconds to load, and a build from the cache needs none.
@@ -29,10 +29,8 @@ export interface BlockCompressor {
   /** Bytes of every block but the last. */
   readonly blockBytes: number;
   readonly head?: Buffer;
-  /** Memory for the next block, filled before {@link compress} is called. */
-  input(): Buffer;
-  /** Takes as many bytes of the input as there are, in the order of the blocks; their results may be ready in another. */
-  compress(sizeBytes: number): Promise<Buffer>;
+  /** Takes the blocks in their order; their results may be ready in another, and until then a block must not change. */
+  compress(block: Buffer): Promise<Buffer>;
   tail?(): Buffer;
   /** Gives memory back, once nothing is under way any more. */
   close(): void;
@@ -46,7 +44,8 @@ export interface BlockCompressor {
 export class GzipStream extends Transform {
   readonly #blocks: BlockCompressor;
   readonly #parallel: number;
-  #input: Buffer | undefined;
+  /** A block that is not full yet. */
+  #block: Buffer | undefined;
   #filled = 0;
   #started = 0;
   #pieces: Promise<Buffer>[] = [];
@@ -67,7 +66,7 @@ export class GzipStream extends Transform {
   }
 
   override _flush(done: TransformCallback): void {
-    if (this.#filled > 0 || this.#started === 0) this.#startBlock();
+    if (this.#filled > 0 || this.#started === 0) this.#start(this.#takeBlock());
     this.#drain(0).then(() => done(null, this.#blocks.tail?.()), done);
   }
 
@@ -79,30 +78,45 @@ export class GzipStream extends Transform {
   }
 
   async #take(chunk: Buffer): Promise<void> {
+    const { blockBytes } = this.#blocks;
+    if (this.#filled === 0 && chunk.length === blockBytes && isSingleUse(chunk)) {
+      this.#start(chunk);
+      return this.#drain(this.#parallel - 1);
+    }
     for (let at = 0; at < chunk.length; ) {
-      this.#input ??= this.#blocks.input();
-      const count = chunk.copy(this.#input, this.#filled, at);
+      this.#block ??= singleUse(Buffer.allocUnsafeSlow(blockBytes));
+      const count = chunk.copy(this.#block, this.#filled, at);
       this.#filled += count;
       at += count;
-      if (this.#filled < this.#blocks.blockBytes) continue;
-      this.#startBlock();
+      if (this.#filled < blockBytes) continue;
+      this.#start(this.#takeBlock());
       await this.#drain(this.#parallel - 1);
-      // Given up meanwhile: the memory of the next block may be gone.
+      // Given up meanwhile: the compressor may be gone.
       if (this.destroyed) return;
     }
     dispose(chunk);
   }
 
-  #startBlock(): void {
-    this.#input ??= this.#blocks.input();
-    const piece = this.#blocks.compress(this.#filled);
-    this.#input = undefined;
+  #takeBlock(): Buffer {
+    const block = this.#block?.subarray(0, this.#filled) ?? Buffer.alloc(0);
+    this.#block = undefined;
     this.#filled = 0;
+    return block;
+  }
+
+  #start(block: Buffer): void {
+    const piece = this.#compress(block);
     this.#started += 1;
     piece.catch((error: Error) => {
       this.#failed ??= error;
     });
     this.#pieces.push(piece);
+  }
+
+  async #compress(block: Buffer): Promise<Buffer> {
+    const piece = await this.#blocks.compress(block);
+    dispose(block);
+    return piece;
   }
 
   /** Hands finished pieces on in order until at most `allowed` are under way. */
@@ -123,7 +137,6 @@ class ZlibMember implements BlockCompressor {
   readonly blockBytes = 1 << 18;
   readonly head: Buffer;
   readonly #level: number;
-  #input: Buffer = Buffer.alloc(0);
   #window: Buffer | undefined;
   #crc = 0;
   #sizeBytes = 0n;
@@ -133,17 +146,11 @@ class ZlibMember implements BlockCompressor {
     this.head = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, level >= 9 ? 2 : level <= 1 ? 4 : 0, 255]);
   }
 
-  input(): Buffer {
-    this.#input = Buffer.allocUnsafeSlow(this.blockBytes);
-    return this.#input;
-  }
-
-  compress(sizeBytes: number): Promise<Buffer> {
-    const block = this.#input.subarray(0, sizeBytes);
+  compress(block: Buffer): Promise<Buffer> {
     this.#crc = crc32(block, this.#crc);
     this.#sizeBytes += BigInt(block.length);
     const dictionary = this.#window;
-    this.#window = block.subarray(-WINDOW_BYTES);
+    this.#window = Buffer.from(block.subarray(-WINDOW_BYTES));
     return compress(block, {
       level: this.#level,
       finishFlush: constants.Z_SYNC_FLUSH,

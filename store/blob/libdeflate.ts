@@ -45,7 +45,6 @@ function bind(): Functions | undefined {
 
 interface Worker {
   readonly compressor: unknown;
-  readonly input: Buffer;
   readonly output: Buffer;
 }
 
@@ -55,28 +54,23 @@ class LibdeflateMembers implements BlockCompressor {
   readonly #functions: Functions;
   readonly #level: number;
   readonly #idle: Worker[] = [];
-  #filling: Worker | undefined;
   readonly #compressors: unknown[] = [];
+  #isClosed = false;
 
   constructor(bound: Functions, level: number) {
     this.#functions = bound;
     this.#level = level;
   }
 
-  input(): Buffer {
-    this.#filling = this.#idle.pop() ?? this.#worker();
-    return this.#filling.input;
-  }
-
-  async compress(sizeBytes: number): Promise<Buffer> {
-    const worker = this.#filling;
-    if (!worker) throw new Error('libdeflate is closed');
-    const { compressor, input, output } = worker;
+  async compress(block: Buffer): Promise<Buffer> {
+    if (this.#isClosed) throw new Error('libdeflate is closed');
+    const worker = this.#idle.pop() ?? this.#worker();
+    const { compressor, output } = worker;
     const size = await new Promise<number>((resolve, reject) =>
       this.#functions.compress.async(
         compressor,
-        input,
-        sizeBytes,
+        block,
+        block.length,
         output,
         output.length,
         (error: Error | null, result: number | bigint) => (error ? reject(error) : resolve(Number(result))),
@@ -91,7 +85,7 @@ class LibdeflateMembers implements BlockCompressor {
   close(): void {
     for (const compressor of this.#compressors.splice(0)) this.#functions.free(compressor);
     this.#idle.length = 0;
-    this.#filling = undefined;
+    this.#isClosed = true;
   }
 
   #worker(): Worker {
@@ -100,7 +94,6 @@ class LibdeflateMembers implements BlockCompressor {
     this.#compressors.push(compressor);
     return {
       compressor,
-      input: Buffer.allocUnsafeSlow(this.blockBytes),
       output: Buffer.allocUnsafeSlow(Number(this.#functions.bound(compressor, this.blockBytes))),
     };
   }

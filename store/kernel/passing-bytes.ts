@@ -32,6 +32,11 @@ export function singleUse<Chunk extends Uint8Array>(chunk: Chunk): Chunk {
   return chunk;
 }
 
+/** True for a {@link singleUse} chunk that nobody has disposed of: its reader may keep it in place of a copy. */
+export function isSingleUse(chunk: Uint8Array): boolean {
+  return unshared.has(chunk.buffer);
+}
+
 /** Gives the memory of a {@link singleUse} chunk back at once; other chunks stay as they are. */
 export function dispose(chunk: Uint8Array): void {
   const { buffer, byteLength } = chunk;

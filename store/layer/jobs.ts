@@ -32,7 +32,6 @@ export interface JobMap {
   /** Compresses to zstd:chunked; gives the annotations. */
   readonly chunk: { readonly args: { readonly level: number }; readonly result: Record<string, string> };
   readonly remove: { readonly args: { readonly path: string }; readonly result: void };
-  readonly assemble: { readonly args: { readonly root: string }; readonly result: void };
 }
 export type JobName = keyof JobMap;
 

@@ -2,7 +2,6 @@ import { createHash, type Hash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
 import { SlipwayError } from '../../errors.ts';
 import { AT_FDCWD } from '../kernel/at.ts';
-import { assembleTree } from './assemble-tree.ts';
 import { failRing, RING_PAGES, RingClosed, RingReader, RingWriter, ringsOf } from './byte-ring.ts';
 import { chunkedJob } from './chunked-job.ts';
 import { crc64Over } from './crc64.ts';
@@ -48,8 +47,6 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
   },
   chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
   remove: (args) => void removeAt(AT_FDCWD, args.path),
-  assemble: (args) =>
-    assembleTree(args.root, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
 };
 
 port.on('message', ({ name, args }: JobRequest) => {

@@ -15,6 +15,9 @@ export interface Place {
   readonly name: Buffer;
 }
 
+/** A component that is empty or made of dots. */
+const UNCLEAN = /(?:^|\/)\.{0,2}(?:\/|$)/;
+
 /** Bytes of a latin1 path or name. */
 export const bytesOf = (path: string): Buffer => Buffer.from(path, 'latin1');
 
@@ -27,6 +30,8 @@ export const shownPath = (path: string): string => showPath(bytesOf(path));
  * @throws StoreError `unsafe-path`
  */
 export function cleanPath(path: string): string {
+  // Most are clean, and of a length at which they cannot have too many levels.
+  if (path.length < 2 * MAX_DEPTH && !UNCLEAN.test(path)) return path;
   const parts: string[] = [];
   for (const part of path.split('/')) {
     if (part === '' || part === '.') continue;

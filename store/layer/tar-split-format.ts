@@ -118,8 +118,25 @@ export type TarSplitLine =
   | { readonly kind: 'segment'; readonly bytes: Buffer }
   | { readonly kind: 'file'; readonly name: string; readonly sizeBytes: number; readonly crc64: bigint };
 
-/** @throws Error for a line that is no tar-split; callers name the layer */
+/** Nearly all lines look like one of these; those that do not are JSON all the same. */
+const PLAIN_SEGMENT = /^\{"type":2,"payload":"([A-Za-z0-9+/]*={0,2})","position":\d+\}$/;
+const PLAIN_FILE =
+  /^\{"type":1,"name":"([ !#-[\]-~]*)","size":(\d{1,15}),"payload":"([A-Za-z0-9+/]{11}=)","position":\d+\}$/;
+
+/**
+ * @param line its bytes as latin1
+ * @throws Error for a line that is no tar-split; callers name the layer
+ */
 export function parseTarSplitLine(line: string): TarSplitLine {
+  const segment = PLAIN_SEGMENT.exec(line);
+  if (segment) return { kind: 'segment', bytes: Buffer.from(segment[1]!, 'base64') };
+  const file = PLAIN_FILE.exec(line);
+  if (!file) return parseJsonLine(Buffer.from(line, 'latin1').toString('utf8'));
+  const crc64 = Buffer.from(file[3]!, 'base64').readBigUInt64BE();
+  return { kind: 'file', name: file[1]!, sizeBytes: Number(file[2]), crc64 };
+}
+
+function parseJsonLine(line: string): TarSplitLine {
   const json = JSON.parse(line) as {
     type?: unknown;
     name?: unknown;

@@ -30,14 +30,22 @@ test('a chunk that is a part of its memory stays: the rest is somebody else’s'
 });
 
 test('what is written to a compressor belongs to its writer unless it is single-use', async () => {
-  const mine = randomBytes(700_000);
-  const passing = singleUse(Buffer.from(mine));
-  const gzip = new GzipStream();
-  gzip.write(mine);
-  gzip.end(passing);
-  assert.deepEqual(gunzipSync(await buffer(gzip)), Buffer.concat([mine, mine]));
-  assert.equal(mine.length, 700_000);
-  assert.equal(passing.length, 0);
+  for (const compressor of ['libdeflate', 'zlib'] as const)
+    for (const sizeBytes of [700_000, 1 << 18]) {
+      const mine = randomBytes(sizeBytes);
+      const passing = [0, 1, 2].map(() => singleUse(Buffer.from(mine)));
+      const gzip = new GzipStream({ compressor });
+      gzip.write(mine);
+      for (const chunk of passing) gzip.write(chunk);
+      gzip.end(mine.subarray(0, 100));
+      const whole = Buffer.concat([mine, mine, mine, mine, mine.subarray(0, 100)]);
+      assert.ok(gunzipSync(await buffer(gzip)).equals(whole), `${compressor}, ${sizeBytes} bytes`);
+      assert.equal(mine.length, sizeBytes);
+      assert.deepEqual(
+        passing.map(({ length }) => length),
+        [0, 0, 0],
+      );
+    }
 });
 
 test('a reader that keeps what a decompressor gives has all of it', async () => {
