@@ -29,7 +29,43 @@ export function compileTemplate(
   const functions = { ...known, ...extra };
   for (const name of functionsOf(nodes))
     if (!Object.hasOwn(functions, name)) throw bad(`function ${JSON.stringify(name)} not defined`);
-  return (data) => new Evaluation(functions).run(nodes, data);
+  const parts = plainParts(nodes);
+  return (data) => (parts && joinPlain(parts, data)) ?? new Evaluation(functions).run(nodes, data);
+}
+
+/** A text, or the name of a field. */
+type PlainPart = { readonly text: string } | { readonly field: string };
+
+/** A template that has nothing but texts and fields of the data, as that of nearly every listing. */
+function plainParts(nodes: readonly TemplateNode[]): readonly PlainPart[] | undefined {
+  const parts: PlainPart[] = [];
+  for (const node of nodes) {
+    if (node.kind === 'text') parts.push(node);
+    else {
+      const [command, ...others] = node.kind === 'action' ? node.pipe.commands : [];
+      const [only, second] = command ?? [];
+      if (only?.kind !== 'field' || only.names.length !== 1 || second || others.length) return undefined;
+      if (node.pipe.declares.length) return undefined;
+      parts.push({ field: only.names[0]! });
+    }
+  }
+  return parts;
+}
+
+/** Undefined where a field is missing or no string. */
+function joinPlain(parts: readonly PlainPart[], data: unknown): string | undefined {
+  if (typeof data !== 'object' || data === null) return undefined;
+  let text = '';
+  for (const part of parts) {
+    if ('text' in part) text += part.text;
+    else {
+      if (!Object.hasOwn(data, part.field)) return undefined;
+      const value = (data as Record<string, unknown>)[part.field];
+      if (typeof value !== 'string') return undefined;
+      text += value;
+    }
+  }
+  return text;
 }
 
 /** The words `\t` and `\n` that shells hand over literally, as the originals unescape them in --format. */
@@ -90,10 +126,6 @@ class Evaluation {
   }
 
   #pipeline(pipe: Pipeline, dot: unknown, variables: Variables): unknown {
-    const [only, second] = pipe.commands[0] ?? [];
-    // Most of all: a field and nothing else, once for each row of a listing.
-    if (pipe.commands.length === 1 && only?.kind === 'field' && !second && !pipe.declares.length)
-      return selectFields(dot, only.names, []);
     let value: unknown;
     for (const [position, command] of pipe.commands.entries())
       value = this.#command(command, position === 0 ? [] : [value], dot, variables);

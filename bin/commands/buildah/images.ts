@@ -1,6 +1,6 @@
 import { findLocalImage } from '../../../build/container/pull.ts';
 import { BuildError } from '../../../build/error.ts';
-import { parseReference, repositoryOf } from '../../../image/reference.ts';
+import { isTag, parseReference, repositoryOf } from '../../../image/reference.ts';
 import type { ImageRecord } from '../../../store/storage/contract.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { goJson } from '../../cli/template/format.ts';
@@ -127,7 +127,8 @@ async function printRows(
   }
   const sizeOf = await facts.sizes();
   const whole = flags.bool('no-trunc');
-  const rows = sorted.flatMap((record) => rowsOf(record, facts, sizeOf(record), whole));
+  const read = nameReader();
+  const rows = sorted.flatMap((record) => rowsOf(record, facts, { sizeBytes: sizeOf(record), whole, read }));
   write(renderRows(rows, formatOfTable({ flags }), HEADINGS));
 }
 
@@ -145,12 +146,17 @@ function formatOfTable({ flags }: Pick<CommandContext, 'flags'>): string {
   return `${flags.bool('noheading') ? '' : 'table '}${columns.join('\t')}`;
 }
 
-function rowsOf(record: ImageRecord, facts: ImageFacts, sizeBytes: number, whole: boolean) {
+function rowsOf(
+  record: ImageRecord,
+  facts: ImageFacts,
+  { sizeBytes, whole, read }: { sizeBytes: number; whole: boolean; read: (full: string) => NameTag },
+) {
   const created = facts.created(record);
   const id = shortId(record.id, whole);
   const age = `${humanDuration(Date.now() - created.getTime())} ago`;
   const size = humanSize(sizeBytes);
-  return nameTags(record).map(({ name, tag }) => ({
+  const names = record.names.length ? record.names.map(read) : [UNNAMED];
+  return names.map(({ name, tag }) => ({
     Name: name,
     Tag: tag,
     ID: id,
@@ -166,16 +172,30 @@ function rowsOf(record: ImageRecord, facts: ImageFacts, sizeBytes: number, whole
   }));
 }
 
-function nameTags(record: ImageRecord): { name: string; tag: string }[] {
-  const pairs = record.names.map((full) => {
+interface NameTag {
+  readonly name: string;
+  readonly tag: string;
+}
+
+const UNNAMED: NameTag = { name: '<none>', tag: '<none>' };
+
+/** Reads names; a repository that many images share, once. */
+function nameReader(): (full: string) => NameTag {
+  const repositories = new Map<string, string>();
+  return (full) => {
+    const colon = full.lastIndexOf(':');
+    const known = repositories.get(full.slice(0, colon));
+    const tag = full.slice(colon + 1);
+    if (known !== undefined && isTag(tag)) return { name: known, tag };
     try {
       const reference = parseReference(full);
-      return { name: repositoryOf(reference), tag: reference.tag ?? '<none>' };
+      const name = repositoryOf(reference);
+      if (reference.tag === tag) repositories.set(full.slice(0, colon), name);
+      return { name, tag: reference.tag ?? '<none>' };
     } catch {
       return { name: full, tag: '<none>' };
     }
-  });
-  return pairs.length ? pairs : [{ name: '<none>', tag: '<none>' }];
+  };
 }
 
 function historyText(history: readonly string[], name: string, tag: string): string {
