@@ -49,26 +49,40 @@ export function bindRoot(path: string): RootHandle {
 
 /**
  * Mounts everything of the spec below the root except /proc, which needs a process of the new pid namespace and is
- * done by `mountProc` when its turn comes.
+ * done by `mountProc` when its turn comes, while what else is fresh is mounted here.
  */
 export async function mountAll(
   root: RootHandle,
   spec: RuntimeSpec,
   mountProc: (target: number) => Promise<boolean>,
 ): Promise<void> {
-  for (const one of spec.mounts) {
-    if (one.type === 'cgroup') continue;
-    try {
-      if (one.type === 'bind') bindOne(root, one);
-      else if (one.type !== 'proc')
-        withPlace(root, one, 'directory', (target) =>
-          mountFresh(root, mountedOutside(one, spec.linux), target),
-        );
-      else if (!(await mountProcAt(root, one, mountProc))) bindOne(root, procOfHost(one));
-    } catch (error) {
-      if (!OPTIONAL.has(one.type)) throw mountError(one, error);
+  const pending: Promise<void>[] = [];
+  try {
+    for (const one of spec.mounts) {
+      if (one.type === 'cgroup') continue;
+      if (one.type === 'proc') {
+        pending.push(mountProcAt(root, one, mountProc));
+        continue;
+      }
+      // A bind may lie below /proc.
+      if (one.type === 'bind') await pending.pop();
+      mountOne(root, one, spec);
+      if (one.destination === '/dev' && one.type === 'tmpfs') fillDev(root, spec.linux.devices ?? []);
     }
-    if (one.destination === '/dev' && one.type === 'tmpfs') fillDev(root, spec.linux.devices ?? []);
+  } finally {
+    await Promise.all(pending);
+  }
+}
+
+function mountOne(root: RootHandle, one: SpecMount, spec: RuntimeSpec): void {
+  try {
+    if (one.type === 'bind') bindOne(root, one);
+    else
+      withPlace(root, one, 'directory', (target) =>
+        mountFresh(root, mountedOutside(one, spec.linux), target),
+      );
+  } catch (error) {
+    if (!OPTIONAL.has(one.type)) throw mountError(one, error);
   }
 }
 
@@ -101,12 +115,13 @@ async function mountProcAt(
   root: RootHandle,
   one: SpecMount,
   mountProc: (target: number) => Promise<boolean>,
-): Promise<boolean> {
-  const target = ensureInRoot(root, one.destination, { kind: 'directory' });
+): Promise<void> {
   try {
-    return await mountProc(target);
-  } finally {
-    closeDescriptor(target);
+    const target = ensureInRoot(root, one.destination, { kind: 'directory' });
+    const mounted = await mountProc(target).finally(() => closeDescriptor(target));
+    if (!mounted) bindOne(root, procOfHost(one));
+  } catch (error) {
+    throw mountError(one, error);
   }
 }
 

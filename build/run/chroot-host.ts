@@ -10,8 +10,16 @@ export type LastEvent = Extract<ChrootEvent, { kind: 'ended' | 'failed' }>;
 
 /** Where chroot.worker.ts runs. */
 export interface ChrootHost {
-  /** Hands over the job and resolves when it is done. @throws Error where the host ends without a word */
-  run(job: ChrootJob, onEvent: (event: ChrootEvent) => void): Promise<LastEvent>;
+  /**
+   * Hands over the job and resolves when it is done.
+   * @param filter BPF program for seccomp(2), in Base64; the host mounts while it is made
+   * @throws Error where the host ends without a word, and why there is no filter
+   */
+  run(
+    job: ChrootJob,
+    filter: Promise<string | undefined>,
+    onEvent: (event: ChrootEvent) => void,
+  ): Promise<LastEvent>;
   /** Ends it with all that it holds, its mount namespace among that. */
   end(): Promise<void>;
 }
@@ -43,10 +51,12 @@ export function startProcess(): ChrootProcess {
     get isAlive() {
       return isAlive(child);
     },
-    run: (value, onEvent) => {
+    run: async (value, filter, onEvent) => {
       for (const one of held) one.ref();
       job.write(`${specJson(value)}\n`);
-      return lastLine(child, events, onEvent);
+      const handOver = async () => void job.write(`${filterMessage(await filter)}\n`);
+      const [last] = await Promise.all([lastLine(child, events, onEvent), handOver()]);
+      return last;
     },
     end: () => endProcess(child),
   };
@@ -89,18 +99,29 @@ export function startThread(): ChrootHost {
   // Descriptors come from the kernel bindings, which Node's book-keeping for threads does not see.
   const worker = new Worker(workerUrl('build/run/chroot.worker.ts'), { env: {}, trackUnmanagedFds: false });
   return {
-    run: (job, onEvent) =>
-      new Promise((resolve, reject) => {
-        worker.on('message', (event: ChrootEvent) => {
-          onEvent(event);
-          if (isLast(event)) resolve(event);
-        });
-        worker.once('error', reject);
-        worker.once('exit', () => reject(new Error('the isolation thread ended without a result')));
-        worker.postMessage(specJson(job));
-      }),
+    run: async (job, filter, onEvent) => {
+      worker.postMessage(specJson(job));
+      const handOver = async () => worker.postMessage(filterMessage(await filter));
+      const [last] = await Promise.all([lastMessage(worker, onEvent), handOver()]);
+      return last;
+    },
     end: async () => void (await worker.terminate()),
   };
+}
+
+function lastMessage(worker: Worker, onEvent: (event: ChrootEvent) => void): Promise<LastEvent> {
+  return new Promise((resolve, reject) => {
+    worker.on('message', (event: ChrootEvent) => {
+      onEvent(event);
+      if (isLast(event)) resolve(event);
+    });
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new Error('the isolation thread ended without a result')));
+  });
+}
+
+function filterMessage(filter: string | undefined): string {
+  return JSON.stringify({ filter });
 }
 
 function isLast(event: ChrootEvent): event is LastEvent {

@@ -15,8 +15,6 @@ export interface ChrootJob {
   readonly spec: RuntimeSpec;
   /** The spec's resource limits with their 64-bit numbers as text. */
   readonly limits: readonly TextLimit[];
-  /** BPF program for seccomp(2), in Base64. */
-  readonly filter?: string;
   /** The last step has to be a process of its own: see chroot-exec.worker.ts. */
   readonly separateProcess: boolean;
   readonly noPivot?: boolean;
@@ -66,8 +64,9 @@ export async function runInChroot(request: RunRequest, plan: RunPlan): Promise<R
   };
   request.signal?.addEventListener('abort', kill, { once: true });
   try {
-    const job = await makeJob(request, plan, stdio.descriptors);
-    const last = await host.run(job, (event) => {
+    const filter = compileFilter(request, plan);
+    const job = makeJob(request, plan, stdio.descriptors);
+    const last = await host.run(job, filter, (event) => {
       // The guard is the first process of the pid namespace: its death is everyone's.
       if (event.kind === 'guarded' || (event.kind === 'started' && victim === 0)) victim = event.pid;
       if (event.kind === 'started') {
@@ -118,8 +117,7 @@ function usesAppArmor(): boolean {
 /** A terminal takes the place of the three streams. */
 const NO_STREAMS = { stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' } as const;
 
-async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['stdio']): Promise<ChrootJob> {
-  const filter = await compileFilter(request, plan);
+function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['stdio']): ChrootJob {
   return {
     spec: plan.spec,
     limits: plan.spec.process.rlimits.map(({ type, soft, hard }) => ({
@@ -127,7 +125,6 @@ async function makeJob(request: RunRequest, plan: RunPlan, stdio: ChrootJob['std
       soft: `${soft}`,
       hard: `${hard}`,
     })),
-    filter: filter && Buffer.from(filter).toString('base64'),
     separateProcess: needsProcess(request, plan),
     noPivot: request.noPivot,
     stdio,
@@ -148,18 +145,18 @@ function livableForThread(seccomp: SpecSeccomp): SpecSeccomp {
   return { ...seccomp, syscalls: [ring, ...(seccomp.syscalls ?? [])] };
 }
 
-/** Programs of the profiles seen, since the runs of a build mostly share one. */
-const filters = new Map<string, Uint8Array>();
+/** Programs of the profiles seen, in Base64, since the runs of a build mostly share one. */
+const filters = new Map<string, string>();
 
 /** The default profile gives way, with a word, on processors that the compiler does not know; a chosen one does not. */
-async function compileFilter(request: RunRequest, plan: RunPlan): Promise<Uint8Array | undefined> {
+async function compileFilter(request: RunRequest, plan: RunPlan): Promise<string | undefined> {
   const { seccomp } = plan.spec.linux;
   if (!seccomp) return undefined;
   const { compileSeccomp } = await import('./seccomp-filter.ts');
   try {
     const wanted = needsProcess(request, plan) ? seccomp : livableForThread(seccomp);
     const key = JSON.stringify(wanted);
-    const program = filters.get(key) ?? compileSeccomp(wanted);
+    const program = filters.get(key) ?? compileSeccomp(wanted).toString('base64');
     filters.set(key, program);
     return program;
   } catch (error) {

@@ -48,21 +48,33 @@ const send = (event: ChrootEvent) => {
   }
 };
 
-// Loads the native library now, while nobody waits.
+// Loads the native library, and what starts processes, now, while nobody waits.
 processControl(PR.capbsetRead, 0);
+process.getBuiltinModule('node:child_process');
 
-if (port) port.once('message', take);
-else readJob();
+const { promise: filter, resolve: takeFilter } = Promise.withResolvers<string | undefined>();
+if (port) {
+  port.once('message', (job: string) => {
+    port.once('message', receiveFilter);
+    void take(job);
+  });
+} else readJob();
 
 /** The pipe ends when the process at its other end does: everything here goes with it. */
 function readJob(): void {
-  let text = '';
+  let rest = '';
+  const receivers = [take, receiveFilter];
   const pipe = new Socket({ fd: JOB, readable: true, writable: false });
-  pipe.setEncoding('utf8').on('data', (chunk: string) => {
-    text += chunk;
-    if (text.endsWith('\n')) void take(text);
+  pipe.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) void receivers.shift()?.(line);
   });
   for (const event of ['end', 'error']) pipe.once(event, () => process.exit(1));
+}
+
+function receiveFilter(text: string): void {
+  takeFilter((JSON.parse(text) as { readonly filter?: string }).filter);
 }
 
 async function take(text: string): Promise<void> {
@@ -145,7 +157,7 @@ async function run(job: ChrootJob): Promise<void> {
   if (spec.hostname && spec.linux.namespaces.some(({ type }) => type === 'uts')) setHostname(spec.hostname);
   const start = job.separateProcess ? startSeparately : startHere;
   const ended = await runToEnd(async () => {
-    const started = await start(job, root, maySetGroups);
+    const started = await start(job, await filter, root, maySetGroups);
     if (!port) for (const one of job.stdio) if (typeof one === 'number') closeDescriptor(one);
     return started;
   }, sessionGuard);
@@ -199,7 +211,8 @@ type Failure = Extract<ChrootEvent, { kind: 'failed' }>['error'];
 
 /** Becomes what the command is to be, as a thread, and starts it. */
 function startHere(
-  { spec, filter, stdio, noPivot }: ChrootJob,
+  { spec, stdio, noPivot }: ChrootJob,
+  filter: string | undefined,
   root: RootHandle,
   maySetGroups: boolean,
 ): Started {
@@ -220,7 +233,12 @@ function startHere(
 }
 
 /** Starts the process that becomes the command, with a terminal of the container's own devpts where one is wanted. */
-async function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: boolean): Promise<Started> {
+async function startSeparately(
+  job: ChrootJob,
+  filter: string | undefined,
+  root: RootHandle,
+  maySetGroups: boolean,
+): Promise<Started> {
   const { spec } = job;
   let [input, output, errors] = job.stdio;
   if (spec.process.terminal) {
@@ -230,7 +248,7 @@ async function startSeparately(job: ChrootJob, root: RootHandle, maySetGroups: b
     input = output = errors = pair.slave;
     send({ kind: 'terminal', master: pair.master });
   }
-  const { limits, filter, noPivot } = job;
+  const { limits, noPivot } = job;
   const program = fileURLToPath(workerUrl('build/run/chroot-exec.worker.ts'));
   const words = [process.execPath, '--disable-warning=ExperimentalWarning', program] as const;
   const stdio = [input, output, errors, 'pipe' as const, 'pipe' as const];
