@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { parseImageConfig } from '../image/config.ts';
 import type { Descriptor } from '../image/descriptor.ts';
 import type { Digest } from '../image/digest.ts';
@@ -14,6 +13,7 @@ import {
 import { MEDIA_TYPE } from '../image/media-type.ts';
 import { buildImage } from './build-manifest.ts';
 import type { ImageSource, StoredSignature } from './contract.ts';
+import { ConfigCopier } from './copy-config.ts';
 import { type CopiedLayer, copyLayer } from './copy-layer.ts';
 import type { CopiedImage, CopySession } from './copy-session.ts';
 import { keptSignatures, lazySignatures, sign } from './copy-signatures.ts';
@@ -212,6 +212,7 @@ interface Pending {
   readonly config: Uint8Array | undefined;
   readonly plan: ImagePlan;
   readonly copied: readonly CopiedLayer[];
+  readonly configs: ConfigCopier;
   /** Send the config whatever the destination says that it has. */
   readonly anew?: boolean;
 }
@@ -219,19 +220,23 @@ interface Pending {
 /** Layers, then the manifest; all bytes are sent anew where the destination first said that it has blobs and then not. */
 async function writeImage(
   session: CopySession,
-  image: Omit<Pending, 'copied'>,
+  image: Omit<Pending, 'copied' | 'configs'>,
   asChild: boolean,
 ): Promise<CopiedImage> {
-  const copied = await copyLayers(session, image.plan, image.manifest);
+  await using configs = new ConfigCopier(session);
+  const { config, manifest } = image;
+  if (config && manifest.kind === 'image' && image.plan.types[0] === manifest.mediaType)
+    configs.start({ bytes: config, descriptor: manifest.config });
+  const copied = await copyLayers(session, image.plan, manifest);
   try {
-    return await writeManifest(session, { ...image, copied }, asChild);
+    return await writeManifest(session, { ...image, copied, configs }, asChild);
   } catch (error) {
     if (!missesBlobs(error)) throw error;
     const reason = (error as Error).message;
     session.report({ type: 'retried', what: 'layers that the registry lost', attempt: 1, reason });
     const plan = { ...image.plan, layers: image.plan.layers.map((layer) => ({ ...layer, reuse: false })) };
-    const sent = await copyLayers(session, plan, image.manifest);
-    return await writeManifest(session, { ...image, plan, copied: sent, anew: true }, asChild);
+    const sent = await copyLayers(session, plan, manifest);
+    return await writeManifest(session, { ...image, plan, copied: sent, configs, anew: true }, asChild);
   }
 }
 
@@ -276,24 +281,9 @@ async function writeAs(
   type: string,
   asChild: boolean,
 ): Promise<CopiedImage> {
-  const { destination, options } = session;
+  const { destination } = session;
   const built = await buildImage({ ...pending, type, destination, frozen: pending.plan.frozen });
-  if (built.config) {
-    const { bytes, descriptor } = built.config;
-    session.report({ type: 'started', what: 'config', descriptor });
-    const reuse = { isConfig: true, ...(options.signal ? { signal: options.signal } : {}) };
-    const present = pending.anew ? undefined : await destination.tryReuseBlob(descriptor, reuse);
-    if (present) session.count(present.how);
-    else {
-      const put = await destination.putBlob(
-        { stream: Readable.from([bytes]), sizeBytes: bytes.length },
-        descriptor,
-        { isConfig: true, ...(options.signal ? { signal: options.signal } : {}) },
-      );
-      session.count('moved', put.size);
-    }
-    session.report({ type: 'done', what: 'config', descriptor });
-  }
+  if (built.config) await pending.configs.put(built.config, pending.anew === true);
   return putManifest(session, built.manifest, asChild);
 }
 

@@ -293,7 +293,7 @@ test('an upload whose session is lost far behind reads its layer from the source
   const layer = randomBytes(20_000_000);
   writeLayout(join(directory, 'a'), 'x', { layers: [layer], compression: 'none' });
   registry.faults.add(
-    { method: 'PUT', url: 'blobs/uploads/', cutRequestAt: 15_000_000, times: 1 },
+    { method: 'PUT', url: digestOf(layer).slice(7), cutRequestAt: 15_000_000, times: 1 },
     { method: 'GET', url: 'blobs/uploads/', status: 404, times: 1 },
   );
   const retries: string[] = [];
@@ -304,6 +304,36 @@ test('an upload whose session is lost far behind reads its layer from the source
   equal((await fetch(`${registry.url}/v2/app/manifests/1`)).status, 200);
   deepEqual(retries, [`blob ${digestOf(layer)}`]);
   equal(result.counts.moved, 2);
+});
+
+test('the config goes while the layers do, and is told of behind them', async (state) => {
+  const { registry, directory } = state;
+  const image = writeLayout(join(directory, 'a'), 'x', { compression: 'none' });
+  registry.faults.add({ method: 'PATCH', delayMs: 300 });
+  const told: string[] = [];
+  const result = await copy(state, 'oci:a:x', `docker://${registry.address}/app:1`, {
+    compression: { format: 'gzip' },
+    onProgress: (event) => event.type === 'done' && told.push(event.what),
+  });
+  const sent = registry.faults
+    .requests(/^PUT .*uploads/)
+    .map((line) => line.includes(image.configDigest.slice(7)));
+  deepEqual(sent, [true, ...image.layers.map(() => false)]);
+  deepEqual(told, [...image.layers.map(() => 'blob'), 'config']);
+  equal(result.counts.moved, image.layers.length + 1);
+  equal(registry.faults.requests(/^HEAD/).length, image.layers.length + 1);
+});
+
+test('a config that could not go ahead goes behind the layers', async (state) => {
+  const { registry, directory } = state;
+  const image = writeLayout(join(directory, 'a'), 'x');
+  const config = image.configDigest.slice(7);
+  registry.faults.add({ method: 'PUT', url: config, status: 500, times: 1 });
+  const result = await copy(state, 'oci:a:x', `docker://${registry.address}/app:1`);
+  deepEqual([result.digest, result.counts.moved], [image.digest, 3]);
+  registry.faults.add({ method: 'PUT', url: config, status: 500 });
+  await rejects(copy(state, 'oci:a:x', `docker://${registry.address}/other:1`), { code: 'registry' });
+  equal((await fetch(`${registry.url}/v2/other/manifests/1`)).status, 404);
 });
 
 test('blobs that a registry says it has and then misses are sent', async (state) => {
