@@ -1,7 +1,9 @@
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { getSystemErrorMap } from 'node:util';
+import { setSha256 } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
+import { type Sha256, sha256Maker } from './sha256.ts';
 
 /** A path as bytes, or as text that is written in UTF-8. File names on Linux need not be valid UTF-8. */
 export type PathLike = string | Uint8Array;
@@ -57,8 +59,22 @@ export function loadKoffi(): Koffi {
 }
 
 function load(): NativeLibrary {
-  library ??= loadKoffi().load(null);
+  if (library) return library;
+  library = loadKoffi().load(null);
+  setSha256((bytes) => {
+    const hash = startSha256();
+    hash.update(bytes);
+    return hash.digest();
+  });
   return library;
+}
+
+let makeSha256: (() => Sha256) | undefined;
+
+/** A running SHA-256 that needs no node:crypto where there is another way. */
+export function startSha256(): Sha256 {
+  makeSha256 ??= sha256Maker(load());
+  return makeSha256();
 }
 
 /**

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { AT_FDCWD, OPEN, openAt } from '../kernel/at.ts';
+import { startSha256 } from '../kernel/libc.ts';
 import { readDirectory, S_IF, statAt } from '../kernel/stat.ts';
 import { RING_PAGES, RingWriter, resetRing, ringsOf } from './byte-ring.ts';
 import { crc64, crc64Over } from './crc64.ts';
@@ -58,7 +58,7 @@ export function packInline(
   }
   const { rings, crc } = packing;
   resetRing(rings.output);
-  const hash = createHash('sha256');
+  const hash = startSha256();
   const archive: Buffer[] = [];
   let sizeBytes = 0;
   const output = new RingWriter(rings.output, false, (bytes) => {
@@ -72,7 +72,7 @@ export function packInline(
     (bytes, previous) => crc(bytes.byteOffset, bytes.length, previous),
     sendText,
   );
-  return { result: { ...counts, diffId: hash.digest('hex'), sizeBytes }, archive };
+  return { result: { ...counts, diffId: hash.digest().toString('hex'), sizeBytes }, archive };
 }
 
 /** Unpacks an archive that lies in memory at once. */
@@ -90,6 +90,7 @@ export function unpackInline(
     },
   };
   const counts = unpackJob(args, source, crc64, sendText);
-  const diffId = createHash('sha256').update(archive).digest('hex');
-  return { ...counts, diffId, sizeBytes: archive.length };
+  const hash = startSha256();
+  hash.update(archive);
+  return { ...counts, diffId: hash.digest().toString('hex'), sizeBytes: archive.length };
 }

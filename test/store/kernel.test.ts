@@ -1,4 +1,5 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import {
   closeSync,
   mkdirSync,
@@ -12,8 +13,11 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
+import { digestOf } from '../../image/digest.ts';
 import * as kernel from '../../store/kernel/index.ts';
+import { loadKoffi, startSha256 } from '../../store/kernel/libc.ts';
 import { randomBytes } from '../../store/kernel/random.ts';
+import { sha256Maker } from '../../store/kernel/sha256.ts';
 
 const test = suite('store/kernel');
 let root: string;
@@ -149,6 +153,32 @@ test('device numbers', () => {
   equal(kernel.makeDevice(8, 1), 0x801n);
   equal(kernel.makeDevice(259, 65537), 0x10010301n);
   equal(kernel.makeDevice(0, 0), 0n);
+});
+
+test('SHA-256 of OpenSSL, and of node:crypto where no library shows it, is the same', () => {
+  const makers = [
+    startSha256,
+    sha256Maker(loadKoffi().load(null)),
+    sha256Maker({
+      func: () => {
+        throw new Error('none');
+      },
+    }),
+  ];
+  for (const size of [0, 1, 55, 56, 63, 64, 65, 5000, 1 << 20]) {
+    const bytes = randomBytes(size);
+    const expected = createHash('sha256').update(bytes).digest('hex');
+    for (const make of makers) {
+      const [hash, other] = [make(), make()];
+      for (let at = 0; at < size; at += 777) hash.update(bytes.subarray(at, at + 777));
+      other.update(bytes);
+      equal(hash.digest().toString('hex'), expected);
+      equal(other.digest().toString('hex'), expected);
+    }
+    equal(digestOf(bytes), `sha256:${expected}`);
+  }
+  equal(digestOf('ä', 'sha256'), `sha256:${createHash('sha256').update('ä').digest('hex')}`);
+  equal(digestOf('x', 'sha512'), `sha512:${createHash('sha512').update('x').digest('hex')}`);
 });
 
 test.run();
