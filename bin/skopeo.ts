@@ -17,8 +17,15 @@ export const skopeo: ToolSpec = {
   failureExitCode: 1,
   formatError: (message) =>
     logrusLine('fatal', message, { terminal: process.stderr.isTTY === true, now: new Date() }),
+  refuseCommand,
   flags: GLOBAL_FLAGS,
   commands: [
+    {
+      name: 'completion',
+      summary: 'Print a completion script for a shell',
+      hidden: true,
+      load: async () => (await import('./commands/skopeo/completion.ts')).completion,
+    },
     {
       name: 'copy',
       summary: 'Copy an image from one place to another',
@@ -84,6 +91,13 @@ export const skopeo: ToolSpec = {
     },
   ],
 };
+
+function refuseCommand(word: string | undefined, near: readonly string[]): string {
+  const what =
+    word === undefined ? "Missing command 'skopeo COMMAND'" : `Unrecognized command \`skopeo ${word}\``;
+  const hint = near.length ? `\nDid you mean this?\n\t${near.join('\n\t')}\n` : '';
+  return `${what}\n${hint ? `${hint}\n` : ''}Try 'skopeo --help' for more information`;
+}
 
 /** Runs the tool as this process. */
 export async function start(): Promise<void> {

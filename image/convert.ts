@@ -40,7 +40,7 @@ function toDocker(manifest: ImageManifest): ConvertedImage {
   if (manifest.config.mediaType !== MEDIA_TYPE.ociConfig) {
     throw new ImageError(
       'unsupported-conversion',
-      `cannot convert an artifact (config type ${JSON.stringify(manifest.config.mediaType)}) to a Docker manifest`,
+      `creating an updated image manifest: unsupported image-specific operation on artifact with type ${JSON.stringify(manifest.artifactType ?? manifest.config.mediaType)}`,
     );
   }
   return {

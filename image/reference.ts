@@ -26,7 +26,7 @@ const LIMIT_NAME = 255;
  */
 export function parseReference(text: string): NamedReference {
   if (/^[a-f0-9]{64}$/.test(text))
-    throw badReference(text, 'a 64-byte hexadecimal string is an ID, not a name');
+    throw badReference(text, `invalid repository name (${text}), cannot specify 64-byte hexadecimal strings`);
   const { name, tag, digest } = splitTagAndDigest(text);
   const slash = name.indexOf('/');
   const first = slash < 0 ? '' : name.slice(0, slash);
@@ -41,7 +41,7 @@ export function parseReference(text: string): NamedReference {
     throw badReference(
       text,
       path.toLowerCase() !== path && isRepositoryPath(path.toLowerCase())
-        ? 'repository name must be lowercase'
+        ? 'invalid reference format: repository name must be lowercase'
         : 'invalid reference format',
     );
   }
@@ -128,7 +128,8 @@ export function withSelector(
 }
 
 function badReference(text: string, why: string, cause?: unknown): ImageError {
-  return new ImageError('bad-reference', `invalid reference ${JSON.stringify(text.slice(0, 400))}: ${why}`, {
+  return new ImageError('bad-reference', why, {
     cause,
+    hint: `the reference is ${JSON.stringify(text.slice(0, 400))}`,
   });
 }

@@ -132,7 +132,8 @@ function targetFormat(session: CopySession, index: ImageIndex, frozen: string | 
           ? 'docker'
           : 'oci';
   const type = wanted === 'oci' ? MEDIA_TYPE.ociIndex : MEDIA_TYPE.dockerList;
-  if (!takes(type) && frozen === undefined)
+  // A format that was asked for is written as it is, as single images are.
+  if (format === undefined && !takes(type) && frozen === undefined)
     throw new TransportError(
       'unsupported',
       `the destination does not support manifest lists of type ${type}`,

@@ -207,7 +207,7 @@ function noType(input: PlanInput, offered: readonly string[], encryption: boolea
       )
     : new TransportError(
         'unsupported',
-        `${what} required but the destination only supports MIME types [${offered.join(', ')}], none of which support it`,
+        `${what} required but the destination only supports MIME types [${offered.join(', ')}], none of which support ${encryption ? 'encryption' : 'it'}`,
       );
 }
 

@@ -117,4 +117,9 @@ export interface ToolSpec extends CommandSpec {
   readonly failureExitCode: number;
   /** The error line: buildah prints `Error: …`, skopeo a logrus line `time="…" level=fatal msg="…"`. */
   readonly formatError: (message: string) => string;
+  /**
+   * What is said where the first word is no command, with the names that are near it; undefined for no word at all. Absent:
+   * cobra's own words, and the help where there is no word.
+   */
+  readonly refuseCommand?: (word: string | undefined, near: readonly string[]) => string;
 }

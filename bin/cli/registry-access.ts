@@ -69,23 +69,28 @@ function readCredentials(
   const pair = text('creds');
   const username = text('username');
   const password = text('password');
-  if (none && (pair !== undefined || username !== undefined))
+  if (none && pair !== undefined)
     throw new UsageError('usage', 'creds and no-creds cannot be specified at the same time');
+  if (none && username !== undefined)
+    throw new UsageError('usage', 'username and no-creds cannot be specified at the same time');
   if (pair !== undefined && username !== undefined)
     throw new UsageError('usage', 'creds and username cannot be specified at the same time');
+  if (username === undefined && password !== undefined)
+    throw new UsageError('usage', 'username must be specified when password is specified');
+  if (username !== undefined && password === undefined)
+    throw new UsageError('usage', 'password must be specified when username is specified');
   if (none) return 'none';
   if (pair !== undefined) return splitCredentials(pair);
-  if (username === undefined && password === undefined) return undefined;
-  if (!username)
-    throw new UsageError('usage', `password specified without a username: give --${prefix}username`);
-  return { username, password: password ?? '' };
+  if (username === undefined || password === undefined) return undefined;
+  if (username === '') throw new UsageError('usage', `--${prefix}username is empty`);
+  return { username, password };
 }
 
 /** `user:password`; the password may hold colons. @throws UsageError `usage` */
 export function splitCredentials(text: string): { readonly username: string; readonly password: string } {
   if (text === '') throw new UsageError('usage', 'credentials can not be empty');
   const colon = text.indexOf(':');
-  if (colon === 0) throw new UsageError('usage', 'username can not be empty');
+  if (colon === 0) throw new UsageError('usage', "username can't be empty");
   return colon < 0
     ? { username: text, password: '' }
     : { username: text.slice(0, colon), password: text.slice(colon + 1) };

@@ -52,6 +52,8 @@ async function dispatch(
     writeOut(io, `${tool.name} version ${tool.version}\n`);
     return 0;
   }
+  if (found.command === tool && tool.refuseCommand)
+    throw new UsageError('unknown-command', tool.refuseCommand(undefined, []));
   if (!found.command.run) return printHelp(io, found, globals);
   checkArgumentCount(found, line.args);
   const context = makeContext(found, line, io, signal);
@@ -138,7 +140,8 @@ function unknownCommand(tool: ToolSpec, word: string): UsageError {
     (tool.commands ?? []).filter((entry) => !entry.hidden).map((entry) => entry.name),
   );
   const text = near.length ? `\n\nDid you mean this?\n${near.map((name) => `\t${name}\n`).join('')}` : '';
-  return new UsageError('unknown-command', `unknown command "${word}" for "${tool.name}"${text}`, {
+  const message = tool.refuseCommand?.(word, near) ?? `unknown command "${word}" for "${tool.name}"${text}`;
+  return new UsageError('unknown-command', message, {
     facts: { command: word, suggestions: near },
   });
 }
@@ -200,7 +203,8 @@ function reportError(tool: ToolSpec, thrown: unknown, io: CommandIo, signal: Abo
     return reason instanceof SlipwayError && reason.exitCode !== undefined ? reason.exitCode : 130;
   }
   if (error instanceof SlipwayError) {
-    const text = error.hint ? `${error.message} (${error.hint})` : error.message;
+    const said = systemErrorText(error);
+    const text = error.hint ? `${said} (${error.hint})` : said;
     // Parts of it may be of an image or a registry; lines are our own.
     io.stderr.write(tool.formatError(text.split('\n').map(printable).join('\n')));
     return error.exitCode ?? tool.failureExitCode;

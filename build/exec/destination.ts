@@ -65,12 +65,7 @@ export function storageName(name: string): string {
     const qualified = isShortName(name) ? `localhost/${name}` : name;
     return formatReference(withDefaultTag(parseReference(qualified)));
   } catch (cause) {
-    const why =
-      cause instanceof Error
-        ? cause.message
-            .replace(/^invalid reference ".*": (?:invalid reference format)?/, 'invalid reference format: ')
-            .replace(/: $/, '')
-        : 'invalid reference format';
+    const why = cause instanceof Error ? cause.message : 'invalid reference format';
     throw new BuildError('bad-argument', `tag ${name}: ${why}`, { cause });
   }
 }

@@ -72,7 +72,18 @@ test('exit codes: 2 for an image that is not there, 1 for everything else; one l
     [['inspect', 'weird:x'], 1, /unknown transport/],
     [['copy', 'oci:a:x'], 1, /Exactly two arguments expected/],
     [['copy', '--nope', 'oci:a:x', 'dir:x'], 1, /unknown flag: --nope/],
-    [['frobnicate'], 1, /frobnicate/],
+    [['frobnicate'], 1, /Unrecognized command `skopeo frobnicate`\\nTry 'skopeo --help'/],
+    [['insp'], 1, /`skopeo insp`\\n\\nDid you mean this\?\\n\\tinspect\\n\\nTry/],
+    [[], 1, /Missing command 'skopeo COMMAND'\\nTry 'skopeo --help' for more information/],
+    [['login'], 1, /please provide a registry to log in to/],
+    [['logout'], 1, /please provide a registry to log out from/],
+    [['inspect', '--username', 'u', 'oci:a:x'], 1, /password must be specified when username is specified/],
+    [['inspect', 'docker://UPPER'], 1, /: invalid reference format: repository name must be lowercase/],
+    [
+      ['delete', '--tls-verify=false', `docker://${registry.address}/app:none`],
+      1,
+      /Unable to delete .*:none\. Image/,
+    ],
     [['copy', '--format', 'v3', 'oci:a:x', 'dir:x'], 1, /unknown format/],
     [['copy', '--all', '--multi-arch', 'all', 'oci:a:x', 'dir:x'], 1, /Cannot use --all and --multi-arch/],
     [['copy', '--multi-arch', 'some', 'oci:a:x', 'dir:x'], 1, /unknown multi-arch option/],
@@ -162,12 +173,23 @@ test('inspect shows what Skopeo shows', async ({ directory, image }) => {
       'application/vnd.oci.image.layer.v1.tar+gzip application/vnd.oci.image.layer.v1.tar+gzip ',
     ],
     ['{{index .Labels "x"}} {{.Created}}', 'y 2020-01-02 03:04:05.6 +0000 UTC'],
-    ['{{json .Env}}', '["A=b\\u003cc\\u003e"]'],
+    ['{{json .Env}}', '["A=b<c>"]'],
+    ['{{.Digest.Encoded}} {{.Created.Year}}', `${image.digest.slice(7)} 2020`],
+    ['{{.Created.Format "Jan 2, 2006 at 3:04pm (MST)"}}', 'Jan 2, 2020 at 3:04am (UTC)'],
+    ['table {{.Os}} {{.Architecture}}', 'linux       amd64'],
+    ['{{println .Os}}', 'linux\n'],
     ['{{if .Name}}named{{else}}nameless{{end}}', 'nameless'],
   ];
   for (const [format, text] of rows)
     equal((await run(directory, 'inspect', '--format', format, 'oci:a:x')).stdout, `${text}\n`, format);
   equal((await run(directory, 'inspect', '--format', '{{.Nope}}', 'oci:a:x')).code, 1);
+  equal((await run(directory, 'inspect', '--format', '{{json .}}', 'oci:a:x')).stdout.split('\n').length, 2);
+  const config = async (format: string) =>
+    (await run(directory, 'inspect', '--config', '--format', format, 'oci:a:x')).stdout;
+  match(await config('{{json .}}'), /^\{"created":"2020.*\}\n$/);
+  match(await config('{{json .RootFS}}'), /^\{"type":"layers","diff_ids":\["sha256:/);
+  match(await config('{{.}}'), /^\{2020-01-02 03:04:05\.6 \+0000 UTC .*\{amd64 linux {2}\[\] \} /);
+  equal(await config('{{.Platform}} {{.OS}} {{.OSFeatures}}'), '{amd64 linux  [] } linux []\n');
   equal((await run(directory, 'inspect', '--raw', '--format', '{{.Name}}', 'oci:a:x')).code, 1);
   const sha512 = JSON.parse(
     (await run(directory, 'inspect', '--manifest-digest', 'sha512', 'oci:a:x')).stdout,

@@ -33,8 +33,8 @@ async function readForDelete(repository: Repository, reference: DockerReference,
     if (!(error instanceof TransportError) || error.code !== 'not-found') throw error;
     throw new TransportError(
       'not-found',
-      `Unable to delete ${reference.policyIdentity}: image may not exist or is not stored with a v2 Schema in a v2 registry`,
-      { cause: error, facts: error.facts },
+      `Unable to delete ${reference.policyIdentity}. Image may not exist or is not stored with a v2 Schema in a v2 registry`,
+      { cause: error, facts: error.facts, exitCode: 1 },
     );
   }
 }

@@ -32,7 +32,10 @@ export async function deleteFromLayout(reference: LayoutReference, context: Tran
       const kept = new Set<Digest>();
       for (const entry of index.manifests.toSpliced(position, 1)) await collect(files, entry, kept);
       const manifests = (index.json.manifests as []).toSpliced(position, 1);
-      await replaceFile(join(path, 'index.json'), Buffer.from(JSON.stringify({ ...index.json, manifests })));
+      await replaceFile(
+        join(path, 'index.json'),
+        Buffer.from(`${JSON.stringify({ ...index.json, manifests })}\n`),
+      );
       for (const digest of doomed.difference(kept)) await rm(local.blobPath(digest), { force: true });
     },
     context.signal,

@@ -1,5 +1,6 @@
 import { formatValue } from './format.ts';
 import { FUNCTIONS, isTruthy, type TemplateFunction } from './functions.ts';
+import { GoTime } from './go-time.ts';
 import { bad, type Operand, type Pipeline, parseTemplate, type TemplateNode } from './parse.ts';
 
 /**
@@ -202,6 +203,11 @@ function selectFields(value: unknown, names: readonly string[], args: readonly u
       current = current.get(name) as unknown;
       continue;
     }
+    const called = callMethod(current, name, position === names.length - 1 ? args : []);
+    if (called !== undefined) {
+      current = called;
+      continue;
+    }
     if (typeof current !== 'object' || current === null)
       throw bad(`at <.${names.slice(0, position + 1).join('.')}>: nil pointer evaluating .${name}`);
     if (!Object.hasOwn(current, name))
@@ -213,4 +219,14 @@ function selectFields(value: unknown, names: readonly string[], args: readonly u
         : field;
   }
   return current;
+}
+
+/** Methods of times and of digests, which are strings here; undefined for everything else. */
+function callMethod(value: unknown, name: string, args: readonly unknown[]): unknown {
+  if (value instanceof GoTime) return value.method(name, args);
+  const [, algorithm, encoded] = (typeof value === 'string' && /^(sha\d+):([0-9a-f]+)$/.exec(value)) || [];
+  if (algorithm === undefined) return undefined;
+  if (name === 'Algorithm') return algorithm;
+  if (name === 'Encoded' || name === 'Hex') return encoded;
+  return name === 'String' ? value : undefined;
 }

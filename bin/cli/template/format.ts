@@ -33,6 +33,11 @@ export function formatGoTime(date: Date): string {
 
 /** encoding/json's Marshal: `<`, `>`, `&` and line separators are escaped; a Map becomes an object with sorted keys. */
 export function goJson(value: unknown, indent?: string): string {
+  return escapeCharacters(goJsonPlain(value, indent), /[<>&]/g);
+}
+
+/** As {@link goJson}, with `<`, `>` and `&` as they are: what the `json` of templates gives. */
+export function goJsonPlain(value: unknown, indent?: string): string {
   const text =
     JSON.stringify(
       value,
@@ -42,10 +47,16 @@ export function goJson(value: unknown, indent?: string): string {
           : item,
       indent,
     ) ?? 'null';
-  return text.replace(
-    /[<>&\u2028\u2029]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeCharacters(text, /[\u2028\u2029]/g);
+}
+
+/** A value for templates that JSON shows as another one. */
+export function shownAs<T extends object>(json: unknown, view: T): T {
+  return Object.defineProperty(view, 'toJSON', { value: () => json });
+}
+
+function escapeCharacters(text: string, which: RegExp): string {
+  return text.replace(which, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** fmt.Sprintf for the verbs that templates use: %s %v %+v %#v %q %d %x %X %o %b %f %e %g %t %c %U %T %% with flags, width and precision. */

@@ -1,4 +1,4 @@
-import { formatValue, goJson, sprintf } from './format.ts';
+import { formatValue, goJsonPlain, sprintf } from './format.ts';
 import { bad } from './parse.ts';
 
 export type TemplateFunction = (...args: unknown[]) => unknown;
@@ -84,7 +84,7 @@ export const BUILT_IN: Readonly<Record<string, TemplateFunction>> = {
 /** The built-in ones and those that the originals add. */
 export const FUNCTIONS: Readonly<Record<string, TemplateFunction>> = {
   ...BUILT_IN,
-  json: (value) => goJson(value),
+  json: (value) => goJsonPlain(value),
   join: (list, separator) =>
     (Array.isArray(list) ? list : []).map((item) => formatValue(item)).join(String(separator)),
   split: (text, separator) => String(text).split(String(separator)),

@@ -1,61 +1,67 @@
 import { isJsonObject, type JsonObject, type JsonValue, parseJsonObject } from '../../../image/json.ts';
+import { shownAs } from '../../cli/template/format.ts';
 import { GoTime } from '../../cli/template/go-time.ts';
-
-const FIELDS: Readonly<Record<string, string>> = {
-  created: 'Created',
-  author: 'Author',
-  architecture: 'Architecture',
-  os: 'OS',
-  'os.version': 'OSVersion',
-  'os.features': 'OSFeatures',
-  variant: 'Variant',
-  config: 'Config',
-  rootfs: 'RootFS',
-  history: 'History',
-};
 
 /**
  * An OCI config for output: JSON shows its own keys, templates see Go's field names (`{{.Architecture}}`,
- * `{{.Config.Env}}`), maps are maps.
+ * `{{.Config.Env}}`) in Go's order, maps are maps.
  */
 export function configForTemplate(bytes: Uint8Array): Record<string, unknown> {
   const json = parseJsonObject(bytes, { what: 'image config' });
-  const view: Record<string, unknown> = { toJSON: () => json };
-  for (const [key, name] of Object.entries(FIELDS)) view[name] = fieldOf(key, json[key]);
-  return view;
+  const platform = platformOf(json);
+  const { rootfs, history } = json;
+  const view = {
+    Created: timeOf(json.created),
+    Author: json.author ?? '',
+    Platform: platform,
+    Config: isJsonObject(json.config) ? runtime(json.config) : {},
+    RootFS: isJsonObject(rootfs) ? shownAs(rootfs, { Type: rootfs.type, DiffIDs: rootfs.diff_ids }) : {},
+    History: Array.isArray(history) ? history.map(historyEntry) : [],
+  };
+  // Go embeds the platform: its fields are reached without its name, but printed once.
+  for (const [name, value] of Object.entries(platform)) Object.defineProperty(view, name, { value });
+  return shownAs(json, view);
 }
 
-function fieldOf(key: string, value: JsonValue | undefined): unknown {
-  if (key === 'created') return typeof value === 'string' ? new GoTime(value) : null;
-  if (key === 'config') return isJsonObject(value) ? runtime(value) : {};
-  if (key === 'rootfs' && isJsonObject(value)) return { Type: value.type, DiffIDs: value.diff_ids };
-  if (key === 'history') return Array.isArray(value) ? value.map(historyEntry) : null;
-  return value ?? (key === 'os.features' ? null : '');
+function platformOf(json: JsonObject): Record<string, unknown> {
+  const keys = ['architecture', 'os', 'os.version', 'os.features', 'variant'];
+  const shown = Object.fromEntries(keys.flatMap((key) => (key in json ? [[key, json[key]]] : [])));
+  return shownAs(shown as JsonObject, {
+    Architecture: json.architecture ?? '',
+    OS: json.os ?? '',
+    OSVersion: json['os.version'] ?? '',
+    OSFeatures: json['os.features'] ?? [],
+    Variant: json.variant ?? '',
+  });
+}
+
+function timeOf(value: JsonValue | undefined): GoTime | null {
+  return typeof value === 'string' ? new GoTime(value) : null;
 }
 
 function runtime(config: JsonObject): Record<string, unknown> {
   const map = (value: JsonValue | undefined) => new Map(isJsonObject(value) ? Object.entries(value) : []);
-  return {
+  return shownAs(config, {
     User: config.User ?? '',
     ExposedPorts: map(config.ExposedPorts),
-    Env: config.Env ?? null,
-    Entrypoint: config.Entrypoint ?? null,
-    Cmd: config.Cmd ?? null,
+    Env: config.Env ?? [],
+    Entrypoint: config.Entrypoint ?? [],
+    Cmd: config.Cmd ?? [],
     Volumes: map(config.Volumes),
     WorkingDir: config.WorkingDir ?? '',
     Labels: map(config.Labels),
     StopSignal: config.StopSignal ?? '',
     ArgsEscaped: config.ArgsEscaped ?? false,
-  };
+  });
 }
 
 function historyEntry(value: JsonValue): Record<string, unknown> {
   const entry = isJsonObject(value) ? value : {};
-  return {
-    Created: typeof entry.created === 'string' ? new GoTime(entry.created) : null,
+  return shownAs(value, {
+    Created: timeOf(entry.created),
     CreatedBy: entry.created_by ?? '',
     Author: entry.author ?? '',
     Comment: entry.comment ?? '',
     EmptyLayer: entry.empty_layer ?? false,
-  };
+  });
 }

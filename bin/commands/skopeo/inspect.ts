@@ -4,6 +4,7 @@ import type { ImageInspection } from '../../../transport/inspect.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { registryFlags } from '../../cli/registry-access.ts';
+import { shownAs } from '../../cli/template/format.ts';
 import { GoTime } from '../../cli/template/go-time.ts';
 import { imageFlags, transportContext } from '../../cli/transport-context.ts';
 import { commandSignal, parseName, prefixed, RETRY_FLAGS, retryOptions, warn } from './surroundings.ts';
@@ -48,7 +49,7 @@ async function runInspect(context: CommandContext): Promise<void> {
   await withRetries(
     name,
     async () => {
-      const reference = await parseName(context, name, 'Error parsing image name');
+      const reference = await parseName(context, name, 'Error parsing image name', JSON.stringify(name));
       await using source = await reference
         .openSource(surroundings)
         .catch(prefixed(`Error parsing image name ${JSON.stringify(name)}`));
@@ -80,10 +81,17 @@ async function show(
   }
   if (flags.bool('config')) {
     const image = await library.openImage(source, surroundings);
-    if (flags.bool('raw')) io.stdout.write(await library.readConfigBytes(source, image, surroundings.signal));
+    if (flags.bool('raw'))
+      io.stdout.write(
+        await library
+          .readConfigBytes(source, image, surroundings.signal)
+          .catch(prefixed('Error reading configuration blob')),
+      );
     else {
       const { ociConfigBytes } = await import('../../../image/convert.ts');
-      const config = await library.readImageConfig(source, image, surroundings.signal);
+      const config = await library
+        .readImageConfig(source, image, surroundings.signal)
+        .catch(prefixed('Error reading OCI-formatted configuration data'));
       const { configForTemplate } = await import('./config-view.ts');
       await output(context, configForTemplate(ociConfigBytes(config)));
     }
@@ -118,8 +126,8 @@ async function repositoryTags(
 /** Fields, names and order of Skopeo's output. */
 function view(image: ImageInspection, tags: readonly string[]): Record<string, unknown> {
   const map = (values: Readonly<Record<string, string>> | undefined) =>
-    values ? new Map(Object.entries(values)) : null;
-  return {
+    values ? new Map(Object.entries(values)) : shownAs(null, new Map());
+  const fields = {
     Name: image.name ?? '',
     Tag: image.tag ?? '',
     Digest: image.digest,
@@ -136,20 +144,32 @@ function view(image: ImageInspection, tags: readonly string[]): Record<string, u
       Size: size,
       Annotations: map(annotations),
     })),
-    Env: image.env ?? null,
+    Env: image.env ?? shownAs(null, []),
   };
+  const { Name, Tag, ...rest } = fields;
+  return shownAs({ ...(Name ? { Name } : {}), ...(Tag ? { Tag } : {}), ...rest }, fields);
 }
 
 async function output(context: CommandContext, data: Record<string, unknown>): Promise<void> {
   const format = context.flags.string('format');
   const { goJson } = await import('../../cli/template/format.ts');
-  if (format === '' || /^\s*(?:json|\{\{\s*json\s*(?:\.\s*)?\}\})\s*$/.test(format)) {
-    const { Name, Tag, ...rest } = data;
-    const named = { ...(Name ? { Name } : {}), ...(Tag ? { Tag } : {}), ...rest };
-    context.print(goJson(named, '    '));
+  if (format === '' || /^\s*(?:json|\{\{\s*json\.?\s*\}\})\s*$/.test(format)) {
+    context.print(goJson(data, '    '));
     return;
   }
   const { renderTemplate, unescapeFormat } = await import('../../cli/template/evaluate.ts');
-  const text = renderTemplate(unescapeFormat(format), data);
-  context.write(text.endsWith('\n') ? text : `${text}\n`);
+  const isTable = format.startsWith('table ');
+  const template = unescapeFormat(isTable ? format.replaceAll('table ', '').replaceAll(' ', '\t') : format);
+  const text = renderTemplate(template.endsWith('\n') ? template : `${template}\n`, data);
+  context.write(isTable ? await inColumns(text) : text);
+}
+
+async function inColumns(text: string): Promise<string> {
+  const { renderTable } = await import('../../cli/table.ts');
+  const lines = text.replace(/\n$/, '').split('\n');
+  return renderTable(
+    lines.map((line) => line.split('\t')),
+    2,
+    12,
+  );
 }

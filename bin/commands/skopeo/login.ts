@@ -18,7 +18,7 @@ export const loginCommand: CommandSpec = {
   summary: 'Log in to a registry',
   usage: '[command options] REGISTRY',
   examples: ['skopeo login quay.io', 'pass | skopeo login -u me --password-stdin quay.io'],
-  args: { max: 1, message: 'login accepts only one registry to login to' },
+  args: { max: 1, message: 'login accepts only one registry to log in to' },
   flags: [
     ...FILE_FLAGS,
     { name: 'username', short: 'u', kind: 'string', usage: 'user name for the registry' },
@@ -33,8 +33,7 @@ export const loginCommand: CommandSpec = {
     const { login } = await import('../../../transport/login.ts');
     const username = flags.string('username');
     const password = flags.string('password');
-    if (flags.bool('password-stdin') && !username)
-      throw new UsageError('usage', 'Must provide --username with --password-stdin');
+    if (context.args.length === 0) throw new UsageError('usage', 'please provide a registry to log in to');
     await login(context.args[0], loginContext(context), {
       ...(username ? { username } : {}),
       ...(password ? { password } : {}),
@@ -42,7 +41,7 @@ export const loginCommand: CommandSpec = {
       getLogin: flags.bool('get-login'),
       verbose: flags.bool('verbose'),
       acceptRepositories: true,
-      ...(io.stdin.isTTY ? { ask: (prompt, options) => ask(context, prompt, options.hidden) } : {}),
+      ask: (prompt, options) => ask(context, prompt, options.hidden),
     });
   },
 };
@@ -53,9 +52,11 @@ export const logoutCommand: CommandSpec = {
   summary: 'Log out of a registry',
   usage: '[command options] REGISTRY',
   examples: ['skopeo logout quay.io', 'skopeo logout --all'],
-  args: { max: 1, message: 'logout accepts only one registry to logout from' },
+  args: { max: 1, message: 'logout accepts only one registry to log out from' },
   flags: [...FILE_FLAGS, { name: 'all', short: 'a', kind: 'bool', usage: 'forget every registry' }],
   async run(context) {
+    if (context.args.length === 0 && !context.flags.bool('all'))
+      throw new UsageError('usage', 'please provide a registry to log out from');
     const { logout } = await import('../../../transport/login.ts');
     await logout(context.args[0], loginContext(context), {
       all: context.flags.bool('all'),
@@ -93,6 +94,7 @@ function withoutCredentials(context: CommandContext): CommandContext {
 
 async function ask(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {
   const { stdin, stdout } = context.io;
+  if (!stdin.isTTY) return answer(context, prompt, hidden);
   if (hidden) {
     const { askHidden } = await import('../../cli/ask-passphrase.ts');
     return askHidden(context.io, prompt);
@@ -104,4 +106,18 @@ async function ask(context: CommandContext, prompt: string, hidden: boolean): Pr
   } finally {
     lines.close();
   }
+}
+
+/** One line of a stdin that is no terminal; a password is taken from terminals alone. */
+async function answer(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {
+  context.write(prompt);
+  const what = 'getting username and password: reading';
+  const hint = { hint: 'give --username and --password-stdin' };
+  if (hidden) throw new UsageError('usage', `${what} password: inappropriate ioctl for device`, hint);
+  let line = '';
+  for await (const chunk of context.io.stdin.setEncoding('utf8')) {
+    line += String(chunk);
+    if (line.includes('\n')) return line.slice(0, line.indexOf('\n'));
+  }
+  throw new UsageError('usage', `${what} username: EOF`, hint);
 }

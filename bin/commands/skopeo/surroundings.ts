@@ -64,15 +64,16 @@ export async function openPolicy(context: CommandContext): Promise<AdmissionPoli
   return imagePolicy(quiet, flags);
 }
 
-/** `transport:rest` of the command line. @throws whatever is wrong with it, after `what` */
+/** `transport:rest` of the command line. @throws whatever is wrong with it, after `what` and the name as `shown` */
 export async function parseName(
   context: CommandContext,
   text: string,
   what: string,
+  shown = text,
 ): Promise<ImageReference> {
   const { parseImageReference } = await import('../../../transport/references.ts');
   return parseImageReference(text, { workingDirectory: context.io.workingDirectory }).catch(
-    prefixed(`${what} ${text}`),
+    prefixed(`${what} ${shown}`),
   );
 }
 

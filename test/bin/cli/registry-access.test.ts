@@ -37,6 +37,8 @@ for (const words of [
   ['--creds', 'a', '--no-creds'],
   ['--creds', 'a', '--username', 'b'],
   ['--password', 'x'],
+  ['--username', 'x'],
+  ['--username', '', '--password', 'x'],
 ]) {
   test(`refused: ${words.join(' ')}`, () => throws(() => access('', ...words), { code: 'usage' }));
 }
