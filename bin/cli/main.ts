@@ -41,6 +41,8 @@ export async function main(tool: ToolSpec): Promise<void> {
     environment: process.env,
     workingDirectory: process.cwd(),
   };
+  // Nothing is left to do by then, least of all to take V8's heap apart.
+  process.once('beforeExit', () => process.exit());
   process.exitCode = await runTool(tool, process.argv.slice(2), io, controller.signal);
 }
 

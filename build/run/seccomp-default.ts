@@ -1,5 +1,5 @@
 import type { SpecSyscallRule } from './runtime-spec.ts';
-import { syscallNumbers } from './seccomp-syscalls.ts';
+import { syscallNames } from './seccomp-syscalls.ts';
 
 /**
  * The profile for hosts without one of their own. Everything that the kernel documents for programs is allowed except
@@ -39,7 +39,9 @@ const ALLOW = 'SCMP_ACT_ALLOW';
 function allowedNames(): string[] {
   const conditional = new Set(Object.values(BY_CAPABILITY).flatMap((names) => names.split(' ')));
   const all = new Set(
-    (['x64', 'ia32', 'arm64'] as const).flatMap((table) => [...syscallNumbers(table).keys()]),
+    (['x64', 'ia32', 'arm64'] as const).flatMap((table) =>
+      syscallNames(table).filter((name) => name !== undefined),
+    ),
   );
   return [...all].filter((name) => !FORBIDDEN.has(name) && !conditional.has(name)).sort();
 }

@@ -1,6 +1,6 @@
 import { BuildError } from '../error.ts';
 import type { SpecSeccomp, SpecSyscallRule } from './runtime-spec.ts';
-import { type SyscallTable, syscallNumbers } from './seccomp-syscalls.ts';
+import { type SyscallTable, syscallNames } from './seccomp-syscalls.ts';
 
 /** One instruction of classic BPF (linux/filter.h): opcode, jumps when true and false, operand. */
 type Instruction = readonly [code: number, yes: number, no: number, operand: number];
@@ -88,23 +88,17 @@ interface Range {
 function ranges(profile: SpecSeccomp, machines: readonly Machine[]): Range[] {
   const rules = rulesByName(profile);
   const verdictOf = verdictMaker(profile);
-  const verdicts: [number, readonly Instruction[]][] = [];
-  for (const machine of machines) {
-    for (const [name, number] of syscallNumbers(machine.table)) {
-      const own = rules.get(name);
-      if (own) verdicts.push([number + machine.offset, verdictOf(own)]);
-    }
-  }
   // On x86-64 without x32 the numbers of x32 lie above all others and get the default like any unknown number.
   const otherwise = verdictOf([]);
   const found: Range[] = [{ start: 0, code: otherwise }];
-  let expected = 0;
-  for (const [number, code] of verdicts.sort((a, b) => a[0] - b[0])) {
-    if (number > expected) append(found, expected, otherwise);
-    append(found, number, code);
-    expected = number + 1;
+  for (const { table, offset } of machines.toSorted((a, b) => a.offset - b.offset)) {
+    const names = syscallNames(table);
+    for (let number = 0; number < names.length; number += 1) {
+      const own = rules.get(names[number] ?? '');
+      append(found, offset + number, own ? verdictOf(own) : otherwise);
+    }
+    append(found, offset + names.length, otherwise);
   }
-  append(found, expected, otherwise);
   return found;
 }
 

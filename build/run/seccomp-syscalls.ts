@@ -132,13 +132,13 @@ listxattrat removexattrat open_tree_attr file_getattr file_setattr`,
 
 export type SyscallTable = keyof typeof TABLES;
 
-/** @returns name to number */
-export function syscallNumbers(table: SyscallTable): Map<string, number> {
-  const numbers = new Map<string, number>();
+/** @returns names at their numbers; some numbers have none */
+export function syscallNames(table: SyscallTable): (string | undefined)[] {
+  const names: (string | undefined)[] = [];
   let next = 0;
   for (const word of TABLES[table].trim().split(/\s+/)) {
     if (/^[0-9]+$/.test(word)) next = Number(word);
-    else numbers.set(word, next++);
+    else names[next++] = word;
   }
-  return numbers;
+  return names;
 }
