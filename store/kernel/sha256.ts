@@ -6,7 +6,9 @@ const CONTEXT_BYTES = 256;
 
 /** A running SHA-256. */
 export interface Sha256 {
-  update(bytes: Uint8Array): unknown;
+  update(bytes: Uint8Array): void;
+  /** On libuv's thread pool: the bytes must stay as they are, and no others may be given, until the promise is kept. */
+  updateOnPool(bytes: Uint8Array): Promise<void>;
   digest(): Buffer;
 }
 
@@ -23,7 +25,13 @@ export function sha256Maker(library: NativeLibrary): () => Sha256 {
       const context = Buffer.alloc(CONTEXT_BYTES);
       init(context);
       return {
-        update: (bytes) => update(context, bytes, bytes.length),
+        update: (bytes) => void update(context, bytes, bytes.length),
+        updateOnPool: (bytes) =>
+          new Promise((resolve, reject) =>
+            update.async(context, bytes, bytes.length, (error: Error | null) =>
+              error ? reject(error) : resolve(),
+            ),
+          ),
         digest: () => {
           const digest = Buffer.alloc(32);
           final(digest, context);
@@ -32,6 +40,13 @@ export function sha256Maker(library: NativeLibrary): () => Sha256 {
       };
     };
   } catch {
-    return () => createHash('sha256');
+    return () => {
+      const hash = createHash('sha256');
+      return {
+        update: (bytes) => void hash.update(bytes),
+        updateOnPool: async (bytes) => void hash.update(bytes),
+        digest: () => hash.digest(),
+      };
+    };
   }
 }

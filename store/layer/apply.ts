@@ -1,9 +1,9 @@
 import type { Readable } from 'node:stream';
 import { parseDigest } from '../../image/digest.ts';
 import type { ApplyOptions, ApplyResult } from './contract.ts';
-import { INLINE_BYTES, unpackInline } from './inline.ts';
 import { runJob } from './run-job.ts';
 import { TarSplitCompressor } from './tar-split-gzip.ts';
+import { INLINE_BYTES, unpackInline } from './unpack-inline.ts';
 
 /**
  * Unpacks a plain tar stream below `root`, an existing directory, in a worker thread: one pass that writes the files,

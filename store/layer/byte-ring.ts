@@ -24,8 +24,6 @@ const FAILED = 2;
 export interface Ring {
   readonly control: Int32Array<SharedArrayBuffer>;
   readonly bytes: Buffer;
-  /** Where `bytes` starts in the memory. */
-  readonly offset: number;
 }
 
 /** Lays the two rings of a job out in a memory of {@link RING_PAGES} pages. */
@@ -36,7 +34,6 @@ export function ringsOf(memory: SharedMemory): { readonly input: Ring; readonly 
     return {
       control: new Int32Array(shared, index * 64, 4),
       bytes: Buffer.from(shared as unknown as ArrayBuffer, offset, CAPACITY),
-      offset,
     };
   };
   return { input: ring(0), output: ring(1) };
@@ -158,11 +155,6 @@ export class RingReader {
     this.#onArrival = onArrival;
   }
 
-  /** Where the ring's memory starts, to find a view's address. */
-  get memoryOffset(): number {
-    return this.#ring.offset;
-  }
-
   /** 1 to `limit` bytes that follow, valid until the next call; an empty view at the end of the stream. */
   next(limit: number): Buffer {
     if (this.#at === this.#head) this.#refill();
@@ -202,62 +194,45 @@ export class RingReader {
   }
 }
 
-/** Worker side of an output ring: memory to write into, without copies. */
+/** Worker side of an output ring. */
 export class RingWriter {
   readonly #ring: Ring;
-  readonly #onBytes: (bytes: Buffer) => void;
-  /** False where nobody reads: the bytes are only handed to `onBytes`. */
-  readonly #hasReader: boolean;
   #head = 0;
   #published = 0;
 
-  constructor(ring: Ring, hasReader: boolean, onBytes: (bytes: Buffer) => void = () => {}) {
+  constructor(ring: Ring) {
     this.#ring = ring;
-    this.#hasReader = hasReader;
-    this.#onBytes = onBytes;
   }
 
-  get memoryOffset(): number {
-    return this.#ring.offset;
-  }
-
-  /** Room for 1 to `limit` bytes; fill it from its start and call {@link commit}. */
-  room(limit: number): Buffer {
+  /** Room for 1 to `limit` bytes, which {@link #commit} makes a part of the stream. */
+  #room(limit: number): Buffer {
     for (;;) {
       const seen = Atomics.load(this.#ring.control, SIGNAL);
       if (state(this.#ring) !== OPEN) throw new RingClosed('the reader of the ring gave up');
-      const used = this.#hasReader
-        ? (this.#head - Atomics.load(this.#ring.control, TAIL)) >>> 0
-        : (this.#head - this.#published) >>> 0;
+      const used = (this.#head - Atomics.load(this.#ring.control, TAIL)) >>> 0;
       if (used < CAPACITY) return span(this.#ring, this.#head, Math.min(limit, CAPACITY - used, BATCH));
       if (this.#published !== this.#head) this.flush();
       else block(this.#ring, seen);
     }
   }
 
-  /** The first `length` bytes of the room are part of the stream. */
-  commit(length: number): void {
+  #commit(length: number): void {
     this.#head = (this.#head + length) | 0;
     if ((this.#head - this.#published) >>> 0 >= BATCH) this.flush();
   }
 
   write(bytes: Uint8Array): void {
     for (let at = 0; at < bytes.length; ) {
-      const room = this.room(bytes.length - at);
+      const room = this.#room(bytes.length - at);
       room.set(at === 0 && room.length === bytes.length ? bytes : bytes.subarray(at, at + room.length));
-      this.commit(room.length);
+      this.#commit(room.length);
       at += room.length;
     }
   }
 
   /** Hands everything committed to the other side. */
   flush(): void {
-    while (this.#published !== this.#head) {
-      const view = span(this.#ring, this.#published, (this.#head - this.#published) >>> 0);
-      this.#onBytes(view);
-      this.#published = (this.#published + view.length) | 0;
-    }
-    if (!this.#hasReader) return;
+    this.#published = this.#head;
     Atomics.store(this.#ring.control, HEAD, this.#published);
     announce(this.#ring);
   }

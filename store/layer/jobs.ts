@@ -1,4 +1,3 @@
-import type { PackSettings } from './pack-tree.ts';
 import type { EmbeddedContent } from './tar-split-format.ts';
 import type { UnpackSettings } from './unpack.ts';
 
@@ -18,16 +17,6 @@ export interface JobMap {
   readonly apply: {
     readonly args: { readonly root: string; readonly settings: UnpackSettings };
     readonly result: Hashed & { readonly replaced: EmbeddedContent[] };
-  };
-  /** With the archive's digest and size. */
-  readonly packHashed: {
-    readonly args: {
-      readonly root: string;
-      readonly settings: PackSettings;
-      /** Somebody reads the archive. */
-      readonly hasOutput: boolean;
-    };
-    readonly result: Hashed & { readonly unchanged: string[] };
   };
   /** Compresses to zstd:chunked; gives the annotations. */
   readonly chunk: { readonly args: { readonly level: number }; readonly result: Record<string, string> };

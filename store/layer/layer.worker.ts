@@ -6,7 +6,6 @@ import { failRing, RING_PAGES, RingClosed, RingReader, RingWriter, ringsOf } fro
 import { chunkedJob } from './chunked-job.ts';
 import { crc64Over } from './crc64.ts';
 import type { JobError, JobMap, JobName, JobRequest } from './jobs.ts';
-import { packJob } from './pack-job.ts';
 import { removeAt } from './remove.ts';
 import { unpackJob } from './unpack-job.ts';
 import type { SharedMemory } from './wasm.ts';
@@ -39,13 +38,7 @@ const jobs: { [Name in JobName]: (args: JobMap[Name]['args']) => JobMap[Name]['r
     const result = unpackJob(args, new RingReader(rings.input, total.update), crc, sendText);
     return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
   },
-  packHashed: (args) => {
-    const total = hashed();
-    const output = new RingWriter(rings.output, args.hasOutput, total.update);
-    const result = packJob(args, output, crc, sendText);
-    return { ...result, diffId: total.hash.digest('hex'), sizeBytes: total.length() };
-  },
-  chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output, true), crc),
+  chunk: (args) => chunkedJob(args, new RingReader(rings.input), new RingWriter(rings.output), crc),
   remove: (args) => void removeAt(AT_FDCWD, args.path),
 };
 

@@ -1,10 +1,8 @@
 import type { Writable } from 'node:stream';
 import { parseDigest } from '../../image/digest.ts';
 import type { PackOptions, PackResult } from './contract.ts';
-import { hashTree } from './hash-tree.ts';
-import { isSmallTree, packInline } from './inline.ts';
-import type { JobMap } from './jobs.ts';
-import { runJob, writeTo } from './run-job.ts';
+import { packTree } from './pack-blocks.ts';
+import { writeTo } from './run-job.ts';
 import { TarSplitCompressor } from './tar-split-gzip.ts';
 
 /**
@@ -19,28 +17,13 @@ export async function packLayer(
   options: PackOptions,
 ): Promise<PackResult> {
   const { signal, ...settings } = options;
-  const split = new TarSplitCompressor();
-  const onText = (text: Uint8Array<ArrayBuffer>) => split.add(text);
-  const args = { root, settings, hasOutput: output !== undefined };
-  const write = output && writeTo(output);
   signal?.throwIfAborted();
-  if (!isSmallTree(root)) {
-    const result = write
-      ? await runJob('packHashed', args, { output: write, onText, signal })
-      : await hashTree(args, onText, signal);
-    return finished(result, split);
-  }
-  const { result, archive } = packInline(args, onText);
-  for (const bytes of archive) {
-    signal?.throwIfAborted();
-    await write?.(bytes);
-  }
-  return finished(result, split);
-}
-
-async function finished(
-  result: JobMap['packHashed']['result'],
-  split: TarSplitCompressor,
-): Promise<PackResult> {
-  return { ...result, diffId: parseDigest(`sha256:${result.diffId}`), tarSplit: await split.finish() };
+  const split = new TarSplitCompressor();
+  const streams = {
+    onText: (text: Buffer<ArrayBuffer>) => split.add(text),
+    output: output && writeTo(output),
+    signal,
+  };
+  const { diffId, ...result } = await packTree(root, settings, streams);
+  return { ...result, diffId: parseDigest(`sha256:${diffId}`), tarSplit: await split.finish() };
 }
