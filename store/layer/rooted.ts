@@ -61,6 +61,8 @@ export class RootedTree implements Disposable {
    * the next walk, so what is held here is never stale.
    */
   #walked: { readonly name: string; readonly fd: number }[] = [];
+  /** The path of that one, where it led there through no link. */
+  #walkedPath: string | undefined = '';
 
   readonly #onCreate: (place: Place) => void;
 
@@ -88,11 +90,14 @@ export class RootedTree implements Disposable {
 
   /** An O_PATH descriptor of the directory, owned by the tree and valid until the next call. */
   directory(path: string, createMode?: number): number {
+    if (path === this.#walkedPath) return this.#top();
+    this.#walkedPath = undefined;
     const parts = path === '' ? [] : path.split('/');
     let common = 0;
     while (common < this.#walked.length && this.#walked[common]!.name === parts[common]) common += 1;
     this.#cut(common);
     this.#walk(parts.slice(common), createMode);
+    if (this.walkedPath() === path) this.#walkedPath = path;
     return this.#top();
   }
 

@@ -118,8 +118,8 @@ export type TarSplitLine =
   | { readonly kind: 'segment'; readonly bytes: Buffer }
   | { readonly kind: 'file'; readonly name: string; readonly sizeBytes: number; readonly crc64: bigint };
 
-/** Nearly all lines look like one of these; those that do not are JSON all the same. */
-const PLAIN_SEGMENT = /^\{"type":2,"payload":"([A-Za-z0-9+/]*={0,2})","position":\d+\}$/;
+/** Nearly all lines look like these two; those that do not are JSON all the same. */
+const SEGMENT_START = `{"type":${SEGMENT},"payload":"`;
 const PLAIN_FILE =
   /^\{"type":1,"name":"([ !#-[\]-~]*)","size":(\d{1,15}),"payload":"([A-Za-z0-9+/]{11}=)","position":\d+\}$/;
 
@@ -128,12 +128,19 @@ const PLAIN_FILE =
  * @throws Error for a line that is no tar-split; callers name the layer
  */
 export function parseTarSplitLine(line: string): TarSplitLine {
-  const segment = PLAIN_SEGMENT.exec(line);
-  if (segment) return { kind: 'segment', bytes: Buffer.from(segment[1]!, 'base64') };
+  const bytes = line.startsWith(SEGMENT_START) ? plainSegment(line) : undefined;
+  if (bytes) return { kind: 'segment', bytes };
   const file = PLAIN_FILE.exec(line);
   if (!file) return parseJsonLine(Buffer.from(line, 'latin1').toString('utf8'));
   const crc64 = Buffer.from(file[3]!, 'base64').readBigUInt64BE();
   return { kind: 'file', name: file[1]!, sizeBytes: Number(file[2]), crc64 };
+}
+
+/** The bytes of a segment whose line has no escapes and nothing unexpected behind them. */
+function plainSegment(line: string): Buffer | undefined {
+  const end = line.indexOf('"', SEGMENT_START.length);
+  if (line.includes('\\') || !/^","position":\d+\}$/.test(line.slice(end))) return undefined;
+  return Buffer.from(line.slice(SEGMENT_START.length, end), 'base64');
 }
 
 function parseJsonLine(line: string): TarSplitLine {
