@@ -10,6 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { suite, type Test } from 'uvu';
 import { readStoredConfig, readStoredImage } from '../../../build/container/stored-image.ts';
@@ -153,6 +154,28 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
       made.diffIds,
     );
     assert.equal(result.images, 1);
+  });
+
+  test('a file that was changed in the store is named, and nothing of its image is published', async () => {
+    await using store = await fresh();
+    const made = makeDir(['a', 'b']);
+    await copy(store, `dir:${made.path}`, 'containers-storage:localhost/x:1');
+    const layer = (await store.layers.list()).find(({ diffId }) => diffId === made.diffIds[1])!;
+    const diff = async () => buffer((await store.layers.diff(layer.id)).stream);
+    writeFileSync(join(await store.layers.diffDirectory(layer.id), 'file-b'), 'B');
+    const wrong = {
+      code: 'bad-layer',
+      message: '"file-b" of the layer is not what it was when the layer was made',
+    };
+    await assert.rejects(diff(), wrong);
+    for (const compression of [undefined, { format: 'gzip' as const }]) {
+      const out = join(directory, `out${count++}`);
+      const to = compression ? `oci:${out}:x` : `dir:${out}`;
+      await assert.rejects(copy(store, 'containers-storage:localhost/x:1', to, { compression }), wrong);
+      assert.ok(!existsSync(join(out, 'manifest.json')) && !existsSync(join(out, 'index.json')));
+    }
+    writeFileSync(join(await store.layers.diffDirectory(layer.id), 'file-b'), 'b');
+    await copy(store, 'containers-storage:localhost/x:1', `dir:${join(directory, `out${count++}`)}`);
   });
 
   test('schema 1 goes in as it is, without its empty and repeated layers, and out in any format', async () => {
