@@ -12,7 +12,7 @@ import { BuildError } from '../error.ts';
 import { BUILT_HERE } from './built-mark.ts';
 import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
-import { imageDocuments } from './image-documents.ts';
+import { type ImageDocuments, imageDocuments } from './image-documents.ts';
 import { commitLayers } from './layers.ts';
 import { namelessSignature, signStored } from './sign-stored.ts';
 
@@ -67,6 +67,7 @@ export async function commitToStore(
     await blobs.putConfig(documents.configDigest, documents.config);
     await blobs.putManifest(documents.manifestDigest, documents.manifest);
   }
+  if (options.reportsCopy) reportCopy(surroundings, documents);
   await store.images.create(image);
   const name = options.names?.[0];
   return {
@@ -77,6 +78,13 @@ export async function commitToStore(
     canonicalName: name && canonicalName(name, documents.manifestDigest),
     topLayer: ownLayer,
   };
+}
+
+function reportCopy({ onProgress }: BuildSurroundings, documents: ImageDocuments): void {
+  onProgress?.({ type: 'started', what: 'signatures' });
+  for (const descriptor of documents.layers) onProgress?.({ type: 'started', what: 'blob', descriptor });
+  onProgress?.({ type: 'started', what: 'config', descriptor: documents.configDescriptor });
+  onProgress?.({ type: 'started', what: 'manifest' });
 }
 
 /** A reference that names a store, in brackets, is copied to as to any other place. */
@@ -122,7 +130,11 @@ export async function commitContainer(
     return result;
   }
   const before = new Set((await store.images.list()).map((image) => image.id));
-  const local = await commitToStore(surroundings, container, { ...options, names: [] });
+  const local = await commitToStore(surroundings, container, {
+    ...options,
+    names: [],
+    reportsCopy: false,
+  });
   try {
     const { manifest, digest } = await copyStored(surroundings, local.imageId, destination, {
       ...options.copy,

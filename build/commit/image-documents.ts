@@ -33,6 +33,8 @@ export interface DocumentInputs {
 export interface ImageDocuments {
   readonly config: Uint8Array;
   readonly configDigest: Digest;
+  readonly configDescriptor: Descriptor;
+  readonly layers: readonly Descriptor[];
   readonly manifest: Uint8Array;
   readonly manifestDigest: Digest;
   readonly mediaType: string;
@@ -50,25 +52,37 @@ export function imageDocuments(
   );
   const configDigest = digestOf(config);
   const mediaType = format === 'oci' ? MEDIA_TYPE.ociManifest : MEDIA_TYPE.dockerManifest;
+  const configDescriptor = {
+    mediaType: format === 'oci' ? MEDIA_TYPE.ociConfig : MEDIA_TYPE.dockerConfig,
+    digest: configDigest,
+    size: config.length,
+  };
+  const descriptors = layers.map((layer) => layerDescriptor(format, layer));
   const manifest = serializeManifest({
     kind: 'image',
     format,
     mediaType,
-    config: {
-      mediaType: format === 'oci' ? MEDIA_TYPE.ociConfig : MEDIA_TYPE.dockerConfig,
-      digest: configDigest,
-      size: config.length,
-    },
-    layers: layers.map(
-      (layer): Descriptor => ({
-        mediaType: layerMediaType(format, layer.gzip ? 'gzip' : 'none'),
-        digest: layer.gzip?.digest ?? layer.diffId,
-        size: layer.gzip?.sizeBytes ?? layer.sizeBytes,
-      }),
-    ),
+    config: configDescriptor,
+    layers: descriptors,
     ...(format === 'oci' ? { annotations: imageAnnotations(container, options, inputs.created) } : {}),
   });
-  return { config, configDigest, manifest, manifestDigest: digestOf(manifest), mediaType };
+  return {
+    config,
+    configDigest,
+    configDescriptor,
+    layers: descriptors,
+    manifest,
+    manifestDigest: digestOf(manifest),
+    mediaType,
+  };
+}
+
+function layerDescriptor(format: 'oci' | 'docker', { diffId, sizeBytes, gzip }: CommittedLayer): Descriptor {
+  return {
+    mediaType: layerMediaType(format, gzip ? 'gzip' : 'none'),
+    digest: gzip?.digest ?? diffId,
+    size: gzip?.sizeBytes ?? sizeBytes,
+  };
 }
 
 function ociImage(container: WorkingContainer, options: CommitOptions, inputs: DocumentInputs) {

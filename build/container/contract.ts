@@ -161,6 +161,8 @@ export interface CreateWorkingContainerOptions {
   readonly decryptionKeys?: readonly string[];
   /** The platform was asked for: a local image may only look right. */
   readonly customPlatform?: boolean;
+  /** This machine's platform; see PullOptions. */
+  readonly hostPlatform?: Platform;
   /** Where `Trying to pull …` goes. */
   readonly onStatus?: (text: string) => void;
 }
@@ -191,6 +193,8 @@ export interface CommitOptions {
   /** The container is not needed any more: its layer is moved into the image instead of copied. */
   readonly consumeContainer?: boolean;
   readonly signers?: readonly ImageSigner[];
+  /** Tell `onProgress` what the image is made of, as copying it into the store would. */
+  readonly reportsCopy?: boolean;
   readonly unsetEnvironment?: readonly string[];
   readonly annotations?: readonly string[];
   readonly unsetAnnotations?: readonly string[];

@@ -235,7 +235,7 @@ function initialState(
 
 function withBaseAnnotations(container: WorkingContainer, imageName: string): WorkingContainer {
   const digested = setAnnotation(BASE_DIGEST, container.fromImageDigest ?? '')(container);
-  return isShortName(imageName)
+  return imageName !== '' && isShortName(imageName)
     ? unsetAnnotation(BASE_NAME)(digested)
     : setAnnotation(BASE_NAME, imageName)(digested);
 }

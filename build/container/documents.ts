@@ -78,13 +78,13 @@ function dockerRuntime(config: RuntimeConfig): Json {
     Healthcheck: config.Healthcheck,
     ArgsEscaped: config.ArgsEscaped || undefined,
     Image: extra.Image ?? '',
-    Volumes: sorted(config.Volumes) ?? null,
+    Volumes: sortedOrNull(config.Volumes),
     WorkingDir: config.WorkingDir ?? '',
     Entrypoint: config.Entrypoint ?? null,
     NetworkDisabled: extra.NetworkDisabled || undefined,
     MacAddress: extra.MacAddress || undefined,
     OnBuild: config.OnBuild ?? [],
-    Labels: sorted(config.Labels) ?? null,
+    Labels: sortedOrNull(config.Labels),
     StopSignal: config.StopSignal || undefined,
     StopTimeout: extra.StopTimeout ?? undefined,
     Shell: filled(config.Shell),
@@ -110,6 +110,11 @@ function present(json: Json): Json {
 
 function filled<T>(list: readonly T[] | null | undefined): readonly T[] | undefined {
   return list?.length ? list : undefined;
+}
+
+/** Where Go's encoder leaves nothing out: a map that was never made is null, an emptied one `{}`. */
+function sortedOrNull(map: Readonly<Record<string, unknown>> | null | undefined): Json | null {
+  return map ? (sorted(map) ?? {}) : null;
 }
 
 function sorted(map: Readonly<Record<string, unknown>> | null | undefined): Json | undefined {

@@ -14,7 +14,14 @@ import type { CopyOptions } from '../../transport/copy-options.ts';
 import { parseImageReference } from '../../transport/references.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSurroundings, PullPolicy } from './contract.ts';
-import { findImage, imageNotKnown, type ShortNames, withoutTagBesideDigest } from './find-image.ts';
+import {
+  type FoundImage,
+  findImage,
+  imageNotKnown,
+  type ShortNames,
+  withoutTagBesideDigest,
+} from './find-image.ts';
+import { isOfOtherPlatform } from './other-platform.ts';
 import { allowedSurroundings } from './registry-sources.ts';
 
 /** Options of {@link pullImage}. */
@@ -28,6 +35,8 @@ export interface PullOptions {
   readonly removeSignatures?: boolean;
   /** The platform was asked for (`--platform`, `--arch`, …): a local image may only look right. */
   readonly customPlatform?: boolean;
+  /** This machine's platform: with it a local image of another platform than the one asked for is not used. */
+  readonly hostPlatform?: Platform;
   /** `KEY[:PASSWORD]`, see transport/encrypt. */
   readonly decryptionKeys?: readonly string[];
   /** Where copies of blobs are kept and looked for (`--blob-cache`), absolute. */
@@ -136,7 +145,7 @@ async function pullFromRegistry(
   given: string,
   options: PullOptions,
 ): Promise<ImageRecord> {
-  const local = await findLocalImage(surroundings, given);
+  const local = await usableLocalImage(surroundings, given, options);
   const policy = options.pullPolicy ?? 'missing';
   if (policy === 'never') {
     if (local) return local.record;
@@ -156,6 +165,17 @@ async function pullFromRegistry(
     if (local && effective === 'ifnewer' && error instanceof SlipwayError) return local.record;
     throw error;
   }
+}
+
+async function usableLocalImage(
+  surroundings: BuildSurroundings,
+  given: string,
+  { customPlatform, hostPlatform: host }: PullOptions,
+): Promise<FoundImage | undefined> {
+  const found = await findLocalImage(surroundings, given);
+  if (!found || !customPlatform || !host) return found;
+  const { store, platform } = surroundings;
+  return (await isOfOtherPlatform(store, found.record, { platform, host })) ? undefined : found;
 }
 
 async function tryCandidates(

@@ -1,6 +1,8 @@
 import { closeSync } from 'node:fs';
+import { posix } from 'node:path';
 import { isSystemError } from '../../errors.ts';
 import { hostIds } from '../../store/storage/id-mappings.ts';
+import { numericOwner } from '../add/owner.ts';
 import type { WorkingContainer } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { ensureInRoot, openRoot } from '../run/rooted-path.ts';
@@ -18,7 +20,13 @@ export function ensureDirectory(
   using root = openRoot(mounted.rootfs);
   const owner = ownerOf(mounted, user);
   try {
-    closeSync(ensureInRoot(root, path, { kind: 'directory', mode: 0o755, ...(owner ? { owner } : {}) }));
+    closeSync(
+      ensureInRoot(root, posix.normalize(path), {
+        kind: 'directory',
+        mode: 0o755,
+        ...(owner ? { owner } : {}),
+      }),
+    );
   } catch (cause) {
     if (!(cause instanceof BuildError) || !isSystemError(cause.cause, 'ELOOP')) throw cause;
     throw new BuildError('unsafe-path', `open ${path}: too many levels of symbolic links`, { cause });
@@ -30,7 +38,7 @@ function ownerOf(
   user: string | undefined,
 ): { uid: number; gid: number } | undefined {
   const { idMappings } = container;
-  const known = user ? knownUser(rootfs, user) : { uid: 0, gid: 0 };
+  const known = user ? (numericOwner(user) ?? knownUser(rootfs, user)) : { uid: 0, gid: 0 };
   if (!idMappings && known.uid === 0 && known.gid === 0) return undefined;
   return hostIds(idMappings, known);
 }

@@ -16,7 +16,7 @@ const DEFAULT_NAMES = ['.containerignore', '.dockerignore'];
 
 /**
  * Finds the rules of a context: the file given, else one beside the Containerfile named after it, else the context's
- * own. A default file is resolved inside the context: a link out of it finds nothing (SECURITY B13).
+ * own. Beside a Containerfile the name of Docker's wins, in a context the other, as in Buildah. A default file is resolved inside the context: a link out of it finds nothing (SECURITY B13).
  * @throws BuildError `missing-file`
  */
 export function readIgnoreFile(
@@ -32,7 +32,7 @@ export function readIgnoreFile(
     return { patterns: parseIgnore(text), path: given.explicit };
   }
   const besides = given.containerfile
-    ? ['.containerignore', '.dockerignore'].map((suffix) => given.containerfile + suffix)
+    ? ['.dockerignore', '.containerignore'].map((suffix) => given.containerfile + suffix)
     : [];
   for (const path of besides) {
     const text = readExisting(path);

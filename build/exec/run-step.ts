@@ -11,6 +11,7 @@ import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
 import type { RunMount, RunRequest } from '../run/contract.ts';
+import { runFailure } from '../run/failure.ts';
 import { runCommand } from '../run/run.ts';
 import { resolveUser } from '../run/user.ts';
 import { compatVolumes } from './compat-volumes.ts';
@@ -86,13 +87,7 @@ export async function runStep(
   };
   const result = await runCommand(request).finally(() => log.flushOutput());
   if (result.exitCode === 0) return;
-  throw new BuildError(
-    'run-failed',
-    result.signal
-      ? `while running runtime: killed by signal ${result.signal}`
-      : `while running runtime: exit status ${result.exitCode}`,
-    { exitCode: result.exitCode },
-  );
+  throw runFailure(request.isolation, result);
 }
 
 function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Mounted) {

@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { SlipwayError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import {
   formatPlatform,
@@ -166,6 +167,7 @@ export class BuildSession {
         retries: options.retries,
         retryDelayMs: options.retryDelayMs,
         customPlatform,
+        hostPlatform: options.buildPlatform,
         decryptionKeys: options.decryptionKeys,
         blobCacheDirectory: options.blobDirectory,
         onStatus: (text) => this.log.status(text),
@@ -234,7 +236,7 @@ export class BuildSession {
     try {
       record = await this.pull(reference);
     } catch (cause) {
-      if (!(cause instanceof BuildError)) throw cause;
+      if (!(cause instanceof SlipwayError)) throw cause;
       throw new BuildError(
         'no-such-stage',
         `COPY --from=${shown}: no stage or image found with that name: ${cause.message}`,

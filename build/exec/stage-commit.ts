@@ -63,6 +63,8 @@ export async function commitStage(
     compressLayers: options.compressLayers,
     blobDirectory: options.blobDirectory,
     copy: options.copy,
+    // Buildah is silent about the copies of the images that a cache may keep.
+    reportsCopy: !options.layers && options.useCache,
     signers: step.isLastStep ? options.signers : undefined,
   });
   options.debug?.(`created new image ID "${committed.imageId}"`);

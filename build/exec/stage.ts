@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { SlipwayError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
@@ -37,6 +38,8 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
   if (options.timestampSeconds !== undefined || options.sourceDateEpochSeconds !== undefined) {
     state.config.Hostname = 'sandbox';
     state.config.Domainname = '';
+  } else if (options.format === 'docker' && state.config.Hostname === '') {
+    state.config.Hostname = randomBytes(6).toString('hex');
   }
   if (view?.config.author) state.author = view.config.author;
   const triggered = [...contextInstructions(session, stage), ...parseTriggers(triggers)];

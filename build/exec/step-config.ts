@@ -73,7 +73,8 @@ export function configuredContainer(
     clearOnBuild(),
     ...config.OnBuild.map(addOnBuild),
     setWorkingDirectory(config.WorkingDir),
-    setEntrypoint(config.Entrypoint),
+    // Docker's form of an image that was built has a list here, also where there is nothing in it.
+    setEntrypoint(config.Entrypoint ?? []),
     setShell(config.Shell),
     setStopSignal(config.StopSignal),
     setHealthcheck(config.Healthcheck),

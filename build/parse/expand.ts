@@ -229,7 +229,10 @@ class Expander {
 
   #dollar(): string {
     this.#at += 1;
-    if (this.#text[this.#at] !== '{') {
+    const next = this.#text[this.#at] ?? '';
+    // Buildah knows no $$, $? and the like: the dollar stays, and what follows it is read on its own.
+    if ('@*#?-$!'.includes(next)) return '$';
+    if (next !== '{') {
       const name = this.#name();
       if (name === '') return '$';
       const value = this.#lookup(name);

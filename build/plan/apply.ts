@@ -116,7 +116,7 @@ function applyMetadata(state: StageState, instruction: Metadata, expand: Instruc
       return;
     case 'cmd':
       config.Cmd = commandLine(instruction);
-      state.commandSet = true;
+      state.commandSet = instruction.words.length > 0;
       return;
     case 'entrypoint':
       config.Entrypoint = instruction.words.length === 0 ? null : commandLine(instruction);
@@ -175,9 +175,9 @@ function declareArguments(state: StageState, words: readonly string[], expand: I
 
 /** Shell form of CMD and ENTRYPOINT is `/bin/sh -c`, whatever SHELL says, as Buildah writes it. */
 function commandLine(instruction: CommandInstruction): string[] {
-  return instruction.form === 'exec'
-    ? [...instruction.words]
-    : ['/bin/sh', '-c', instruction.words.join(' ')];
+  const { form, words } = instruction;
+  if (form === 'exec') return [...words];
+  return ['/bin/sh', '-c', ...(words.length === 0 ? [] : [words.join(' ')])];
 }
 
 function applyHealthcheck(state: StageState, instruction: HealthcheckInstruction): void {

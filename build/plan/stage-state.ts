@@ -134,14 +134,16 @@ export class StageState {
       throw new BuildError('syntax', `the values of this stage are longer than ${LIMIT_VALUES} characters`);
   }
 
-  /** ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. */
+  /**
+   * ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. The values
+   * of this build (`TARGETARCH`) beat defaults, as in Buildah: `ARG TARGETARCH=amd64` is for builders that know none.
+   */
   declare(name: string, value: string | undefined): void {
     this.#spend(name, value ?? '');
     this.allowed.add(name);
     const builtin = this.builtins.get(name);
     if (builtin !== undefined) {
-      const fixed = value === undefined || name === 'TARGETPLATFORM' || name === 'BUILDPLATFORM';
-      if (!this.userArguments.has(name)) this.arguments.set(name, fixed ? builtin : value);
+      if (!this.userArguments.has(name)) this.arguments.set(name, builtin);
       return;
     }
     const wanted = value ?? this.headingArguments.get(name);

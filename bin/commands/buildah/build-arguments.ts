@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { CommandContext } from '../../cli/contract.ts';
-import { usage } from './arguments.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -9,12 +8,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function buildArguments({ flags, io }: CommandContext): Map<string, string> {
   const args = new Map<string, string>();
   for (const file of flags.list('build-arg-file')) {
-    let text: string;
-    try {
-      text = readFileSync(resolve(io.workingDirectory, file), 'utf8');
-    } catch (cause) {
-      throw usage(`open ${file}: ${(cause as Error).message}`);
-    }
+    const text = readFileSync(resolve(io.workingDirectory, file), 'utf8');
     for (const line of text.split('\n'))
       if (line !== '' && !line.startsWith('#')) add(args, line, io.environment);
   }

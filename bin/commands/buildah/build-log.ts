@@ -34,6 +34,11 @@ function openFile(path: string, mode: number, resources: AsyncDisposableStack): 
   return stream;
 }
 
+/** True where no flag sends the id of the image to a file of its own. */
+export function printsId({ flags }: CommandContext): boolean {
+  return !['iidfile', 'iidfile-raw', 'raw-iidfile'].some((name) => flags.string(name));
+}
+
 /** `--log-rusage`, to stdout or the file of `--rusage-logfile`. */
 export function openResourceLog(
   { flags, io }: CommandContext,

@@ -61,14 +61,15 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
   const quiet = flags.bool('quiet') || outputs.some((output) => output.path === '-');
   const resources = new AsyncDisposableStack();
   try {
+    const log = openLog(context, resources);
     const session = resources.use(
       await openSession(context, {
         flags: BUILD_FLAGS,
         quiet: quiet || additions.hideTransfers,
         platform: platforms[0],
+        progressTo: log,
       }),
     );
-    const log = openLog(context, resources);
     const source = resources.use(await openContext(context, session.surroundings));
     const common = await commonOptions(context, session, {
       source,
@@ -87,7 +88,11 @@ export async function openBuild(context: CommandContext, additions: BuildAdditio
     };
     return {
       run: () => runPlatforms(context, session, base, platforms, additions.build),
-      printId: context.print,
+      // A log takes the id too; with --logsplit it stands in the platform's own.
+      printId: (imageId) => {
+        if (!log) context.print(imageId);
+        else if (!flags.bool('logsplit')) log.write(`${imageId}\n`);
+      },
       [Symbol.asyncDispose]: () => resources.disposeAsync(),
     };
   } catch (error) {

@@ -3,7 +3,7 @@ import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
-import { openLog } from './build-log.ts';
+import { openLog, printsId } from './build-log.ts';
 import { addToManifestList } from './manifest/add-local.ts';
 import type { Session } from './session.ts';
 
@@ -60,7 +60,7 @@ async function runOne(
   const log = context.flags.bool('logsplit') ? openLog(context, resources, chosen) : undefined;
   const args = new Map(base.arguments);
   args.delete('TARGETPLATFORM');
-  return await build(
+  const result = await build(
     { ...session.surroundings, platform: chosen },
     {
       ...base,
@@ -71,6 +71,8 @@ async function runOne(
       logPrefix: several ? `[${formatPlatform(chosen)}] ` : '',
     },
   );
+  if (printsId(context)) log?.write(`${result.imageId}\n`);
+  return result;
 }
 
 function refuseSingleFiles({ flags }: CommandContext): void {

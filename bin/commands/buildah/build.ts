@@ -4,6 +4,7 @@ import type { BuildResult } from '../../../build/exec/options.ts';
 import { type BuildView, canShowLive } from '../../cli/build-view.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
+import { printsId } from './build-log.ts';
 import { type BuildAdditions, type BuildJob, openBuild } from './build-options.ts';
 import { retryDefaults } from './containers-conf.ts';
 
@@ -61,12 +62,13 @@ export function shownBy(view: BuildView): BuildAdditions {
 }
 
 /** Prints the image id, or writes the files that flags ask for. */
-export function writeResult({ flags }: CommandContext, job: BuildJob, result: BuildResult): void {
+export function writeResult(context: CommandContext, job: BuildJob, result: BuildResult): void {
+  const { flags } = context;
   const iidFile = flags.string('iidfile');
   const rawFile = flags.string('iidfile-raw') || flags.string('raw-iidfile');
   if (iidFile) writeFileSync(iidFile, result.imageId ? `sha256:${result.imageId}` : '');
   if (rawFile) writeFileSync(rawFile, result.imageId);
-  if (!iidFile && !rawFile) job.printId(result.imageId);
+  if (printsId(context)) job.printId(result.imageId);
   const metadataFile = flags.string('metadata-file');
   if (metadataFile) writeFileSync(metadataFile, JSON.stringify(metadata(result)));
 }

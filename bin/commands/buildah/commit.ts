@@ -104,6 +104,7 @@ async function runCommit(context: CommandContext): Promise<void> {
     omitHistory: flags.bool('omit-history'),
     compressLayers: !flags.bool('disable-compression'),
     blobDirectory: blobDirectoryOf(context),
+    reportsCopy: true,
     annotations: flags.list('annotation'),
     unsetAnnotations: flags.list('unsetannotation'),
     unsetEnvironment: flags.list('unsetenv'),

@@ -66,6 +66,7 @@ async function runFrom(context: CommandContext): Promise<void> {
     from: image,
     pullPolicy,
     customPlatform: session.customPlatform,
+    hostPlatform: session.hostPlatform,
     name: flags.string('name') || undefined,
     suffix: flags.string('suffix') || undefined,
     format: formatOf(context),

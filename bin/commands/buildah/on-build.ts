@@ -1,6 +1,5 @@
 import * as change from '../../../build/container/config.ts';
 import type { WorkingContainer } from '../../../build/container/contract.ts';
-import { BuildError } from '../../../build/error.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import type { Session } from './session.ts';
@@ -44,11 +43,11 @@ async function oneInstruction(
   }
   if (command === 'RUN') {
     const { runInContainer } = await import('../../../build/container/run.ts');
-    const { exitCode } = await runInContainer(session.surroundings, container, words, {
+    const { runFailure } = await import('../../../build/run/failure.ts');
+    const result = await runInContainer(session.surroundings, container, words, {
       engine: `buildah-${BUILDAH_LEVEL}`,
     });
-    if (exitCode !== 0)
-      throw new BuildError('run-failed', `while running runtime: exit status ${exitCode}`, { exitCode });
+    if (result.exitCode !== 0) throw runFailure(container.isolation, result);
     return container;
   }
   context.note(`unknown OnBuild command "${command} ${words.join(' ')}"; ignored`);

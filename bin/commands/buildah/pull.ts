@@ -70,6 +70,7 @@ async function runPull(context: CommandContext): Promise<void> {
     decryptionKeys: await decryptionKeys(context),
     blobCacheDirectory: blobDirectoryOf(context),
     customPlatform: session.customPlatform,
+    hostPlatform: session.hostPlatform,
     onStatus: quiet ? undefined : context.note,
   };
   const names = flags.bool('all-tags') ? await everyTag(session, name) : [name];

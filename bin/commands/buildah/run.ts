@@ -2,6 +2,7 @@ import { runInContainer } from '../../../build/container/run.ts';
 import { saveContainer } from '../../../build/container/state.ts';
 import { BuildError } from '../../../build/error.ts';
 import { bridgeSettings } from '../../../build/run/bridge/settings.ts';
+import { runFailure } from '../../../build/run/failure.ts';
 import { prepareIsolation } from '../../../build/run/run.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
@@ -96,7 +97,10 @@ async function runRun(context: CommandContext): Promise<number> {
     engine: `buildah-${BUILDAH_LEVEL}`,
     ...configured(await containersConfig(context)),
   });
-  if (!isValid(exitCode, flags.list('valid-exit-codes'))) throw runFailed(exitCode, signal);
+  if (!isValid(exitCode, flags.list('valid-exit-codes'))) {
+    if (exitCode === 0) throw unexpectedSuccess();
+    throw runFailure(isolation ?? container.isolation, { exitCode, signal });
+  }
   const shell = container.dockerConfig.config?.Shell?.join(' ') || '/bin/sh -c';
   const after = withHistory(context, container, `${shell} ${words.join(' ')}`);
   if (after !== container) await saveContainer(session.store, after);
@@ -124,13 +128,8 @@ function configured({ containers, engine, network }: Awaited<ReturnType<typeof c
   };
 }
 
-function runFailed(exitCode: number, signal: string | undefined): BuildError {
-  if (exitCode === 0)
-    return new BuildError('run-failed', 'exit status 0 is not in the valid exit codes list', {
-      exitCode: 125,
-    });
-  const why = signal ? `killed by signal ${signal}` : `exit status ${exitCode}`;
-  return new BuildError('run-failed', `while running runtime: ${why}`, { exitCode });
+function unexpectedSuccess(): BuildError {
+  return new BuildError('run-failed', 'exit status 0 is not in the valid exit codes list', { exitCode: 125 });
 }
 
 function isValid(exitCode: number, texts: readonly string[]): boolean {

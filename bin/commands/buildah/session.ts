@@ -18,6 +18,7 @@ export interface Session extends AsyncDisposable {
   readonly surroundings: BuildSurroundings;
   /** True where `--os`, `--arch`, `--variant` or `--platform` chose the platform. */
   readonly customPlatform: boolean;
+  readonly hostPlatform: Platform;
   warn(text: string): void;
 }
 
@@ -28,6 +29,8 @@ export interface SessionOptions {
   /** No progress on stderr. */
   readonly quiet?: boolean;
   readonly platform?: Platform;
+  /** Where progress goes instead of stderr. */
+  readonly progressTo?: NodeJS.WritableStream;
 }
 
 /** Opens storage and reads the configuration that flags and environment choose. */
@@ -48,7 +51,7 @@ export async function openSession(context: CommandContext, options: SessionOptio
   const progress = await createProgress({
     mode: options.quiet ? 'none' : 'plain',
     get stream() {
-      return io.stderr;
+      return options.progressTo ?? io.stderr;
     },
     get warnings() {
       return io.stderr;
@@ -71,6 +74,7 @@ export async function openSession(context: CommandContext, options: SessionOptio
     store,
     surroundings,
     customPlatform: chosen !== undefined,
+    hostPlatform: host,
     warn,
     async [Symbol.asyncDispose]() {
       progress.close();

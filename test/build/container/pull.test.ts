@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { pullImage } from '../../../build/container/pull.ts';
-import { platformOf } from '../../../image/platform.ts';
+import { type Platform, platformOf } from '../../../image/platform.ts';
 import { openBuildPlace } from '../../support/build-place.ts';
 import { seedImage, startTestRegistry } from '../../support/registry.ts';
 import { tarOf } from '../../support/tar.ts';
@@ -38,6 +38,31 @@ test('name:tag@digest is pulled by its digest, wherever the tag leads', async ()
     await rejects(pullImage(surroundings, `docker://${registry.address}/app:1@${pinned.digest}`), {
       code: 'bad-reference',
     });
+  });
+});
+
+test('a local image of another platform than the one asked for is not used', async () => {
+  await using registry = await startTestRegistry();
+  await seedImage(registry, 'amd', '1', [tarOf([{ name: 'one' }])], PLAIN);
+  const name = `${registry.address}/amd:1`;
+  const host = { os: 'linux', architecture: 'amd64' };
+  await openBuildPlace(base, base).withStore(async (store) => {
+    const surroundings = (platform: Platform, environment = {}) =>
+      ({
+        store,
+        docker: { environment, tlsVerify: false },
+        policy: { admit: async () => undefined },
+        temporaryDirectory: base,
+        workingDirectory: base,
+        platform,
+        environment,
+        now: () => new Date(),
+      }) as unknown as BuildSurroundings;
+    await pullImage(surroundings(host), name, { retries: 0 });
+    const asked = { pullPolicy: 'never', customPlatform: true, hostPlatform: host } as const;
+    await pullImage(surroundings(host), name, asked);
+    const arm = surroundings({ os: 'linux', architecture: 'arm64' });
+    await rejects(pullImage(arm, name, asked), { code: 'pull-failed' });
   });
 });
 

@@ -104,6 +104,18 @@ async function build(text: string, options: Partial<BuildOptions> = {}) {
   }
 }
 
+/** The runtime part of the config of an image that was built. */
+async function configOf({ imageId }: { readonly imageId: string }) {
+  const config = withStorageFlags(await readStorageConfig({ environment: {} }), {
+    root: join(base, 'root'),
+    runRoot: join(base, 'run'),
+    driver: isRoot ? 'overlay' : 'vfs',
+  });
+  await using store = await openStore(config);
+  const bytes = await store.images.bigData(imageId, `sha256:${imageId}`);
+  return JSON.parse(Buffer.from(bytes ?? []).toString()).config;
+}
+
 const BASE = 'FROM scratch AS base\nCOPY rootfs/ /\n';
 
 onlyRoot('runs, copies and finds every step again', async () => {
@@ -181,9 +193,31 @@ onlyRoot('a failing RUN gives its exit code and names file and line', async () =
     ok(error instanceof BuildError);
     equal(error.exitCode, 7);
     equal(error.facts.line, 4);
-    match(error.message, /^building at STEP "RUN exit 7": while running runtime: exit status 7$/);
+    match(error.message, /^building at STEP "RUN exit 7": exit status 7$/);
     return true;
   });
+});
+
+onlyRoot('a Docker image has a host name, and empty maps and lists where nothing is set', async () => {
+  const { result } = await build('FROM scratch\nCMD', { format: 'docker', layers: false });
+  const config = await configOf(result);
+  match(config.Hostname, /^[0-9a-f]{12}$/);
+  deepEqual([config.Volumes, config.Entrypoint, config.OnBuild], [{}, [], []]);
+  deepEqual(config.Cmd, ['/bin/sh', '-c']);
+});
+
+onlyRoot('a working directory belongs to the user, a lone number being the group too', async () => {
+  const lines = 'USER 7\nWORKDIR /a/../b/c\nRUN ls /; stat -c %u:%g /b/c';
+  const { text: output } = await build(`${BASE}FROM base\n${lines}`, { useCache: false });
+  match(output(), /^7:7$/m);
+  equal(/^a$/m.test(output()), false);
+});
+
+onlyRoot('COPY --from a name that nothing has says so', async () => {
+  await rejects(
+    build('FROM scratch\nCOPY --from=nowhere f /'),
+    /COPY --from=nowhere: no stage or image found/,
+  );
 });
 
 const BAD_STEPS: readonly [name: string, text: string, said: RegExp][] = [
@@ -227,6 +261,16 @@ test('SECURITY B02, I8: mount options', () => {
   for (const value of ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'])
     deepEqual(parseMountSpec(`type=bind,target=x,bind-propagation=${value}`, '/w').flags, [value]);
   equal(parseMountSpec('type=bind,target=x', '/w').target, '/w/x');
+});
+
+test('beside a Containerfile .dockerignore wins, in a context .containerignore', () => {
+  const directory = mkdtempSync(join(base, 'ignore-'));
+  for (const name of ['My.dockerignore', 'My.containerignore', '.dockerignore', '.containerignore'])
+    writeFileSync(join(directory, name), `${name}\n`);
+  deepEqual(readIgnoreFile(directory, { containerfile: join(directory, 'My') }).patterns, [
+    'My.dockerignore',
+  ]);
+  deepEqual(readIgnoreFile(directory, {}).patterns, ['.containerignore']);
 });
 
 test('SECURITY B13: an ignore file that leads out of the context is not read', () => {

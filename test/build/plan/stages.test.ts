@@ -77,6 +77,13 @@ for (const [name, text, needed, needs] of GRAPHS)
     );
   });
 
+test('the values of this build beat defaults, and what the user gives beats both', () => {
+  const value = (given: Record<string, string>) =>
+    lastState('FROM a\nARG TARGETARCH=other', given).state.arguments.get('TARGETARCH');
+  equal(value({}), 'arm64');
+  equal(value({ TARGETARCH: 'mine' }), 'mine');
+});
+
 test('contexts hide stages', () => {
   const { graph } = plan('FROM a AS x\nFROM b\nCOPY --from=x / /', {}, ['x']);
   deepEqual([...graph.needed], [1]);

@@ -53,6 +53,23 @@ test('a log file that cannot be written is one line, not a crash', async () => {
   }
 });
 
+asRoot('builds and commits tell what they write, and a log file takes the id', async () => {
+  writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nCOPY file /\n');
+  writeFileSync(join(base, 'file'), 'x');
+  const copied =
+    /^Getting image source signatures\nCopying blob sha256:.*\nCopying config sha256:.*\nWriting manifest to image destination$/m;
+  assert.match((await run('build', '.')).err, copied);
+  for (const quiet of ['--layers', '--no-cache', '--quiet'])
+    assert.equal((await run('build', quiet, '.')).err, '', quiet);
+  await ok('from', '--name', 'told', 'scratch');
+  assert.match((await run('commit', 'told')).err, /^Getting image source signatures\n/);
+  await ok('rm', 'told');
+  const logged = await run('build', '--logfile', join(base, 'log'), '.');
+  assert.deepEqual(logged, { code: 0, out: '', err: '' });
+  assert.match(readFileSync(join(base, 'log'), 'utf8'), copied);
+  assert.match(readFileSync(join(base, 'log'), 'utf8'), /\n[0-9a-f]{64}\n$/);
+});
+
 test('add --checksum takes a digest that can be checked alone', async () => {
   await ok('from', '--name', 'checked', 'scratch');
   writeFileSync(join(base, 'checked'), 'FROM scratch\nADD --checksum=nonsense http://127.0.0.1:1/f /\n');

@@ -53,6 +53,7 @@ async function pullAll(context: CommandContext, session: Session): Promise<Reado
     retryDelayMs: parseDuration(flags.string('retry-delay')),
     decryptionKeys: flags.list('decryption-key'),
     customPlatform: session.customPlatform,
+    hostPlatform: session.hostPlatform,
     onStatus: flags.bool('quiet') ? undefined : context.note,
   };
   const ids = new Set<string>();
