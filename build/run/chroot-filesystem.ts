@@ -169,7 +169,7 @@ function withMounted(root: RootHandle, one: SpecMount, action: (mounted: number)
 function fillDev(root: RootHandle, devices: readonly SpecDevice[]): void {
   const dev = openInRoot(root, '/dev', OPEN.readOnly | OPEN.directory);
   try {
-    for (const name of NODES) bindNode(root, `/dev/${name}`, `/dev/${name}`);
+    for (const name of NODES) bindNode(dev, name, `/dev/${name}`);
     for (const [name, to] of LINKS) symlinkAt(to, dev, name);
     for (const device of devices) addDevice(root, device);
   } finally {
@@ -177,8 +177,9 @@ function fillDev(root: RootHandle, devices: readonly SpecDevice[]): void {
   }
 }
 
-function bindNode(root: RootHandle, path: string, source: string): void {
-  const target = ensureInRoot(root, path, { kind: 'file' });
+/** @param parent has no such name yet */
+function bindNode(parent: number, name: string, source: string): void {
+  const target = openAt(parent, name, OPEN.writeOnly | OPEN.create | OPEN.exclusive, 0o755);
   try {
     mount(source, descriptorPath(target), undefined, MS.bind);
   } catch (error) {
@@ -193,16 +194,17 @@ const DEVICE_TYPES = { c: S_IF.character, u: S_IF.character, b: S_IF.block, p: S
 
 function addDevice(root: RootHandle, device: SpecDevice): void {
   const slash = device.path.lastIndexOf('/');
+  const name = device.path.slice(slash + 1);
   const parent = ensureInRoot(root, device.path.slice(0, slash) || '/', { kind: 'directory' });
   try {
     const mode = DEVICE_TYPES[device.type] | (device.fileMode ?? 0o666);
-    mknodAt(parent, device.path.slice(slash + 1), mode, device.major, device.minor);
+    mknodAt(parent, name, mode, device.major, device.minor);
   } catch (error) {
     // One of the standard devices, which are there already.
     if (isSystemError(error, 'EEXIST')) return;
     // In a user namespace no node can be made; the host's own serves where it has the same name.
     if (!isSystemError(error, 'EPERM')) throw error;
-    bindNode(root, device.path, device.path);
+    bindNode(parent, name, device.path);
   } finally {
     closeDescriptor(parent);
   }
