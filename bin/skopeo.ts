@@ -37,6 +37,12 @@ export const skopeo: ToolSpec = {
       load: async () => withGlobals((await import('./commands/skopeo/delete.ts')).remove),
     },
     {
+      name: 'experimental-image-proxy',
+      summary: 'Fetch images for the program at the other end of a socket',
+      hidden: true,
+      load: async () => withGlobals((await import('./commands/skopeo/image-proxy.ts')).imageProxy),
+    },
+    {
       name: 'generate-sigstore-key',
       summary: 'Generate a sigstore key pair',
       load: async () =>

@@ -37,7 +37,8 @@ export function withGlobals(command: CommandSpec): CommandSpec {
   };
 }
 
-function isNotFound({ code, facts, cause, message }: SlipwayError): boolean {
+/** True where the image itself is not there. */
+export function isNotFound({ code, facts, cause, message }: SlipwayError): boolean {
   if (code === 'not-found' && message.includes('does not resolve to an image ID')) return true;
   if (code === 'no-such-image' || facts.imageNotFound === true) return true;
   if (Array.isArray(facts.codes) && facts.codes.includes('MANIFEST_UNKNOWN')) return true;
