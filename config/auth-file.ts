@@ -177,8 +177,8 @@ export async function writeAuthFile(
   makeDirectories(dirname(path), 0o700);
   const document = {
     ...raw,
-    auths,
-    ...(Object.keys(credHelpers).length || raw.credHelpers ? { credHelpers } : {}),
+    auths: sorted(auths),
+    ...(Object.keys(credHelpers).length || raw.credHelpers ? { credHelpers: sorted(credHelpers) } : {}),
   };
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -191,4 +191,9 @@ export async function writeAuthFile(
   }
   await rename(temporary, path);
   known.delete(path);
+}
+
+/** As Go writes maps, so that equal credentials are equal files. */
+function sorted<T>(map: Readonly<Record<string, T>>): Record<string, T> {
+  return Object.fromEntries(Object.entries(map).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

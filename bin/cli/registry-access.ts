@@ -53,6 +53,7 @@ export function registryAccess(
   return {
     environment: io.environment,
     userAgent,
+    authFileMayBeMissing: true,
     ...(credentials === undefined ? {} : { credentials }),
     ...(authFile === undefined ? {} : { authFile }),
     ...(bearerToken === undefined ? {} : { bearerToken }),
@@ -88,7 +89,7 @@ function readCredentials(
 
 /** `user:password`; the password may hold colons. @throws UsageError `usage` */
 export function splitCredentials(text: string): { readonly username: string; readonly password: string } {
-  if (text === '') throw new UsageError('usage', 'credentials can not be empty');
+  if (text === '') throw new UsageError('usage', "credentials can't be empty");
   const colon = text.indexOf(':');
   if (colon === 0) throw new UsageError('usage', "username can't be empty");
   return colon < 0

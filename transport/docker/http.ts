@@ -218,6 +218,9 @@ const NO_CONNECTION = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTU
 const CERTIFICATE =
   /^(?:CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|ERR_TLS_CERT|HOSTNAME_MISMATCH|INVALID_CA|CRL_)/;
 
+/** What a server says before it hangs up. */
+const ALERT = /^ERR_SSL_(?:SSLV3|TLSV1[0-9]*)_ALERT_([A-Z_]+)$/;
+
 /** Told in the words that scripts look for. */
 const UNTRUSTED =
   /^(?:DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_GET_ISSUER_CERT(?:_LOCALLY)?|UNABLE_TO_VERIFY_LEAF_SIGNATURE)$/;
@@ -244,6 +247,17 @@ function networkError(request: HttpRequest, cause: Error, watch: StallWatch, pro
         cause,
         facts: { code },
         hint: 'add its authority to certs.d, or use --tls-verify=false where that risk is acceptable',
+      },
+    );
+  const [, alert] = ALERT.exec(code) ?? [];
+  if (alert !== undefined)
+    return new TransportError(
+      'network',
+      `${what}: remote error: tls: ${alert.toLowerCase().replaceAll('_', ' ')}`,
+      {
+        cause,
+        facts: { code },
+        hint: 'a client certificate belongs into the directory of --cert-dir, or into certs.d',
       },
     );
   const ssl = code.startsWith('ERR_SSL_');

@@ -1,5 +1,5 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { isAbsolute, relative, resolve } from 'node:path';
 import { parseReference } from '../../../image/reference.ts';
 import type { TransportContext } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
@@ -183,7 +183,7 @@ async function describe(context: CommandContext, plan: SyncPlan): Promise<void> 
   logLine(context, 'warning', 'Running in dry-run mode');
   const work = plan.items.filter(({ action }) => action !== 'unchanged');
   for (const [at, item] of work.entries())
-    logLine(context, 'info', `Would have copied image ref ${at + 1}/${work.length}`, names(item));
+    logLine(context, 'info', `Would have copied image ref ${at + 1}/${work.length}`, names(context, item));
   for (const name of plan.prunes)
     logLine(context, 'info', 'Would have removed a tag', { tag: `${name.domain}/${name.path}:${name.tag}` });
   logLine(
@@ -194,10 +194,14 @@ async function describe(context: CommandContext, plan: SyncPlan): Promise<void> 
   failIfAny(context, plan.failures);
 }
 
-function names({ source, destination }: SyncItem): Record<string, string> {
-  const text = (reference: { transport: string; within: string }) =>
-    `${reference.transport}:${reference.within}`;
-  return { from: text(source.reference), to: text(destination) };
+/** Of one image; directories as the command line has them. */
+function names({ io, args }: CommandContext, { source, destination }: SyncItem): Record<string, string> {
+  const isHere = args[1] !== undefined && !isAbsolute(args[1]);
+  const path =
+    destination.transport === 'dir' && isHere
+      ? relative(io.workingDirectory, destination.within)
+      : destination.within;
+  return { from: formatImageReference(source.reference), to: `${destination.transport}:${path}` };
 }
 
 async function execute(
@@ -227,28 +231,35 @@ async function execute(
   const images = new Map<SyncItem, ImageProgress>();
   const work = plan.items.filter(({ action }) => action !== 'unchanged').length;
   let started = 0;
+  let failed = plan.failures.find(({ skipped }) => !skipped)?.title;
+  const keepGoing = flags.bool('keep-going');
   const result = await syncImages(policy, plan, {
     copy: await copyOptions(context, signers),
     destination,
     parallelImages: flags.number('parallel-images'),
-    keepGoing: flags.bool('keep-going'),
+    keepGoing,
     retry: retryOptions(context, signal),
     signal,
     onImage: (item) => {
       started += 1;
-      logLine(told, 'info', `Copying image ref ${started}/${work}`, names(item));
+      logLine(told, 'info', `Copying image ref ${started}/${work}`, names(context, item));
       const image = progress.image(formatImageReference(item.destination));
       images.set(item, image);
       return image.onProgress;
     },
     onDone: (item, outcome) => {
       images.get(item)?.end();
-      report(told, item, outcome);
+      if (outcome.kind === 'failed') failed ??= names(context, item).from;
+      if (keepGoing) report(told, item, outcome);
       if (outcome.kind === 'copied' && digests)
-        void digests.write(`${outcome.result.digest} ${names(item).to}\n`);
+        void digests.write(`${outcome.result.digest} ${names(context, item).to}\n`);
     },
   })
-    .catch(prefixed('Error copying images'))
+    .catch((error: unknown) =>
+      prefixed(failed === undefined ? 'Error copying images' : `Error copying ref ${JSON.stringify(failed)}`)(
+        error,
+      ),
+    )
     .finally(() => progress.close());
   logLine(
     context,
@@ -292,7 +303,9 @@ function report(context: CommandContext, item: SyncItem, outcome: SyncOutcome): 
   if (outcome.kind !== 'failed') return;
   const { error } = outcome;
   const message = error instanceof Error ? systemErrorText(error) : String(error);
-  logLine(context, 'error', `Error copying ref ${JSON.stringify(names(item).from)}`, { error: message });
+  logLine(context, 'error', `Error copying ref ${JSON.stringify(names(context, item).from)}`, {
+    error: message,
+  });
 }
 
 /** Failures that were gone past are still failures. */
