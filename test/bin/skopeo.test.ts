@@ -90,6 +90,7 @@ test('exit codes: 2 for an image that is not there, 1 for everything else; one l
     [['copy', '--dest-compress-format', 'lzma', 'oci:a:x', 'dir:x'], 1, /cannot find compressor/],
     [['copy', '--encrypt-layer', '0', 'oci:a:x', 'dir:x'], 1, /can only be used with --encryption-key/],
     [['copy', '--sign-identity', 'UPPER/x:', 'oci:a:x', 'dir:x'], 1, /Could not parse --sign-identity/],
+    [['copy', '--sign-identity', 'a/b:1', 'oci:a:x', 'dir:x'], 1, /repository name must be canonical/],
     [['--policy', 'none.json', 'copy', 'oci:a:x', 'dir:x'], 1, /Error loading trust policy|none\.json/],
     [['--insecure-policy', '--require-signed', 'copy', 'oci:a:x', 'dir:x'], 1, /mutually exclusive/],
     [['delete', 'dir:a'], 1, /not implemented for dir: images/],

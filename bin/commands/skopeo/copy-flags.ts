@@ -1,4 +1,4 @@
-import { parseReference } from '../../../image/reference.ts';
+import { formatReference, parseReference } from '../../../image/reference.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
 import type { ManifestRequest } from '../../../transport/plan.ts';
 import type { CommandContext, CommandIo, FlagSpec } from '../../cli/contract.ts';
@@ -91,6 +91,10 @@ export function readIdentity(text: string) {
   } catch (error) {
     return prefixed('Could not parse --sign-identity')(error);
   }
+  if (formatReference(named) !== text)
+    throw new UsageError('usage', 'Could not parse --sign-identity: repository name must be canonical', {
+      hint: `write ${formatReference(named)}`,
+    });
   if (named.tag === undefined && named.digest === undefined)
     throw new UsageError('usage', `Sign identity must be a fully specified reference ${text}`);
   return named;
