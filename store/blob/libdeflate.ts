@@ -1,5 +1,5 @@
 import { loadKoffi, type NativeFunction, type NativeLibrary } from '../kernel/libc.ts';
-import { singleUse } from '../kernel/passing-bytes.ts';
+import { BLOCK_BYTES, singleUse } from '../kernel/passing-bytes.ts';
 import type { BlockCompressor } from './gzip.ts';
 
 interface Functions {
@@ -50,7 +50,7 @@ interface Worker {
 
 /** A compressor does one block at a time: as many are made as there are blocks at a time. */
 class LibdeflateMembers implements BlockCompressor {
-  readonly blockBytes = 1 << 18;
+  readonly blockBytes = BLOCK_BYTES;
   readonly #functions: Functions;
   readonly #level: number;
   readonly #idle: Worker[] = [];

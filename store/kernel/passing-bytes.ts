@@ -4,6 +4,12 @@ import { runInNewContext } from 'node:vm';
 // Keeps the memory of passing streams low. Their chunks lie outside of V8's heap, which is nearly empty, so V8 lets some
 // 64 MB of dead chunks gather before it collects them, and then looks through all of the heap.
 
+/**
+ * Bytes of the blocks in which a stream passes best, for those who can choose: a compressor takes each as it is, and
+ * what has to be done once for a block, on any thread, is little beside the work on its bytes.
+ */
+export const BLOCK_BYTES = 1 << 19;
+
 const COLLECT_EVERY_BYTES = 16 << 20;
 
 type Collect = (options: { readonly type: 'minor'; readonly execution: 'sync' }) => void;

@@ -2,11 +2,8 @@ import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { StoreError } from '../error.ts';
-import { singleUse } from '../kernel/passing-bytes.ts';
+import { BLOCK_BYTES, singleUse } from '../kernel/passing-bytes.ts';
 import { TreeAssembler } from './assemble-tree.ts';
-
-/** As much as compressors take at a time. */
-const BLOCK_BYTES = 1 << 18;
 
 /**
  * The exact tar stream that a tar-split describes, with file contents from `root`; ours and those that Podman wrote.

@@ -6,7 +6,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import { decompressed } from '../../store/blob/compression.ts';
 import { GzipStream } from '../../store/blob/gzip.ts';
-import { dispose, singleUse } from '../../store/kernel/passing-bytes.ts';
+import { BLOCK_BYTES, dispose, singleUse } from '../../store/kernel/passing-bytes.ts';
 
 const test = suite('passing bytes');
 
@@ -31,7 +31,7 @@ test('a chunk that is a part of its memory stays: the rest is somebody else’s'
 
 test('what is written to a compressor belongs to its writer unless it is single-use', async () => {
   for (const compressor of ['libdeflate', 'zlib'] as const)
-    for (const sizeBytes of [700_000, 1 << 18]) {
+    for (const sizeBytes of [700_000, 1 << 18, BLOCK_BYTES]) {
       const mine = randomBytes(sizeBytes);
       const passing = [0, 1, 2].map(() => singleUse(Buffer.from(mine)));
       const gzip = new GzipStream({ compressor });

@@ -3,6 +3,7 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { setImmediate } from 'node:timers/promises';
 import { suite } from 'uvu';
+import { BLOCK_BYTES } from '../../../store/kernel/passing-bytes.ts';
 import { assembleLayer } from '../../../store/layer/tar-split.ts';
 import { parseTarSplitLine } from '../../../store/layer/tar-split-format.ts';
 import { archive, directory, file, utf8 } from './archive-builder.ts';
@@ -31,7 +32,7 @@ test('gives the archive back, in blocks of one size but for the last', async () 
   const blocks: Buffer[] = [];
   for await (const block of assembleLayer(tarSplit, scratch.root)) blocks.push(block as Buffer);
   ok(Buffer.concat(blocks).equals(SAMPLE));
-  ok(blocks.slice(0, -1).every(({ length }) => length === 1 << 18));
+  ok(blocks.slice(0, -1).every(({ length }) => length === BLOCK_BYTES));
   equal(open(), before);
 });
 
