@@ -8,7 +8,7 @@ import { type CompressionChoice, compress } from './compress.ts';
 import type { CopySession } from './copy-session.ts';
 import { DiffIdTap } from './diff-id-tap.ts';
 import { TransportError } from './error.ts';
-import type { LayerPlan } from './plan.ts';
+import { type LayerPlan, lacksChunks } from './plan.ts';
 
 /** A layer's bytes on their way to the destination. */
 export interface Converted {
@@ -52,7 +52,8 @@ async function recode(layer: LayerPlan, stream: Readable, detected: KnownCompres
     const checked = isChecked(layer) ? stream : chain(stream, new BlobMeter(plainOf(layer)));
     return { ...(await compressed(checked, compression)), compression: target, changed: true };
   }
-  if (detected !== 'none' && wish === 'compress' && recompress && detected !== target) {
+  const isOther = detected !== target || lacksChunks(layer.source, compression);
+  if (detected !== 'none' && wish === 'compress' && recompress && isOther) {
     const { stream: plain, plainDigest } = plainLayer(layer, stream, detected);
     return { ...(await compressed(plain, compression)), compression: target, changed: true, plainDigest };
   }

@@ -131,7 +131,7 @@ function planLayer(
   const wrongFormat =
     input.forceCompression === true &&
     wish === 'compress' &&
-    compressionName(source) !== baseOf(choice.format);
+    (compressionName(source) !== baseOf(choice.format) || lacksChunks(source, choice));
   return {
     source,
     index,
@@ -161,6 +161,14 @@ function gzipAt(level: number | undefined): CompressionChoice {
 
 function compressionName(layer: Descriptor): Compression | undefined {
   return layer.mediaType === '' ? 'gzip' : compressionOf(layer.mediaType);
+}
+
+/** True for a layer without the table of contents that is asked for: plain zstd is not zstd:chunked. */
+export function lacksChunks({ annotations }: Descriptor, { format }: CompressionChoice): boolean {
+  return (
+    format === 'zstd:chunked' &&
+    annotations?.['io.github.containers.zstd-chunked.manifest-checksum'] === undefined
+  );
 }
 
 function baseOf(format: CompressionChoice['format']): Compression {

@@ -128,6 +128,10 @@ test('compresses, recompresses and decompresses as asked, with fitting labels', 
   deepEqual(await types('oci:gz:x', 'oci:zstd:x', { compression: { format: 'zstd' } }), [
     MEDIA_TYPE.ociLayerZstd,
   ]);
+  const { manifest } = await copy(directory, 'oci:zstd:x', 'oci:chunked:x', {
+    compression: { format: 'zstd:chunked' },
+  });
+  match(Buffer.from(manifest.bytes).toString(), /"io\.github\.containers\.zstd-chunked\.manifest-checksum"/);
   deepEqual(await types('oci:zstd:x', 'oci:gz2:x', { compression: { format: 'gzip', level: 9 } }), [
     MEDIA_TYPE.ociLayerGzip,
   ]);

@@ -77,6 +77,12 @@ test('what happens to a layer', () => {
   );
   equal(wish({ destination: OCI, compression: { format: 'zstd' }, forceCompression: true }).reuse, false);
   equal(wish({ destination: OCI, compression: { format: 'zstd' } }).reuse, true);
+  const chunked = {
+    compression: { format: 'zstd:chunked' },
+    forceCompression: true,
+    destination: OCI,
+  } as const;
+  equal(wish({ ...chunked, layers: [layer(MEDIA_TYPE.ociLayerZstd)] }).reuse, false);
   equal(wish({ encryptLayers: [] }).reuse, false);
 });
 
