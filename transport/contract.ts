@@ -77,8 +77,6 @@ export interface DockerAccess {
   readonly credentials?: { readonly username: string; readonly password: string } | 'none';
   /** `--registry-token`: sent as bearer token as it is. */
   readonly bearerToken?: string;
-  /** True where an auth file that somebody named may be missing, as for Skopeo; default: that is an error. */
-  readonly authFileMayBeMissing?: boolean;
   /** Path of auth.json; absent: the default places. */
   readonly authFile?: string;
   /** `--compat-auth-file`: a Docker config.json instead of {@link DockerAccess.authFile}. */

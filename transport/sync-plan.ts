@@ -52,20 +52,12 @@ export interface SyncItem {
   readonly reopen?: ImageReference['openSource'];
 }
 
-/** What could not be read. */
-export interface SyncFailure {
-  readonly title: string;
-  readonly error: unknown;
-  /** True for a whole repository of a list: the others are copied all the same. */
-  readonly skipped?: boolean;
-}
-
 /** What a sync would do. */
 export interface SyncPlan {
   readonly items: readonly SyncItem[];
   /** Tags of the destination to remove. */
   readonly prunes: readonly NamedReference[];
-  readonly failures: readonly SyncFailure[];
+  readonly failures: readonly { readonly title: string; readonly error: unknown }[];
   /** Requests for manifests and tag lists that planning made. */
   readonly requests: number;
 }
@@ -84,7 +76,7 @@ export async function planSync(
   signal?: AbortSignal,
 ): Promise<SyncPlan> {
   const planner = new Planner(target);
-  const failures: SyncFailure[] = [];
+  const failures: { title: string; error: unknown }[] = [];
   const items: SyncItem[] = [];
   const limit = new Limit(PARALLEL);
   const plan = async (source: SyncSource): Promise<void> => {
@@ -96,7 +88,7 @@ export async function planSync(
     }
   };
   for (const { failure, title } of groups)
-    if (failure !== undefined) failures.push({ title, error: failure, skipped: true });
+    if (failure !== undefined) failures.push({ title, error: failure });
   const sources = groups.flatMap((group) => group.sources);
   await Promise.all(sources.map((source) => limit.run(() => plan(source), signal)));
   const order = new Map(sources.map((source, at) => [source, at]));

@@ -7,7 +7,7 @@ import { TransportError } from './error.ts';
 import { Limit } from './limit.ts';
 import { formatImageReference } from './references.ts';
 import { withRetries } from './retry.ts';
-import type { SyncFailure, SyncItem, SyncPlan } from './sync-plan.ts';
+import type { SyncItem, SyncPlan } from './sync-plan.ts';
 import { Turns } from './turns.ts';
 
 export { parseSyncConfig, type RegistrySelection, type RepositorySelection } from './sync-config.ts';
@@ -57,13 +57,12 @@ export interface SyncResult {
   readonly pruned: number;
   /** Of all images, those that were there too; set where referrers were asked for. */
   readonly referrers?: ReferrerCounts;
-  readonly failures: readonly SyncFailure[];
+  readonly failures: readonly { readonly title: string; readonly error: unknown }[];
 }
 
 /**
  * Carries out a plan, several images at once. Images that are there unchanged are not touched.
- * @throws the first failure, unless `keepGoing`: then failures are counted and named in the result, as repositories that
- * were skipped always are
+ * @throws the first failure, unless `keepGoing`: then failures are counted and named in the result
  */
 export async function syncImages(
   policy: AdmissionPolicy,
@@ -71,8 +70,7 @@ export async function syncImages(
   options: SyncOptions,
 ): Promise<SyncResult> {
   const failures = [...plan.failures];
-  const unread = failures.find(({ skipped }) => !skipped);
-  if (unread && !options.keepGoing) throw unread.error;
+  if (failures[0] && !options.keepGoing) throw failures[0].error;
   const stop = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
   const { blobCache } = options.copy;

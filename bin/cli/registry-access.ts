@@ -53,7 +53,6 @@ export function registryAccess(
   return {
     environment: io.environment,
     userAgent,
-    authFileMayBeMissing: true,
     ...(credentials === undefined ? {} : { credentials }),
     ...(authFile === undefined ? {} : { authFile }),
     ...(bearerToken === undefined ? {} : { bearerToken }),

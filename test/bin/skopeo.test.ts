@@ -91,6 +91,18 @@ test('exit codes: 2 for an image that is not there, 1 for everything else; one l
     [['copy', '--encrypt-layer', '0', 'oci:a:x', 'dir:x'], 1, /can only be used with --encryption-key/],
     [['copy', '--sign-identity', 'UPPER/x:', 'oci:a:x', 'dir:x'], 1, /Could not parse --sign-identity/],
     [['copy', '--sign-identity', 'a/b:1', 'oci:a:x', 'dir:x'], 1, /repository name must be canonical/],
+    [
+      [
+        'copy',
+        '--src-authfile',
+        'missing.json',
+        '--src-tls-verify=false',
+        `docker://${registry.address}/app:1`,
+        'dir:x',
+      ],
+      1,
+      /missing\.json/,
+    ],
     [['--policy', 'none.json', 'copy', 'oci:a:x', 'dir:x'], 1, /Error loading trust policy|none\.json/],
     [['--insecure-policy', '--require-signed', 'copy', 'oci:a:x', 'dir:x'], 1, /mutually exclusive/],
     [['delete', 'dir:a'], 1, /not implemented for dir: images/],
@@ -118,13 +130,6 @@ test('sync names images as the command line does', async ({ directory }) => {
   equal(readFileSync(join(directory, 'digests'), 'utf8'), `${image.digest} dir:out/app:1\n`);
   const missing = await run(directory, 'sync', ...flags, `${registry.address}/app:2`, 'out');
   match(missing.stderr, /Error copying ref \\"docker:\/\/[^"]*\/app:2\\": .*manifest unknown/);
-});
-
-test('an auth file that is missing is nobody', async ({ directory }) => {
-  await using registry = await startTestRegistry();
-  await seedImage(registry, 'app', '1');
-  const words = ['--tls-verify=false', '--authfile', 'missing.json', `docker://${registry.address}/app:1`];
-  equal((await run(directory, 'inspect', ...words)).code, 0);
 });
 
 test('endless files, addresses that are none and a full disk behind stdout are one line', async ({

@@ -186,14 +186,6 @@ test('one failure stops everything, or with keep-going is counted and named', as
   );
 });
 
-test('a repository of a list that cannot be read does not stop the others', async ({ registry, context }) => {
-  await seedImage(registry, 'app', '1');
-  const read = await registrySources(parseReference(`${registry.address}/app`), context);
-  const gone = { title: 'gone', sources: [], failure: new Error('not there') };
-  const { result } = await run([gone, read], target(context, { base: `${registry.address}/mirror` }));
-  deepEqual([result.copied, result.failures.map(({ title }) => title)], [1, ['gone']]);
-});
-
 test('a plan is data: written, read back, divided without overlap', async ({
   directory,
   registry,

@@ -125,7 +125,7 @@ export class DockerSession {
     const known = this.#credentials.get(key);
     if (known && Date.now() - known.ms < CREDENTIALS_MS) return known.found;
     const options = await this.authOptions(signal);
-    if (!access.authFileMayBeMissing) this.#authChecked ??= requireAuthFile(options);
+    this.#authChecked ??= requireAuthFile(options);
     await this.#authChecked;
     const found = await findCredentials(key, options);
     this.#credentials.set(key, { found, ms: Date.now() });

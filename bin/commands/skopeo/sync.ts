@@ -231,7 +231,7 @@ async function execute(
   const images = new Map<SyncItem, ImageProgress>();
   const work = plan.items.filter(({ action }) => action !== 'unchanged').length;
   let started = 0;
-  let failed = plan.failures.find(({ skipped }) => !skipped)?.title;
+  let failed = plan.failures[0]?.title;
   const keepGoing = flags.bool('keep-going');
   const result = await syncImages(policy, plan, {
     copy: await copyOptions(context, signers),
