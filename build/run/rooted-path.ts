@@ -122,18 +122,9 @@ function step(
 }
 
 function lookAt(parent: number, name: string): 'link' | 'there' | 'missing' {
-  let fd: number;
-  try {
-    fd = openAt(parent, name, OPEN.path | OPEN.noFollow);
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return 'missing';
-    throw error;
-  }
-  try {
-    return (statDescriptor(fd).mode & S_IF.mask) === S_IF.symlink ? 'link' : 'there';
-  } finally {
-    closeDescriptor(fd);
-  }
+  const status = statAtIfExists(parent, name);
+  if (!status) return 'missing';
+  return (status.mode & S_IF.mask) === S_IF.symlink ? 'link' : 'there';
 }
 
 function make(parent: number, parentPath: string, name: string, options: EnsureOptions): void {

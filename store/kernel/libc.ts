@@ -119,12 +119,13 @@ let names: Map<number, string> | undefined;
 
 /** The name of an errno, such as `ENOENT`. */
 export function errnoName(errno: number): string {
+  // Names of the others are in node:os, which takes long to load.
+  const common = getSystemErrorMap().get(-errno)?.[0];
+  if (common !== undefined) return common;
   if (!names) {
     names = new Map();
     for (const [name, value] of Object.entries(constants.errno))
       if (!names.has(value)) names.set(value, name);
-    names.set(95, 'ENOTSUP');
-    names.set(11, 'EAGAIN');
   }
   return names.get(errno) ?? `E${errno}`;
 }
