@@ -15,12 +15,27 @@ const ESCAPES: Record<string, string> = {
   '\u2029': '\\u2029',
 };
 
-/** The text of {@link goJson}. */
-export function goJsonText(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(goJsonText).join(',')}]`;
-  if (value instanceof Map) return members([...value].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)));
-  if (typeof value === 'object' && value !== null) return members(Object.entries(value));
-  return goEscapes(JSON.stringify(value ?? null));
+/** The text of {@link goJson}; over several lines with an `indent`, as MarshalIndent writes it. */
+export function goJsonText(value: unknown, indent = ''): string {
+  return written(value, indent, '\n');
+}
+
+function written(value: unknown, indent: string, line: string): string {
+  if (Array.isArray(value)) {
+    const items = value.map((item) => written(item, indent, line + indent));
+    return enclosed('[', items, ']', indent, line);
+  }
+  if (value instanceof Map)
+    return members(
+      [...value].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0)),
+      indent,
+      line,
+    );
+  if (typeof value !== 'object' || value === null) return goEscapes(JSON.stringify(value ?? null));
+  const { toJSON } = value as { readonly toJSON?: () => unknown };
+  return typeof toJSON === 'function'
+    ? written(toJSON.call(value), indent, line)
+    : members(Object.entries(value), indent, line);
 }
 
 /** JSON as JSON.stringify writes it, with the escapes that Go adds. */
@@ -28,11 +43,23 @@ export function goEscapes(json: string): string {
   return json.replace(/[<>&\u2028\u2029]/g, (char) => ESCAPES[char] as string);
 }
 
-function members(entries: readonly (readonly [string, unknown])[]): string {
-  const written = entries
-    .filter(([, value]) => value !== undefined)
-    .map(([key, value]) => `${goJsonText(key)}:${goJsonText(value)}`);
-  return `{${written.join(',')}}`;
+function members(entries: readonly (readonly [string, unknown])[], indent: string, line: string): string {
+  const colon = indent ? ': ' : ':';
+  const items = entries
+    .filter(([, value]) => value !== undefined && typeof value !== 'function')
+    .map(([key, value]) => goJsonText(String(key)) + colon + written(value, indent, line + indent));
+  return enclosed('{', items, '}', indent, line);
+}
+
+function enclosed(
+  open: string,
+  items: readonly string[],
+  close: string,
+  indent: string,
+  line: string,
+): string {
+  if (!indent || items.length === 0) return open + items.join(',') + close;
+  return `${open}${line}${indent}${items.join(`,${line}${indent}`)}${line}${close}`;
 }
 
 /** A map as Go writes one with omitempty: sorted by key; undefined for an absent or empty one. */

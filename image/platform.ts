@@ -41,9 +41,13 @@ export function parsePlatform(text: string, host: Platform): Platform {
   }
   const [first = '', second, third] = parts;
   if (second === undefined) {
-    return OPERATING_SYSTEMS.has(first)
-      ? normalizePlatform({ ...host, os: first })
-      : normalizePlatform({ os: host.os, architecture: first });
+    if (OPERATING_SYSTEMS.has(first)) return normalizePlatform({ ...host, os: first });
+    const platform = normalizePlatform({ os: host.os, architecture: first });
+    if (ARCHITECTURES.has(platform.architecture)) return platform;
+    throw new ImageError(
+      'bad-platform',
+      `${JSON.stringify(text)}: unknown operating system or architecture: invalid argument`,
+    );
   }
   return normalizePlatform({ os: first, architecture: second, ...(third ? { variant: third } : {}) });
 }
@@ -74,6 +78,19 @@ const OPERATING_SYSTEMS = new Set([
   'wasi',
   'js',
   'plan9',
+  'dragonfly',
+  'hurd',
+  'illumos',
+  'ios',
+  'nacl',
+  'wasip1',
+  'zos',
+]);
+
+const ARCHITECTURES = new Set([
+  ...['386', 'amd64', 'amd64p32', 'arm', 'armbe', 'arm64', 'arm64be', 'loong64', 'mips', 'mipsle', 'mips64'],
+  ...['mips64le', 'mips64p32', 'mips64p32le', 'ppc', 'ppc64', 'ppc64le', 'riscv', 'riscv64', 's390', 's390x'],
+  ...['sparc', 'sparc64', 'wasm'],
 ]);
 
 /** Canonical names: `x86_64` becomes `amd64`, `arm64/v8` loses its variant, `arm` without one becomes `v7`. */

@@ -165,6 +165,8 @@ export interface CreateWorkingContainerOptions {
   readonly hostPlatform?: Platform;
   /** Where `Trying to pull …` goes. */
   readonly onStatus?: (text: string) => void;
+  /** Told where the image is not for the platform of the surroundings; absent: not looked at. */
+  readonly onOtherPlatform?: (text: string) => void;
 }
 
 /** Options of committing; those of `buildah commit` and of a build's last step. */

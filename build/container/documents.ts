@@ -1,4 +1,5 @@
 import type { HistoryEntry, ImageConfig, RuntimeConfig } from '../../image/config.ts';
+import { sortedMap } from '../../image/go-json.ts';
 
 type Json = Record<string, unknown>;
 
@@ -11,26 +12,26 @@ export function ociDocument(image: ImageConfig): Json {
     created: image.created,
     author: image.author || undefined,
     architecture: image.architecture,
-    variant: image.variant || undefined,
     os: image.os,
     'os.version': image['os.version'] || undefined,
     'os.features': filled(image['os.features']),
+    variant: image.variant || undefined,
     config: ociRuntime(image.config ?? {}),
     rootfs: { type: image.rootfs.type, diff_ids: image.rootfs.diff_ids },
-    history: filled(image.history?.map((entry) => historyDocument(entry, undefined))),
+    history: filled(image.history?.map((entry) => historyDocument(entry))),
   });
 }
 
 function ociRuntime(config: RuntimeConfig): Json {
   return present({
     User: config.User || undefined,
-    ExposedPorts: sorted(config.ExposedPorts),
+    ExposedPorts: sortedMap(config.ExposedPorts),
     Env: filled(config.Env),
     Entrypoint: filled(config.Entrypoint),
     Cmd: filled(config.Cmd),
-    Volumes: sorted(config.Volumes),
+    Volumes: sortedMap(config.Volumes),
     WorkingDir: config.WorkingDir || undefined,
-    Labels: sorted(config.Labels),
+    Labels: sortedMap(config.Labels),
     StopSignal: config.StopSignal || undefined,
     ArgsEscaped: config.ArgsEscaped || undefined,
   });
@@ -69,7 +70,7 @@ function dockerRuntime(config: RuntimeConfig): Json {
     AttachStdin: extra.AttachStdin ?? false,
     AttachStdout: extra.AttachStdout ?? false,
     AttachStderr: extra.AttachStderr ?? false,
-    ExposedPorts: sorted(config.ExposedPorts),
+    ExposedPorts: sortedMap(config.ExposedPorts),
     Tty: extra.Tty ?? false,
     OpenStdin: extra.OpenStdin ?? false,
     StdinOnce: extra.StdinOnce ?? false,
@@ -91,7 +92,8 @@ function dockerRuntime(config: RuntimeConfig): Json {
   });
 }
 
-function historyDocument(entry: HistoryEntry, noTime: string | undefined): Json {
+/** A history entry with the keys in OCI's order; in Docker's where there is a time for entries without one. */
+export function historyDocument(entry: HistoryEntry, noTime?: string): Json {
   const { created = noTime, created_by, author, comment, empty_layer } = entry;
   const text = { created_by: created_by || undefined, author: author || undefined };
   const [first, second] = noTime === undefined ? ['created_by', 'author'] : ['author', 'created_by'];
@@ -113,11 +115,8 @@ function filled<T>(list: readonly T[] | null | undefined): readonly T[] | undefi
 }
 
 /** Where Go's encoder leaves nothing out: a map that was never made is null, an emptied one `{}`. */
-function sortedOrNull(map: Readonly<Record<string, unknown>> | null | undefined): Json | null {
-  return map ? (sorted(map) ?? {}) : null;
-}
-
-function sorted(map: Readonly<Record<string, unknown>> | null | undefined): Json | undefined {
-  const keys = Object.keys(map ?? {}).sort();
-  return keys.length ? Object.fromEntries(keys.map((key) => [key, map?.[key]])) : undefined;
+function sortedOrNull(
+  map: Readonly<Record<string, unknown>> | null | undefined,
+): Map<string, unknown> | null {
+  return map ? (sortedMap(map) ?? new Map()) : null;
 }

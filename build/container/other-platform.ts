@@ -1,4 +1,5 @@
-import { normalizePlatform, type Platform } from '../../image/platform.ts';
+import type { ImageConfig } from '../../image/config.ts';
+import { formatPlatform, normalizePlatform, type Platform } from '../../image/platform.ts';
 import type { ImageRecord, Store } from '../../store/storage/contract.ts';
 import { readStoredConfig, readStoredImage } from './stored-image.ts';
 
@@ -22,4 +23,33 @@ export async function isOfOtherPlatform(
     (platform.os !== host.os && actual.os !== platform.os) ||
     (platform.architecture !== host.architecture && actual.architecture !== platform.architecture)
   );
+}
+
+/** What to say of an image that is not for the platform; undefined where it is. What a config leaves out fits. */
+export function otherPlatform(
+  config: Pick<ImageConfig, 'os' | 'architecture' | 'variant'>,
+  expected: Platform,
+): string | undefined {
+  const { os, architecture, variant } = config;
+  const wanted = normalizePlatform(expected);
+  const actual = normalizePlatform({
+    os: os || wanted.os,
+    architecture: architecture || wanted.architecture,
+    variant,
+  });
+  const same = actual.variant === wanted.variant || (actual.variant && !wanted.variant);
+  if (actual.os === wanted.os && actual.architecture === wanted.architecture && same) return undefined;
+  return `image platform (${formatPlatform(actual)}) does not match the expected platform (${formatPlatform(wanted)})`;
+}
+
+/** As {@link otherPlatform}, of an image in local storage; a list and what cannot be read fit. */
+export async function otherPlatformStored(
+  store: Store,
+  record: ImageRecord,
+  expected: Platform,
+): Promise<string | undefined> {
+  const config = await readStoredImage(store, record)
+    .then((image) => readStoredConfig(store, image))
+    .catch(() => undefined);
+  return config && otherPlatform(config.config, expected);
 }

@@ -21,7 +21,7 @@ import {
   type ShortNames,
   withoutTagBesideDigest,
 } from './find-image.ts';
-import { isOfOtherPlatform } from './other-platform.ts';
+import { isOfOtherPlatform, otherPlatformStored } from './other-platform.ts';
 import { allowedSurroundings } from './registry-sources.ts';
 
 /** Options of {@link pullImage}. */
@@ -43,6 +43,8 @@ export interface PullOptions {
   readonly blobCacheDirectory?: string;
   /** Where `Trying to pull …` goes. */
   readonly onStatus?: (text: string) => void;
+  /** Told where the image is not for the platform of the surroundings; absent: not looked at. */
+  readonly onOtherPlatform?: (text: string) => void;
 }
 
 /**
@@ -54,6 +56,18 @@ export async function pullImage(
   surroundings: BuildSurroundings,
   name: string,
   options: PullOptions = {},
+): Promise<ImageRecord> {
+  const record = await pullByName(surroundings, name, options);
+  if (!options.onOtherPlatform) return record;
+  const text = await otherPlatformStored(surroundings.store, record, surroundings.platform);
+  if (text) options.onOtherPlatform(text);
+  return record;
+}
+
+async function pullByName(
+  surroundings: BuildSurroundings,
+  name: string,
+  options: PullOptions,
 ): Promise<ImageRecord> {
   await surroundings.policy.prepare?.();
   const other = await transportReference(surroundings, name);

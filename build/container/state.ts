@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ifThere } from '../../errors.ts';
 import type { HistoryEntry, ImageConfig } from '../../image/config.ts';
 import { tryParseDigest } from '../../image/digest.ts';
+import { goJson } from '../../image/go-json.ts';
 import { isJsonObject, type JsonObject, parseJsonObject } from '../../image/json.ts';
 import { MEDIA_TYPE } from '../../image/media-type.ts';
 import type { IdMappings, IdRange } from '../../store/layer/contract.ts';
@@ -58,7 +59,7 @@ export async function readContainer(
 export async function saveContainer(store: Store, container: WorkingContainer): Promise<void> {
   const path = join(await store.containers.directory(container.id), STATE_FILE);
   const temporary = `${path}.tmp-${process.pid}`;
-  writeFileSync(temporary, JSON.stringify(formatState(container)), { mode: 0o600 });
+  writeFileSync(temporary, goJson(formatState(container)), { mode: 0o600 });
   chmodSync(temporary, 0o600);
   renameSync(temporary, path);
 }

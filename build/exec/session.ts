@@ -2,16 +2,12 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { SlipwayError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
-import {
-  formatPlatform,
-  normalizePlatform,
-  type Platform,
-  parseExplicitPlatform,
-} from '../../image/platform.ts';
+import { type Platform, parseExplicitPlatform } from '../../image/platform.ts';
 import type { IdMappings } from '../../store/layer/contract.ts';
 import type { ImageRecord } from '../../store/storage/contract.ts';
 import { DigestFile, type KnownDigests } from '../add/known-digests.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
+import { otherPlatform } from '../container/other-platform.ts';
 import { pullImage } from '../container/pull.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
@@ -180,14 +176,8 @@ export class BuildSession {
   async #comparePlatform(record: ImageRecord, expected: Platform): Promise<void> {
     const view = await this.views.get(record);
     if (!view) return;
-    const { os, architecture, variant } = view.config;
-    const actual = normalizePlatform({ os, architecture, variant });
-    const wanted = normalizePlatform(expected);
-    const same = actual.variant === wanted.variant || (actual.variant && !wanted.variant);
-    if (actual.os === wanted.os && actual.architecture === wanted.architecture && same) return;
-    this.surroundings.onWarning?.(
-      `image platform (${formatPlatform(actual)}) does not match the expected platform (${formatPlatform(wanted)})`,
-    );
+    const text = otherPlatform(view.config, expected);
+    if (text) this.surroundings.onWarning?.(text);
   }
 
   /** The stage that a name means for the stage `own`, where it is one. */

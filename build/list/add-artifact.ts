@@ -108,11 +108,11 @@ function readExisting(path: string): Buffer {
 
 const TYPES: Readonly<Record<string, string>> = {
   json: 'application/json',
-  txt: 'text/plain; charset=utf-8',
-  html: 'text/html; charset=utf-8',
-  xml: 'text/xml; charset=utf-8',
-  js: 'text/javascript; charset=utf-8',
-  css: 'text/css; charset=utf-8',
+  txt: 'text/plain',
+  html: 'text/html',
+  xml: 'text/xml',
+  js: 'text/javascript',
+  css: 'text/css',
   gz: 'application/gzip',
   tar: 'application/x-tar',
   zip: 'application/zip',
@@ -134,7 +134,7 @@ function guessType(path: string): string {
   const isText = head.every(
     (byte) => byte >= 0x20 || byte === 9 || byte === 10 || byte === 12 || byte === 13 || byte === 27,
   );
-  return isText ? 'text/plain; charset=utf-8' : 'application/octet-stream';
+  return isText ? 'text/plain' : 'application/octet-stream';
 }
 
 function recorded(

@@ -104,10 +104,10 @@ function featuresOf(bytes: Uint8Array): Map<Digest, readonly string[]> {
   return new Map(entries.map((entry) => [entry.digest, entry.platform?.features ?? []]));
 }
 
-/** The index as bytes, in Docker's format where all of its images are Docker's and nothing needs OCI's. */
+/** The index as bytes, in the format of {@link preferredMediaType}. */
 export function serializeList(list: ManifestList): Uint8Array {
   const { index, features } = list;
-  if (preferredFormat(index) === 'oci')
+  if (preferredMediaType(list) === MEDIA_TYPE.ociIndex)
     return serializeIndex({ ...index, format: 'oci', mediaType: MEDIA_TYPE.ociIndex });
   const bytes = serializeIndex({ ...index, format: 'docker', mediaType: MEDIA_TYPE.dockerList });
   if (features.size === 0) return bytes;
@@ -121,15 +121,20 @@ export function serializeList(list: ManifestList): Uint8Array {
   return Buffer.from(JSON.stringify(json));
 }
 
-function preferredFormat(index: ImageIndex): 'oci' | 'docker' {
-  if (Object.keys(index.annotations ?? {}).length || index.subject || index.artifactType) return 'oci';
-  const isDocker = index.manifests.every(
-    (entry) =>
-      entry.mediaType === MEDIA_TYPE.dockerManifest &&
-      !Object.keys(entry.annotations ?? {}).length &&
-      !entry.artifactType,
-  );
-  return isDocker && index.manifests.length > 0 ? 'docker' : 'oci';
+/** OCI's where something needs it; Docker's for a list with its `features`, and for an empty one, whose type it tells. */
+export function preferredMediaType({ index, features }: ManifestList): string {
+  const needsOci =
+    index.artifactType ||
+    index.subject ||
+    hasAnnotations(index) ||
+    index.manifests.some((entry) => entry.artifactType || entry.data || hasAnnotations(entry));
+  const hasFeatures = index.manifests.some(({ digest }) => features.has(digest));
+  const docker = !needsOci && (hasFeatures || index.manifests.length === 0);
+  return docker ? MEDIA_TYPE.dockerList : MEDIA_TYPE.ociIndex;
+}
+
+function hasAnnotations({ annotations }: { readonly annotations?: Annotations }): boolean {
+  return Object.keys(annotations ?? {}).length > 0;
 }
 
 /**

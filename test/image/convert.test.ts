@@ -67,6 +67,17 @@ test('writes JSON as Go does', () => {
   for (const [value, text] of rows) equal(goJsonText(value), text);
 });
 
+test('with an indent, as MarshalIndent: empty ones on one line, maps sorted, documents in place of what has one', () => {
+  const map = new Map<string, unknown>([
+    ['9', []],
+    ['10', { a: {}, none: undefined }],
+  ]);
+  equal(
+    goJsonText({ map, shown: { toJSON: () => [1] } }, '  '),
+    '{\n  "map": {\n    "10": {\n      "a": {}\n    },\n    "9": []\n  },\n  "shown": [\n    1\n  ]\n}',
+  );
+});
+
 test('oci to docker drops annotations and keeps the config; docker to oci keeps what oci knows', () => {
   const docker = convertImage(OCI, CONFIG, 'docker');
   equal(docker.config, undefined);

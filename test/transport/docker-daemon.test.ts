@@ -127,6 +127,10 @@ test('no engine is one clear line', async ({ directory }) => {
   );
   match((error as Error).message, /Cannot connect to the Docker daemon at unix:.*none\.sock/);
   await rejects(copy(directory, 'oci:a:x', `docker-daemon:sha256:${'a'.repeat(64)}`), /must be a name:tag/);
+  await rejects(
+    copy(directory, 'oci:a:x', 'docker-daemon:app:1', `unix://${directory}/none.sock`),
+    /Cannot connect to the Docker daemon at unix:.*none\.sock/,
+  );
 });
 
 test.run();

@@ -7,7 +7,7 @@ import type { ImageDestination, TransportContext } from '../contract.ts';
 import { openSavedImageDestination } from '../docker-archive/destination.ts';
 import { SavedImages } from '../docker-archive/saved-images.ts';
 import { TransportError } from '../error.ts';
-import { callEngine, requireSuccess } from './engine.ts';
+import { callEngine, type EngineCall, requireSuccess } from './engine.ts';
 import type { DaemonReference } from './reference.ts';
 
 /**
@@ -24,12 +24,14 @@ export async function openDaemonDestination(
       'bad-reference',
       `Invalid destination docker-daemon:${reference.within}: a destination must be a name:tag`,
     );
-  const { request, response } = await callEngine(
+  const call = await callEngine(
     context.daemon ?? {},
     { method: 'POST', path: '/images/load?quiet=1', type: 'application/x-tar' },
     context.signal,
   );
+  const { request, response } = call;
   request.on('error', () => {});
+  await connected(call);
   const images = new SavedImages(new TarWriter(request, context.signal));
   let done = false;
   return openSavedImageDestination(
@@ -60,6 +62,17 @@ export async function openDaemonDestination(
     );
     await checkProgress(message);
   }
+}
+
+/** Waits until the engine took the connection, so that one that is not there says so before layers are read. */
+async function connected({ request, response }: EngineCall): Promise<void> {
+  const opened = new Promise<void>((resolve) => {
+    request.once('socket', (socket) => {
+      if (socket.connecting) socket.once('connect', resolve);
+      else resolve();
+    });
+  });
+  await Promise.race([opened, response]);
 }
 
 /** When the engine closed the connection, its answer says more than the broken pipe. */

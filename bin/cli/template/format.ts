@@ -1,3 +1,4 @@
+import { goJsonText } from '../../../image/go-json.ts';
 import { GoDuration } from './go-duration.ts';
 
 /** Values as Go's fmt prints them with %v: `[a b]`, `map[k:v]`, `{a b}`, `<nil>`. A Map is a Go map, an object a struct. */
@@ -31,32 +32,15 @@ export function formatGoTime(date: Date): string {
   return `${iso.slice(0, 10)} ${iso.slice(11, 19)}${fraction} +0000 UTC`;
 }
 
-/** encoding/json's Marshal: `<`, `>`, `&` and line separators are escaped; a Map becomes an object with sorted keys. */
-export function goJson(value: unknown, indent?: string): string {
-  return escapeCharacters(goJsonPlain(value, indent), /[<>&]/g);
-}
-
-/** As {@link goJson}, with `<`, `>` and `&` as they are: what the `json` of templates gives. */
-export function goJsonPlain(value: unknown, indent?: string): string {
-  const text =
-    JSON.stringify(
-      value,
-      (_key, item: unknown) =>
-        item instanceof Map
-          ? Object.fromEntries([...item.entries()].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1)))
-          : item,
-      indent,
-    ) ?? 'null';
-  return escapeCharacters(text, /[\u2028\u2029]/g);
+/** encoding/json's text with `<`, `>` and `&` as they are: what the `json` of templates gives. */
+export function goJsonPlain(value: unknown): string {
+  const characters: Readonly<Record<string, string>> = { '\\u003c': '<', '\\u003e': '>', '\\u0026': '&' };
+  return goJsonText(value).replace(/\\(?:\\|u003c|u003e|u0026)/g, (code) => characters[code] ?? code);
 }
 
 /** A value for templates that JSON shows as another one. */
 export function shownAs<T extends object>(json: unknown, view: T): T {
   return Object.defineProperty(view, 'toJSON', { value: () => json });
-}
-
-function escapeCharacters(text: string, which: RegExp): string {
-  return text.replace(which, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** fmt.Sprintf for the verbs that templates use: %s %v %+v %#v %q %d %x %X %o %b %f %e %g %t %c %U %T %% with flags, width and precision. */

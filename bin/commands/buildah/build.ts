@@ -7,6 +7,7 @@ import { BUILD_FLAGS } from './build-flags.ts';
 import { printsId } from './build-log.ts';
 import { type BuildAdditions, type BuildJob, openBuild } from './build-options.ts';
 import { retryDefaults } from './containers-conf.ts';
+import { imageMetadata } from './image-metadata.ts';
 
 export const build: CommandSpec = {
   name: 'build',
@@ -70,23 +71,5 @@ export function writeResult(context: CommandContext, job: BuildJob, result: Buil
   if (rawFile) writeFileSync(rawFile, result.imageId);
   if (printsId(context)) job.printId(result.imageId);
   const metadataFile = flags.string('metadata-file');
-  if (metadataFile) writeFileSync(metadataFile, JSON.stringify(metadata(result)));
-}
-
-/** The document of `--metadata-file`, as Buildah 1.44 writes it. */
-function metadata(result: {
-  readonly imageId: string;
-  readonly mediaType?: string;
-  readonly digest?: string;
-  readonly manifest?: Uint8Array;
-}): Record<string, unknown> {
-  return {
-    'containerimage.config.digest': `sha256:${result.imageId}`,
-    'containerimage.digest': result.digest,
-    'containerimage.descriptor': {
-      mediaType: result.mediaType,
-      digest: result.digest,
-      size: result.manifest?.length ?? 0,
-    },
-  };
+  if (metadataFile) writeFileSync(metadataFile, JSON.stringify(imageMetadata(result)));
 }

@@ -18,6 +18,7 @@ import { CONFIDENTIAL_FLAG, refuseConfidential } from './confidential-flag.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { formatOf, parsePullPolicy } from './from.ts';
+import { imageMetadata } from './image-metadata.ts';
 import { namesTransport } from './image-name.ts';
 import { localName } from './local-name.ts';
 import { addToManifestList } from './manifest/add-local.ts';
@@ -93,7 +94,8 @@ async function runCommit(context: CommandContext): Promise<void> {
   const format = formatOf(context);
   await using session = await openSession(context, { flags: FLAGS, quiet: flags.bool('quiet') });
   const found = await findContainer(session, name);
-  const destination = image === undefined ? undefined : await destinationOf(session, image);
+  // An empty name is none.
+  const destination = !image ? undefined : await destinationOf(session, image);
   const timestamps = timestampOptions(context);
   const container = identified(context, found, timestamps);
   await using scan = await scanned(context, session, container);
@@ -128,21 +130,8 @@ async function runCommit(context: CommandContext): Promise<void> {
   if (flags.string('iidfile')) writeFileSync(flags.string('iidfile'), `sha256:${result.imageId}`);
   else context.print(result.imageId);
   if (flags.string('metadata-file'))
-    writeFileSync(flags.string('metadata-file'), JSON.stringify(metadataOf(result)));
+    writeFileSync(flags.string('metadata-file'), JSON.stringify(imageMetadata(result)));
   if (flags.bool('rm')) await session.store.deleteContainer(container.id);
-}
-
-function metadataOf(result: Awaited<ReturnType<typeof commitContainer>>): object {
-  const descriptor = {
-    mediaType: result.mediaType,
-    digest: result.digest,
-    size: result.manifest.length,
-  };
-  return {
-    'containerimage.config.digest': `sha256:${result.imageId}`,
-    'containerimage.descriptor': Buffer.from(JSON.stringify(descriptor)).toString('base64'),
-    'containerimage.digest': result.digest,
-  };
 }
 
 function failed(cause: unknown, container: string, image: string): unknown {

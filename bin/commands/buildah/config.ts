@@ -2,6 +2,7 @@ import * as change from '../../../build/container/config.ts';
 import type { WorkingContainer } from '../../../build/container/contract.ts';
 import { saveContainer } from '../../../build/container/state.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
+import { logLine } from '../../cli/log-line.ts';
 import { oneArgument, usage } from './arguments.ts';
 import { findContainer } from './containers-in-store.ts';
 import { changeHealthcheck, HEALTHCHECK_FLAGS } from './healthcheck-flags.ts';
@@ -174,7 +175,8 @@ class Configuring {
         this.#apply(change.setEnvironment(text, value));
       }
     }
-    if (flags.changed('env')) this.#history(`ENV ${flags.list('env').join(' ')}`);
+    // Without --env too, as the original does: entries of histories are counted.
+    this.#history(`ENV ${flags.list('env').join(' ')}`);
   }
 
   /** `$NAME` and `${NAME}` from the container's own environment, as Go's os.Expand; unknown names stay as their name. */
@@ -186,7 +188,7 @@ class Configuring {
         const name = (braced ?? plain) as string;
         const entry = environment.find((one) => one.startsWith(`${name}=`));
         if (entry !== undefined) return entry.slice(name.length + 1);
-        this.#context.note(`error expanding variable "${name}": no value set in configuration`);
+        logLine(this.#context, 'error', `error expanding variable "${name}": no value set in configuration`);
         return name;
       },
     );

@@ -11,15 +11,15 @@ import type { Session } from './session.ts';
 export async function findContainer(
   session: Session,
   name: string,
-  doing = 'reading build container',
+  doing = `reading build container ${JSON.stringify(name)}`,
 ): Promise<WorkingContainer> {
   const record = name ? await session.store.containers.get(name) : undefined;
-  if (!record) throw containerNotKnown(name, doing);
+  if (!record) throw containerNotKnown(doing);
   return (await readContainer(session.store, record)) ?? importContainer(session.surroundings, record);
 }
 
-export function containerNotKnown(name: string, doing: string): BuildError {
-  return new BuildError('no-such-container', `${doing} "${name}": container not known`);
+export function containerNotKnown(doing: string): BuildError {
+  return new BuildError('no-such-container', `${doing}: container not known`);
 }
 
 /** Every working container, in the order in which storage lists them. */

@@ -1,6 +1,6 @@
 import { readContainer } from '../../../build/container/state.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { usage } from './arguments.ts';
 import { renderRows } from './rows.ts';
 import { openSession, type Session } from './session.ts';
@@ -45,7 +45,7 @@ async function runContainers(context: CommandContext): Promise<void> {
   await using session = await openSession(context);
   const rows = (await listRows(session, flags.bool('all'))).filter(filter);
   const format = flags.string('format');
-  if (flags.bool('json')) context.print(goJson(rows.length ? rows.map(jsonRow) : null, '    '));
+  if (flags.bool('json')) context.print(goJsonText(rows.length ? rows.map(jsonRow) : null, '    '));
   else if (format !== '') context.write(renderRows(rows.map(templateRow), format, HEADINGS));
   else if (flags.bool('quiet')) for (const row of rows) context.print(row.id.padEnd(64));
   else printTable(context, rows);

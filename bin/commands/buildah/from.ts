@@ -75,6 +75,7 @@ async function runFrom(context: CommandContext): Promise<void> {
     blobCacheDirectory: blobDirectoryOf(context),
     decryptionKeys: await decryptionKeys(context),
     onStatus: quiet ? undefined : context.note,
+    onOtherPlatform: quiet ? session.warn : (text: string) => context.note(`WARNING: ${text}`),
   });
   const ready = await runOnBuild(context, session, container, quiet);
   if (ready !== container) await saveContainer(session.store, ready);

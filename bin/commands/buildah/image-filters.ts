@@ -18,8 +18,10 @@ export async function filterImages(session: Session, filters: readonly string[])
   const relations = new ImageRelations(session.store, all);
   const wanted: Test[] = [];
   const references: Test[] = [];
+  const once = new Map<string, string>();
   for (const text of filters) {
     const { key, value, negated } = parseFilter(text);
+    if (SINGLE.has(key)) requireSame(once, key, value);
     const test = await testOf(session, relations, text, key, value);
     if (key === 'reference' && !negated) references.push(test);
     else wanted.push(negated ? async (record) => !(await test(record)) : test);
@@ -39,6 +41,15 @@ async function every(tests: readonly Test[], record: ImageRecord): Promise<boole
 async function some(tests: readonly Test[], record: ImageRecord): Promise<boolean> {
   for (const test of tests) if (await test(record)) return true;
   return false;
+}
+
+/** Filters that may stand there again with the same value alone. */
+const SINGLE = new Set(['containers', 'dangling', 'intermediate', 'manifest', 'readonly']);
+
+function requireSame(once: Map<string, string>, key: string, value: string): void {
+  if ((once.get(key) ?? value) !== value)
+    throw usage(`specifying "${key}" filter more than once with different values is not supported`);
+  once.set(key, value);
 }
 
 function parseFilter(text: string): { key: string; value: string; negated: boolean } {
@@ -74,7 +85,9 @@ async function testOf(
     }
     case 'containers': {
       const used = new Set((await session.store.containers.list()).map((container) => container.imageId));
-      const expected = boolean(key, value);
+      if (value !== 'true' && value !== 'false')
+        throw usage(`unsupported value "${value}" for containers filter`);
+      const expected = value === 'true';
       return (record) => used.has(record.id) === expected;
     }
     case 'dangling': {
@@ -162,7 +175,7 @@ async function createdOf(session: Session, key: string, name: string): Promise<n
   if (!found)
     throw new BuildError(
       'pull-failed',
-      `could not find local image for filter "${key}=${name}": ${name}: image not known`,
+      `could not find local image for filter "${key}"="${name}": ${name}: image not known`,
     );
   return createdMs(found.record);
 }

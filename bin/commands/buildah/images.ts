@@ -1,9 +1,9 @@
 import { findLocalImage } from '../../../build/container/pull.ts';
 import { BuildError } from '../../../build/error.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import { isTag, parseReference, repositoryOf } from '../../../image/reference.ts';
 import type { ImageRecord } from '../../../store/storage/contract.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { humanDuration } from './human-duration.ts';
 import { ImageFacts } from './image-facts.ts';
@@ -59,26 +59,9 @@ async function named(
   list: readonly ImageRecord[],
   name: string,
 ): Promise<readonly ImageRecord[]> {
-  const byName = list.filter((record) => record.names.some((full) => matchesName(full, name)));
-  if (byName.length) return byName;
   const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
   if (!found) throw new BuildError('pull-failed', `${name}: image not known`);
   return list.filter((record) => record.id === found.record.id);
-}
-
-/** A name without a tag means all of them. */
-function matchesName(full: string, wanted: string): boolean {
-  try {
-    const reference = parseReference(full);
-    const repository = repositoryOf(reference);
-    const colon = wanted.lastIndexOf(':');
-    const hasTag = colon > wanted.lastIndexOf('/');
-    const bare = hasTag ? wanted.slice(0, colon) : wanted;
-    if (!`/${repository}`.endsWith(`/${bare}`)) return false;
-    return !hasTag || reference.tag === wanted.slice(colon + 1);
-  } catch {
-    return full === wanted;
-  }
 }
 
 async function printJson(
@@ -101,7 +84,7 @@ async function printJson(
       history: null,
     };
   });
-  context.print(goJson(rows, '    '));
+  context.print(goJsonText(rows, '    '));
 }
 
 const HEADINGS = {
@@ -157,9 +140,9 @@ function rowsOf(
   const size = humanSize(sizeBytes);
   const names = record.names.length ? record.names.map(read) : [UNNAMED];
   return names.map(({ name, tag }) => ({
-    Name: name,
     Tag: tag,
     ID: id,
+    Name: name,
     Digest: record.digest ?? '',
     Created: Math.floor(created.getTime() / 1000),
     CreatedAt: age,

@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { cpus, hostname, release, uptime } from 'node:os';
 import { detectIsolation } from '../../../build/run/detect.ts';
 import { runtimeAdvice } from '../../../build/run/runtime-advice.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import { platformOf } from '../../../image/platform.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { renderTemplate } from '../../cli/template/evaluate.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { packageVersion } from '../../cli/version.ts';
 import { usage } from './arguments.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
@@ -33,7 +33,7 @@ async function runInfo(context: CommandContext): Promise<void> {
     ['store', await storeFacts(session)],
     ...(flags.bool('debug') ? ([['debug', debugFacts()]] as const) : []),
   ]);
-  if (format === '') context.print(goJson(data, '    '));
+  if (format === '') context.print(goJsonText(data, '    '));
   else io.stdout.write(`${renderTemplate(format, data)}${io.stdout.isTTY ? '\n' : ''}`);
 }
 
@@ -109,10 +109,35 @@ async function storeFacts({ store }: Session): Promise<Map<string, unknown>> {
     ['GraphImageStore', ''],
     ['GraphOptions', store.graphOptions.length ? store.graphOptions : null],
     ['GraphRoot', store.graphRoot],
-    ['GraphStatus', new Map(store.driver === 'overlay' ? [['Native Overlay Diff', 'true']] : [])],
+    ['GraphStatus', store.driver === 'overlay' ? overlayFacts(store.graphRoot) : new Map()],
     ['GraphTransientStore', false],
     ['ImageStore', new Map([['number', images.length]])],
     ['RunRoot', store.runRoot],
+  ]);
+}
+
+const FILE_SYSTEMS: Readonly<Record<number, string>> = {
+  61267: 'extfs',
+  1481003842: 'xfs',
+  2435016766: 'btrfs',
+  16914836: 'tmpfs',
+  2035054128: 'overlayfs',
+  801189825: 'zfs',
+  4076150800: 'f2fs',
+  26985: 'nfs',
+};
+
+function overlayFacts(graphRoot: string): Map<string, string> {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  const kernel = major * 1000 + minor;
+  return new Map([
+    ['Backing Filesystem', FILE_SYSTEMS[statfsSync(graphRoot).type] ?? '<unknown>'],
+    ['Native Overlay Diff', 'true'],
+    // The store mounts no directories otherwise.
+    ['Supports d_type', 'true'],
+    ['Supports shifting', String(process.geteuid?.() === 0 && kernel >= 5019)],
+    ['Supports volatile', String(kernel >= 5010)],
+    ['Using metacopy', 'false'],
   ]);
 }
 

@@ -1,8 +1,10 @@
 import type { WorkingContainer } from '../../../build/container/contract.ts';
-import { dockerDocument, ociDocument } from '../../../build/container/documents.ts';
+import { dockerDocument, historyDocument, ociDocument } from '../../../build/container/documents.ts';
 import { CONTAINER_TYPE, formatState } from '../../../build/container/state.ts';
-import type { HistoryEntry, ImageConfig, RuntimeConfig } from '../../../image/config.ts';
+import type { Healthcheck, HistoryEntry, ImageConfig, RuntimeConfig } from '../../../image/config.ts';
+import { shownAs } from '../../cli/template/format.ts';
 import { GoDuration } from '../../cli/template/go-duration.ts';
+import { GoTime } from '../../cli/template/go-time.ts';
 
 /**
  * The fields that `buildah inspect` shows, under the names of its Go struct. For templates the image documents have
@@ -29,8 +31,8 @@ export function inspectData(container: WorkingContainer, form: 'json' | 'templat
     ImageAnnotations:
       form === 'json' ? container.annotations : new Map(Object.entries(container.annotations)),
     ImageCreatedBy: container.createdBy,
-    OCIv1: form === 'json' ? { ...oci, rootfs: oci.rootfs } : templateImage(container.ociConfig, 'oci'),
-    Docker: form === 'json' ? docker : templateImage(container.dockerConfig, 'docker'),
+    OCIv1: form === 'json' ? oci : templateImage(container.ociConfig, 'oci', oci),
+    Docker: form === 'json' ? docker : templateImage(container.dockerConfig, 'docker', docker),
     DefaultMountsFilePath: container.defaultMountsFile,
     Isolation: container.isolation,
     NamespaceOptions: container.namespaces,
@@ -41,7 +43,7 @@ export function inspectData(container: WorkingContainer, form: 'json' | 'templat
     IDMappingOptions: state.IDMappingOptions,
     History: historyOf(container, form),
     Devices: null,
-    DeviceSpecs: container.devices.length ? container.devices : null,
+    DeviceSpecs: container.id || container.devices.length ? container.devices : null,
     CDIConfigDir: container.cdiDirectory ?? '',
   };
 }
@@ -52,24 +54,31 @@ function historyOf(container: WorkingContainer, form: 'json' | 'template'): unkn
     ...container.prependedHistory,
     ...container.appendedHistory,
   ];
-  if (form === 'template') return all.map(templateHistory);
-  return all.length === 0 ? null : all;
+  const documents = all.map((entry) => historyDocument(entry));
+  if (form === 'template') return all.map((entry, at) => templateHistory(entry, documents[at]));
+  return all.length === 0 ? null : documents;
 }
 
-function templateHistory(entry: HistoryEntry): Record<string, unknown> {
-  return {
-    Created: entry.created === undefined ? null : goTime(entry.created),
+function templateHistory(entry: HistoryEntry, document: unknown): Record<string, unknown> {
+  const fields = {
+    Created: entry.created === undefined ? null : new GoTime(entry.created),
     CreatedBy: entry.created_by ?? '',
     Author: entry.author ?? '',
     Comment: entry.comment ?? '',
     EmptyLayer: entry.empty_layer ?? false,
   };
+  return shownAs(document, fields);
 }
 
-function templateImage(image: ImageConfig, form: 'oci' | 'docker'): Record<string, unknown> {
-  const runtime = templateRuntime(image.config ?? {}, form);
+function templateImage(
+  image: ImageConfig,
+  form: 'oci' | 'docker',
+  document: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const runtime = shownAs(document.config, templateRuntime(image.config ?? {}, form));
+  const history = (document.history ?? []) as readonly unknown[];
   const docker = image as ImageConfig & { readonly comment?: string; readonly id?: string };
-  return {
+  const fields = {
     ...(form === 'docker'
       ? {
           ID: docker.id ?? '',
@@ -80,7 +89,7 @@ function templateImage(image: ImageConfig, form: 'oci' | 'docker'): Record<strin
           DockerVersion: image.docker_version ?? '',
         }
       : {}),
-    Created: image.created === undefined ? null : goTime(image.created),
+    Created: image.created === undefined ? null : new GoTime(image.created),
     Author: image.author ?? '',
     Architecture: image.architecture,
     Variant: image.variant ?? '',
@@ -88,9 +97,10 @@ function templateImage(image: ImageConfig, form: 'oci' | 'docker'): Record<strin
     OSVersion: image['os.version'] ?? '',
     OSFeatures: image['os.features'] ?? [],
     Config: runtime,
-    RootFS: { Type: image.rootfs.type, DiffIDs: image.rootfs.diff_ids },
-    History: (image.history ?? []).map(templateHistory),
+    RootFS: shownAs(document.rootfs, { Type: image.rootfs.type, DiffIDs: image.rootfs.diff_ids }),
+    History: (image.history ?? []).map((entry, at) => templateHistory(entry, history[at])),
   };
+  return shownAs(document, fields);
 }
 
 function templateRuntime(config: RuntimeConfig, form: 'oci' | 'docker'): Record<string, unknown> {
@@ -109,35 +119,44 @@ function templateRuntime(config: RuntimeConfig, form: 'oci' | 'docker'): Record<
     ArgsEscaped: config.ArgsEscaped ?? false,
   };
   if (form === 'oci') return common;
-  const check = config.Healthcheck;
+  // In the order of Docker's struct, which shows where one is printed whole.
   return {
-    ...common,
     Hostname: config.Hostname ?? '',
     Domainname: config.Domainname ?? '',
+    User: common.User,
     AttachStdin: false,
     AttachStdout: false,
     AttachStderr: false,
+    ExposedPorts: common.ExposedPorts,
     Tty: false,
     OpenStdin: false,
     StdinOnce: false,
+    Env: common.Env,
+    Cmd: common.Cmd,
+    Healthcheck: config.Healthcheck ? templateHealthcheck(config.Healthcheck) : null,
+    ArgsEscaped: common.ArgsEscaped,
     Image: (config as { readonly Image?: string }).Image ?? '',
-    Healthcheck: check
-      ? {
-          Test: check.Test ?? [],
-          Interval: new GoDuration(check.Interval ?? 0),
-          Timeout: new GoDuration(check.Timeout ?? 0),
-          StartPeriod: new GoDuration(check.StartPeriod ?? 0),
-          StartInterval: new GoDuration(check.StartInterval ?? 0),
-          Retries: check.Retries ?? 0,
-        }
-      : null,
+    Volumes: common.Volumes,
+    WorkingDir: common.WorkingDir,
+    Entrypoint: common.Entrypoint,
+    NetworkDisabled: false,
+    MacAddress: '',
     OnBuild: config.OnBuild ?? [],
+    Labels: common.Labels,
+    StopSignal: common.StopSignal,
+    StopTimeout: null,
     Shell: config.Shell ?? [],
   };
 }
 
-/** A point of time as templates print Go's time.Time; what is no date stays as it is. */
-function goTime(text: string): Date | string {
-  const date = new Date(text);
-  return Number.isNaN(date.getTime()) ? text : date;
+function templateHealthcheck(check: Healthcheck): Record<string, unknown> {
+  const fields = {
+    Test: check.Test ?? [],
+    Interval: new GoDuration(check.Interval ?? 0),
+    Timeout: new GoDuration(check.Timeout ?? 0),
+    StartPeriod: new GoDuration(check.StartPeriod ?? 0),
+    StartInterval: new GoDuration(check.StartInterval ?? 0),
+    Retries: check.Retries ?? 0,
+  };
+  return shownAs(check, fields);
 }

@@ -5,12 +5,13 @@ import { findLocalImage } from '../../../build/container/pull.ts';
 import { readStoredImage } from '../../../build/container/stored-image.ts';
 import { BuildError } from '../../../build/error.ts';
 import type { SlipwayError } from '../../../errors.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { renderTemplate } from '../../cli/template/evaluate.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { oneArgument, usage } from './arguments.ts';
 import { findContainer } from './containers-in-store.ts';
 import { inspectData } from './inspect-data.ts';
+import { inspectList } from './manifest/inspect.ts';
 import { openSession, type Session } from './session.ts';
 
 export const inspect: CommandSpec = {
@@ -36,13 +37,17 @@ async function runInspect(context: CommandContext): Promise<void> {
   const name = oneArgument(context.args, 'container or image name must be specified');
   const format = context.flags.string('format');
   await using session = await openSession(context);
+  if (context.flags.string('type') === 'manifest') {
+    context.print(goJsonText(await inspectList(session, name), '    '));
+    return;
+  }
   const found = await subject(context, session, name);
   if (found instanceof Uint8Array) {
     context.io.stdout.write(`${JSON.stringify(JSON.parse(Buffer.from(found).toString()), null, 4)}\n`);
     return;
   }
   if (format === '') {
-    context.print(goJson(inspectData(found, 'json'), '    '));
+    context.print(goJsonText(inspectData(found, 'json'), '    '));
     return;
   }
   if (!/\{\{.*\}\}/s.test(format)) throw usage(`invalid format provided: ${format}`);
@@ -68,8 +73,6 @@ async function subject(
       }
     case 'image':
       return image(session, name, false);
-    case 'manifest':
-      return manifestList(session, name);
     default:
       throw usage('the only recognized types are "container" and "image"');
   }
@@ -105,10 +108,4 @@ function noInstance({ surroundings }: Session): BuildError {
     'pull-failed',
     `no image found in manifest list for architecture "${architecture}", variant "${variant}", OS "${os}": image not known`,
   );
-}
-
-async function manifestList(session: Session, name: string): Promise<Uint8Array> {
-  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
-  if (!found) throw imageNotKnown(name);
-  return (await readStoredImage(session.store, found.record)).manifestBytes;
 }

@@ -5,8 +5,7 @@ import { usage } from './arguments.ts';
 /** A name for a local image: a short one lives below `localhost/`, `latest` is added, a digest is refused. */
 export function localName(text: string): NamedReference {
   if (text.startsWith('sha256:')) throw usage(`${text}: tag by digest not supported`);
-  const name = text.replace(/^docker:\/\//, '');
-  const reference = parseReference(isShortName(name) ? `localhost/${name}` : name);
+  const reference = parseReference(isShortName(text) ? `localhost/${text}` : text);
   if (reference.digest !== undefined) throw usage(`${text}: tag by digest not supported`);
   return withDefaultTag(reference);
 }

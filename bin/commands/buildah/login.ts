@@ -1,6 +1,6 @@
-import { createInterface } from 'node:readline/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { login as logIn } from '../../../transport/login.ts';
+import { askTerminal } from '../../cli/ask-terminal.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import { dockerAccess } from './registry-flags.ts';
@@ -32,6 +32,7 @@ export const login: CommandSpec = {
 
 async function runLogin(context: CommandContext): Promise<void> {
   const { flags, args, io, print, note, signal } = context;
+  if (args.length === 0) throw usage('please specify a registry to login to');
   if (args.length > 1) throw usage('too many arguments, login takes only 1 argument');
   const compat = flags.string('compat-auth-file');
   const declared = new Set(['cert-dir', 'tls-verify']);
@@ -50,12 +51,7 @@ async function runLogin(context: CommandContext): Promise<void> {
       getLogin: flags.bool('get-login'),
       acceptRepositories: true,
       verbose: flags.bool('verbose'),
-      ask: io.stdin.isTTY ? (prompt) => ask(context, prompt) : undefined,
+      ask: (prompt, { hidden }) => askTerminal(context, prompt, hidden),
     },
   );
-}
-
-async function ask({ io, signal }: CommandContext, prompt: string): Promise<string> {
-  using terminal = createInterface({ input: io.stdin, output: io.stderr, terminal: true });
-  return terminal.question(prompt, { signal });
 }

@@ -24,6 +24,7 @@ export const logout: CommandSpec = {
 async function runLogout(context: CommandContext): Promise<void> {
   const { flags, args, print, note, signal } = context;
   if (args.length > 1) throw usage('too many arguments, logout takes at most 1 argument');
+  if (args.length === 0 && !flags.bool('all')) throw usage('registry must be given');
   const compat = flags.string('compat-auth-file');
   const docker = {
     ...dockerAccess(context, new Set()),

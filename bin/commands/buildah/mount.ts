@@ -1,7 +1,7 @@
 import { mountContainer } from '../../../build/container/mount.ts';
 import { saveContainer } from '../../../build/container/state.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { allContainers, findContainer } from './containers-in-store.ts';
 import { forEach } from './for-each.ts';
@@ -40,7 +40,7 @@ async function runMount(context: CommandContext): Promise<void> {
     if (args.length === 0) for (const row of await mountedContainers(session)) emit(row);
     else await mountThem(context, session, emit);
   } finally {
-    if (json) context.print(goJson(rows.length ? rows : null, '    '));
+    if (json) context.print(goJsonText(rows.length ? rows : null, '    '));
   }
 }
 

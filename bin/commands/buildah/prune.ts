@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { refuseLateFlags } from './arguments.ts';
 import { cacheDirectory } from './cache-directory.ts';
-import { removeFiltered } from './rmi.ts';
+import { removeFiltered, removeNamed } from './rmi.ts';
 import { openSession } from './session.ts';
 
 export const prune: CommandSpec = {
@@ -24,5 +24,7 @@ async function runPrune(context: CommandContext): Promise<void> {
   rmSync(cacheDirectory(context), { recursive: true, force: true });
   const filters = flags.bool('all') ? [] : ['dangling=true', 'intermediate=false'];
   await session.store.sweep();
+  // Undocumented, as in the original: with names it removes those.
+  if (args.length > 0) return removeNamed(context, session, args, flags.bool('force'));
   await removeFiltered(context, session, filters, flags.bool('force'));
 }

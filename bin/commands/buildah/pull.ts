@@ -72,6 +72,7 @@ async function runPull(context: CommandContext): Promise<void> {
     customPlatform: session.customPlatform,
     hostPlatform: session.hostPlatform,
     onStatus: quiet ? undefined : context.note,
+    onOtherPlatform: quiet ? session.warn : (text: string) => context.note(`WARNING: ${text}`),
   };
   const names = flags.bool('all-tags') ? await everyTag(session, name) : [name];
   let id = '';

@@ -41,7 +41,7 @@ export function dockerAccess(context: CommandContext, declared: ReadonlySet<stri
   return {
     environment: io.environment,
     userAgent: `Buildah/${BUILDAH_LEVEL}`,
-    credentials: credentials === undefined ? undefined : splitCredentials(credentials),
+    credentials: credentials === undefined ? undefined : givenCredentials(context, credentials),
     authFile,
     certificateDirectory: text('cert-dir'),
     tlsVerify: declared.has('tls-verify') ? flags.optionalBool('tls-verify') : undefined,
@@ -49,6 +49,38 @@ export function dockerAccess(context: CommandContext, declared: ReadonlySet<stri
     registriesDropInDirectory: globals.optionalString('registries-conf-dir') || undefined,
     shortNameAliasFile: globals.optionalString('short-name-alias-conf') || undefined,
   };
+}
+
+/** As {@link dockerAccess}; the password that `--creds` leaves out is asked for on the terminal. */
+export async function askedAccess(
+  context: CommandContext,
+  declared: ReadonlySet<string>,
+): Promise<DockerAccess> {
+  const access = dockerAccess(context, declared);
+  const { credentials } = access;
+  if (
+    !credentials ||
+    credentials === 'none' ||
+    credentials.password ||
+    context.flags.string('creds').includes(':')
+  )
+    return access;
+  const { askHidden } = await import('../../cli/ask-passphrase.ts');
+  return {
+    ...access,
+    credentials: { ...credentials, password: await askHidden(context.io, 'Password: ') },
+  };
+}
+
+/** A name without a password, which would have to be asked for, needs a terminal. */
+function givenCredentials({ io }: CommandContext, text: string) {
+  if (text !== '' && !text.includes(':') && !io.stdin.isTTY)
+    throw new UsageError(
+      'usage',
+      'building system context: could not read password from terminal: inappropriate ioctl for device',
+      { hint: 'give --creds USERNAME:PASSWORD' },
+    );
+  return splitCredentials(text);
 }
 
 function checkAuthFile(path: string): void {

@@ -3,8 +3,6 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { allContainers, containerNotKnown, findContainer } from './containers-in-store.ts';
 import { openSession, type Session } from './session.ts';
 
-const DOING = 'removing container';
-
 export const rm: CommandSpec = {
   name: 'rm',
   aliases: ['delete'],
@@ -42,8 +40,9 @@ async function named(session: Session, names: readonly string[], failures: unkno
   const ids = new Set<string>();
   for (const name of names) {
     try {
-      const { id } = await findContainer(session, name, DOING);
-      if (ids.has(id)) throw containerNotKnown(name, DOING);
+      const doing = `removing container "${name}"`;
+      const { id } = await findContainer(session, name, doing);
+      if (ids.has(id)) throw containerNotKnown(doing);
       ids.add(id);
     } catch (error) {
       failures.push(error);

@@ -43,7 +43,8 @@ async function runRmi(context: CommandContext): Promise<void> {
   else await removeFiltered(context, session, prune ? ['dangling=true'] : [], force);
 }
 
-async function removeNamed(
+/** Removes what the names mean, as far as they mean something. */
+export async function removeNamed(
   context: CommandContext,
   session: Session,
   names: readonly string[],

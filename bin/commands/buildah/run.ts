@@ -66,6 +66,7 @@ async function runRun(context: CommandContext): Promise<number> {
   if (words.length === 0) throw usage('command must be specified');
   const { namespaces, network } = namespaceOptions(flags);
   checkNetwork(context, namespaces);
+  const validCodes = flags.list('valid-exit-codes').map(exitCodeOf);
   const isolation =
     flags.changed('isolation') || io.environment.BUILDAH_ISOLATION ? isolationOf(context) : undefined;
   const terminal = terminalOf(context);
@@ -97,7 +98,7 @@ async function runRun(context: CommandContext): Promise<number> {
     engine: `buildah-${BUILDAH_LEVEL}`,
     ...configured(await containersConfig(context)),
   });
-  if (!isValid(exitCode, flags.list('valid-exit-codes'))) {
+  if (!isValid(exitCode, validCodes)) {
     if (exitCode === 0) throw unexpectedSuccess();
     throw runFailure(isolation ?? container.isolation, { exitCode, signal });
   }
@@ -132,8 +133,15 @@ function unexpectedSuccess(): BuildError {
   return new BuildError('run-failed', 'exit status 0 is not in the valid exit codes list', { exitCode: 125 });
 }
 
-function isValid(exitCode: number, texts: readonly string[]): boolean {
-  return texts.length === 0 ? exitCode === 0 : texts.map(Number).includes(exitCode);
+function isValid(exitCode: number, valid: readonly number[]): boolean {
+  return valid.length === 0 ? exitCode === 0 : valid.includes(exitCode);
+}
+
+function exitCodeOf(text: string): number {
+  if (/^[+-]?\d{1,9}$/.test(text)) return Number(text);
+  throw usage(
+    `invalid argument "${text}" for "--valid-exit-codes" flag: strconv.ParseInt: parsing "${text}": invalid syntax`,
+  );
 }
 
 function terminalOf({ flags, io }: CommandContext): boolean {

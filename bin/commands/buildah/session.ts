@@ -10,7 +10,7 @@ import { UsageError } from '../../cli/error.ts';
 import { localStorage } from '../../cli/local-storage.ts';
 import { logrusLine } from '../../cli/log-line.ts';
 import { createProgress } from '../../cli/progress.ts';
-import { dockerAccess } from './registry-flags.ts';
+import { askedAccess } from './registry-flags.ts';
 
 /** What a command of buildah works with; disposing gives the storage back. */
 export interface Session extends AsyncDisposable {
@@ -59,7 +59,7 @@ export async function openSession(context: CommandContext, options: SessionOptio
   });
   const surroundings: BuildSurroundings = {
     store,
-    docker: dockerAccess(context, declared),
+    docker: await askedAccess(context, declared),
     policy: lazyPolicy(context, declared, warn),
     temporaryDirectory: environment.TMPDIR || '/var/tmp',
     workingDirectory: io.workingDirectory,
@@ -146,10 +146,25 @@ export function platformFlag(
     );
   if (list[0] !== undefined) {
     if (os !== undefined || architecture !== undefined || variant !== undefined)
-      throw new UsageError('usage', 'invalid --platform may not be used with --os, --arch, or --variant');
-    return list[0] === 'local' ? host : parsePlatform(list[0], host);
+      throw new UsageError(
+        'usage',
+        'building system context: invalid --platform may not be used with --os, --arch, or --variant',
+      );
+    return list[0] === 'local' ? host : platformText(list[0], host);
   }
   if (os === undefined && architecture === undefined && variant === undefined) return undefined;
   const parts = [os || host.os, architecture || host.architecture, variant].filter(Boolean);
   return parsePlatform(parts.join('/'), host);
+}
+
+function platformText(text: string, host: Platform): Platform {
+  try {
+    return parsePlatform(text, host);
+  } catch (cause) {
+    throw new UsageError(
+      'usage',
+      `building system context: invalid platform syntax for --platform=${JSON.stringify(text)}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
 }

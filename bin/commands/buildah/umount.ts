@@ -24,7 +24,7 @@ async function runUmount(context: CommandContext): Promise<void> {
   await using session = await openSession(context);
   const names = all ? (await allContainers(session)).map((container) => container.id) : args;
   await forEach(context, names, async (name) => {
-    const container = await findContainer(session, name, 'unmounting container');
+    const container = await findContainer(session, name, `error unmounting container ${name}`);
     if (!container.mountPoint) return;
     await unmountContainer(session.store, container);
     context.print(container.id);

@@ -1,6 +1,7 @@
 import { SlipwayError } from '../../../errors.ts';
 import { convertImage, ociConfigBytes } from '../../../image/convert.ts';
 import { parseDigest } from '../../../image/digest.ts';
+import { goJsonText } from '../../../image/go-json.ts';
 import { isJsonObject, type JsonValue, parseJsonObject } from '../../../image/json.ts';
 import { manifestDigest } from '../../../image/manifest.ts';
 import { serializeManifest } from '../../../image/serialize.ts';
@@ -10,7 +11,6 @@ import { type OpenedImage, openImage, readConfigBytes, readImageConfig } from '.
 import { readManifest } from '../../../transport/read-manifest.ts';
 import { parseImageReference } from '../../../transport/references.ts';
 import { systemErrorText } from '../../cli/error.ts';
-import { goJson } from '../../cli/template/format.ts';
 import { isNotFound } from './exit-code.ts';
 import { OutgoingPipe } from './outgoing-pipe.ts';
 
@@ -167,11 +167,11 @@ const METHODS: Readonly<Record<string, Method>> = {
     return { value, pipe: bytesPipe(await ociManifest(image.source, opened)) };
   },
   async GetFullConfig(proxy, args) {
-    return { pipe: bytesPipe(goJson(await ociConfig(proxy, args))) };
+    return { pipe: bytesPipe(goJsonText(await ociConfig(proxy, args))) };
   },
   async GetConfig(proxy, args) {
     const { config } = await ociConfig(proxy, args);
-    return { pipe: bytesPipe(goJson(isJsonObject(config) ? config : {})) };
+    return { pipe: bytesPipe(goJsonText(isJsonObject(config) ? config : {})) };
   },
   async GetBlob(proxy, args) {
     if (args.length !== 3) throw new Error(`found ${args.length} args, expecting (imgid, digest, size)`);
@@ -193,7 +193,7 @@ const METHODS: Readonly<Record<string, Method>> = {
     return { value: await layers(proxy, args) };
   },
   async GetLayerInfoPiped(proxy, args) {
-    return { pipe: bytesPipe(goJson(await layers(proxy, args))) };
+    return { pipe: bytesPipe(goJsonText(await layers(proxy, args))) };
   },
   async FinishPipe(proxy, args) {
     const id = asNumber(args[0]);

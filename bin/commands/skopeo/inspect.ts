@@ -152,9 +152,9 @@ function view(image: ImageInspection, tags: readonly string[]): Record<string, u
 
 async function output(context: CommandContext, data: Record<string, unknown>): Promise<void> {
   const format = context.flags.string('format');
-  const { goJson } = await import('../../cli/template/format.ts');
+  const { goJsonText } = await import('../../../image/go-json.ts');
   if (format === '' || /^\s*(?:json|\{\{\s*json\.?\s*\}\})\s*$/.test(format)) {
-    context.print(goJson(data, '    '));
+    context.print(goJsonText(data, '    '));
     return;
   }
   const { renderTemplate, unescapeFormat } = await import('../../cli/template/evaluate.ts');

@@ -32,9 +32,9 @@ export const listTagsCommand: CommandSpec = {
       () => listTags(reference, surroundings),
       retryOptions(context, signal),
     ).catch(reference.transport === 'docker' ? prefixed('Error listing repository tags') : rethrow);
-    const { goJson } = await import('../../cli/template/format.ts');
+    const { goJsonText } = await import('../../../image/go-json.ts');
     const output = { ...(repository === undefined ? {} : { Repository: repository }), Tags: tags };
-    context.print(goJson(output, '    '));
+    context.print(goJsonText(output, '    '));
   },
 };
 

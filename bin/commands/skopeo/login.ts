@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { askTerminal } from '../../cli/ask-terminal.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { renamedFlags } from '../../cli/flags.ts';
@@ -41,7 +42,7 @@ export const loginCommand: CommandSpec = {
       getLogin: flags.bool('get-login'),
       verbose: flags.bool('verbose'),
       acceptRepositories: true,
-      ask: (prompt, options) => ask(context, prompt, options.hidden),
+      ask: (prompt, options) => askTerminal(context, prompt, options.hidden),
     });
   },
 };
@@ -90,34 +91,4 @@ function withoutCredentials(context: CommandContext): CommandContext {
     name === 'username' || name === 'password' ? undefined : name,
   );
   return { ...context, flags };
-}
-
-async function ask(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {
-  const { stdin, stdout } = context.io;
-  if (!stdin.isTTY) return answer(context, prompt, hidden);
-  if (hidden) {
-    const { askHidden } = await import('../../cli/ask-passphrase.ts');
-    return askHidden(context.io, prompt);
-  }
-  const { createInterface } = await import('node:readline/promises');
-  const lines = createInterface({ input: stdin, output: stdout });
-  try {
-    return await lines.question(prompt, { signal: context.signal });
-  } finally {
-    lines.close();
-  }
-}
-
-/** One line of a stdin that is no terminal; a password is taken from terminals alone. */
-async function answer(context: CommandContext, prompt: string, hidden: boolean): Promise<string> {
-  context.write(prompt);
-  const what = 'getting username and password: reading';
-  const hint = { hint: 'give --username and --password-stdin' };
-  if (hidden) throw new UsageError('usage', `${what} password: inappropriate ioctl for device`, hint);
-  let line = '';
-  for await (const chunk of context.io.stdin.setEncoding('utf8')) {
-    line += String(chunk);
-    if (line.includes('\n')) return line.slice(0, line.indexOf('\n'));
-  }
-  throw new UsageError('usage', `${what} username: EOF`, hint);
 }

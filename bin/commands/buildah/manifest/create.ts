@@ -87,7 +87,7 @@ async function startingList(
   }
   throw new BuildError(
     'bad-argument',
-    `that name is already in use: "${fullName}" is the name of image ${taken.id}`,
+    `image name "${fullName}" is already associated with image "${taken.id}": that name is already in use`,
     {
       hint: 'amend that list with --amend, or take its name with --replace',
     },

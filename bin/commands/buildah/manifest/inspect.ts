@@ -2,6 +2,7 @@ import { contextOf, findLocalImage, resolveName } from '../../../../build/contai
 import { readStoredImage } from '../../../../build/container/stored-image.ts';
 import { BuildError } from '../../../../build/error.ts';
 import { loadList } from '../../../../build/list/list.ts';
+import { goJsonText } from '../../../../image/go-json.ts';
 import { parseManifest } from '../../../../image/manifest.ts';
 import { isIndexMediaType } from '../../../../image/media-type.ts';
 import { formatReference } from '../../../../image/reference.ts';
@@ -10,6 +11,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contrac
 import { usage } from '../arguments.ts';
 import { namesTransport } from '../image-name.ts';
 import { openSession, type Session } from '../session.ts';
+import { listData } from './list-data.ts';
 
 const FLAGS: readonly FlagSpec[] = [
   { name: 'authfile', kind: 'string', usage: 'read credentials from this `FILE`' },
@@ -31,7 +33,7 @@ async function runInspect(context: CommandContext): Promise<void> {
   if (args.length > 1) throw usage('only one argument is necessary for inspect: an image name');
   if (name === '') throw usage('invalid image name ""');
   await using session = await openSession(context, { flags: FLAGS });
-  print(JSON.stringify(await inspectList(session, name), null, 4));
+  print(goJsonText(await inspectList(session, name), '    '));
 }
 
 /** The list's own JSON, with the files of its artifacts; a local one first, then what registries have of the name. */
@@ -40,18 +42,8 @@ export async function inspectList(session: Session, name: string): Promise<unkno
     ? undefined
     : await findLocalImage(session.surroundings, name, { forPlatform: false });
   if (local) {
-    const stored = await readStoredImage(session.store, local.record);
-    if (stored.manifest.kind === 'index') {
-      const list = await loadList(session.store, local.record);
-      const json = JSON.parse(Buffer.from(stored.manifestBytes).toString('utf8')) as {
-        manifests: { digest: string; files?: readonly string[] }[];
-      };
-      for (const entry of json.manifests) {
-        const files = list.artifacts.files[entry.digest];
-        if (files) entry.files = files;
-      }
-      return json;
-    }
+    const { manifest } = await readStoredImage(session.store, local.record);
+    if (manifest.kind === 'index') return listData(await loadList(session.store, local.record));
   }
   return remoteList(session, name);
 }

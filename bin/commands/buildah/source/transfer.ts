@@ -12,7 +12,7 @@ import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contrac
 import { imagePolicy } from '../../../cli/image-policy.ts';
 import { createProgress } from '../../../cli/progress.ts';
 import { usage } from '../arguments.ts';
-import { dockerAccess } from '../registry-flags.ts';
+import { askedAccess } from '../registry-flags.ts';
 
 const FLAGS: readonly FlagSpec[] = [
   { name: 'creds', kind: 'string', usage: 'use `USERNAME[:PASSWORD]` with the registry' },
@@ -46,7 +46,7 @@ async function runPull(context: CommandContext): Promise<void> {
   if (existsSync(resolve(context.io.workingDirectory, directory)))
     throw new BuildError('bad-argument', `"${directory}" already exists`);
   const from = await registryReference(context, image);
-  const surroundings = transportContext(context);
+  const surroundings = await transportContext(context);
   {
     await using source = await from.openSource(surroundings);
     const { bytes, mediaType } = await source.getManifest();
@@ -77,13 +77,13 @@ async function registryReference({ io }: CommandContext, image: string): Promise
   return parseImageReference(`docker://${image}`, io);
 }
 
-function transportContext(context: CommandContext): TransportContext {
+async function transportContext(context: CommandContext): Promise<TransportContext> {
   const { io, signal } = context;
   return {
     platform: platformOf(process.platform, process.arch),
     temporaryDirectory: io.environment.TMPDIR || '/var/tmp',
     signal,
-    docker: dockerAccess(context, new Set(['creds', 'tls-verify'])),
+    docker: await askedAccess(context, new Set(['creds', 'tls-verify'])),
   };
 }
 
@@ -95,7 +95,7 @@ async function transfer(context: CommandContext, source: ImageReference, destina
     stream: io.stderr,
     warnings: io.stderr,
   });
-  const transport = transportContext(context);
+  const transport = await transportContext(context);
   try {
     return await copyImage(policy, source, destination, {
       source: transport,

@@ -1,5 +1,6 @@
 import { ACCEPT_ALL } from '../../../../build/commit/copy-stored.ts';
 import { contextOf, findLocalImage } from '../../../../build/container/pull.ts';
+import { goJsonText } from '../../../../image/go-json.ts';
 import type { ImageRecord } from '../../../../store/storage/contract.ts';
 import { TRANSPORTS } from '../../../../transport/contract.ts';
 import {
@@ -12,7 +13,6 @@ import { lookAtImage } from '../../../../transport/look/image.ts';
 import { parseImageReference } from '../../../../transport/references.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { UsageError } from '../../../cli/error.ts';
-import { goJson } from '../../../cli/template/format.ts';
 import { openSession, type Session } from '../../buildah/session.ts';
 import { LOOK_FLAGS, withImage } from '../look.ts';
 import { findImageRecord } from './find.ts';
@@ -129,7 +129,7 @@ function print(context: CommandContext, changes: readonly FileChange[]): void {
   const [changed, added, deleted] = [of('C'), of('A'), of('D')];
   if (context.flags.string('format') === 'json') {
     const lists = Object.entries({ changed, added, deleted }).filter(([, list]) => list.length > 0);
-    context.print(goJson(Object.fromEntries(lists), '     '));
+    context.print(goJsonText(Object.fromEntries(lists), '     '));
     return;
   }
   for (const path of changed) context.print(`C ${path}`);

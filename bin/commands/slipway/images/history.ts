@@ -1,7 +1,7 @@
 import { type HistoryStep, imageHistory } from '../../../../build/images/history.ts';
+import { goJsonText } from '../../../../image/go-json.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { formatByteSize } from '../../../cli/duration.ts';
-import { goJson } from '../../../cli/template/format.ts';
 import { humanDuration } from '../../buildah/human-duration.ts';
 import { openSession } from '../../buildah/session.ts';
 import { findImageRecord } from './find.ts';
@@ -35,7 +35,7 @@ function printSteps(context: CommandContext, steps: readonly HistoryStep[]): voi
     return;
   }
   const rows = steps.map((step) => templateRow(step, whole, flags.bool('human')));
-  if (isJson(format)) context.print(goJson(steps.map(jsonStep)));
+  if (isJson(format)) context.print(goJsonText(steps.map(jsonStep)));
   else
     printListing(context, {
       rows,

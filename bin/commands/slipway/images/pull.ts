@@ -55,6 +55,7 @@ async function pullAll(context: CommandContext, session: Session): Promise<Reado
     customPlatform: session.customPlatform,
     hostPlatform: session.hostPlatform,
     onStatus: flags.bool('quiet') ? undefined : context.note,
+    onOtherPlatform: session.warn,
   };
   const ids = new Set<string>();
   for (const name of args)

@@ -1,7 +1,7 @@
+import { goJsonText } from '../../../../image/go-json.ts';
 import type { CommandContext } from '../../../cli/contract.ts';
 import { renderTable } from '../../../cli/table.ts';
 import { compileTemplate, unescapeFormat } from '../../../cli/template/evaluate.ts';
-import { goJson } from '../../../cli/template/format.ts';
 
 /** How a listing is printed. */
 export interface Listing {
@@ -24,7 +24,7 @@ export function printListing(
 ): void {
   const { rows, format } = listing;
   if (isJson(format)) {
-    print(goJson(listing.json ?? rows, '    '));
+    print(goJsonText(listing.json ?? rows, '    '));
     return;
   }
   const isTable = format === '' || /^table\s/.test(format);
