@@ -54,6 +54,12 @@ export const skopeo: ToolSpec = {
       load: async () => withGlobals((await import('./commands/skopeo/inspect.ts')).inspect),
     },
     {
+      name: 'layers',
+      summary: 'Save the layers of an image into a new directory; use copy instead',
+      hidden: true,
+      load: async () => withGlobals((await import('./commands/skopeo/layers.ts')).layers),
+    },
+    {
       name: 'list-tags',
       summary: 'List the tags of a repository or an archive',
       load: async () => withGlobals((await import('./commands/skopeo/list-tags.ts')).listTagsCommand),

@@ -1,6 +1,15 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -120,6 +129,22 @@ test('exit codes: 2 for an image that is not there, 1 for everything else; one l
     equal(/\n\s+at /.test(result.stderr) || /\\n\s+at /.test(result.stderr), false, 'no stack trace');
     equal(existsSync(join(directory, 'x')), false, `${words.join(' ')} left something`);
   }
+});
+
+test('layers saves blobs into a new directory', async ({ directory, image }) => {
+  const digests = [...image.layers, { digest: image.configDigest }].map(({ digest }) => digest.slice(7));
+  const saved = async (...words: string[]) => {
+    const { code, stderr } = await run(directory, 'layers', 'oci:a:x', ...words);
+    equal(code, 0, stderr);
+    match(stderr, /^DEPRECATED: /);
+    const [made = ''] = readdirSync(directory).filter((name) => name.startsWith('layers-'));
+    const names = readdirSync(join(directory, made));
+    rmSync(join(directory, made), { recursive: true });
+    return names.filter((name) => !['version', 'manifest.json'].includes(name)).sort();
+  };
+  deepEqual(await saved(), digests.toSorted());
+  deepEqual(await saved(String(digests[0])), [digests[0]]);
+  match((await run(directory, 'layers')).stderr, /Usage: layers imageReference \[layer\.\.\.\]/);
 });
 
 test('sync names images as the command line does', async ({ directory }) => {
