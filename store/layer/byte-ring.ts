@@ -100,26 +100,6 @@ export async function writeToRing(ring: Ring, chunk: Uint8Array): Promise<void> 
 
 /** Event loop side: the next bytes as a copy of their own; undefined at the end. */
 export async function readFromRing(ring: Ring, limitBytes = BATCH): Promise<Buffer | undefined> {
-  let bytes: Buffer | undefined;
-  await viewRing(
-    ring,
-    (view) => {
-      bytes = singleUse(Buffer.from(view));
-    },
-    limitBytes,
-  );
-  return bytes;
-}
-
-/**
- * Event loop side: shows the next bytes where they lie. The writer has their memory back when `look` returns.
- * @returns false at the end, without a call of `look`
- */
-export async function viewRing(
-  ring: Ring,
-  look: (view: Buffer) => void,
-  limitBytes = BATCH,
-): Promise<boolean> {
   for (;;) {
     const seen = Atomics.load(ring.control, SIGNAL);
     const ended = state(ring);
@@ -127,12 +107,12 @@ export async function viewRing(
     if (ended === FAILED) throw new RingClosed('the writer of the ring gave up');
     if (available > 0) {
       const view = span(ring, Atomics.load(ring.control, TAIL), Math.min(available, limitBytes));
-      look(view);
+      const bytes = singleUse(Buffer.from(view));
       Atomics.add(ring.control, TAIL, view.length);
       announce(ring);
-      return true;
+      return bytes;
     }
-    if (ended === ENDED) return false;
+    if (ended === ENDED) return undefined;
     await changed(ring, seen);
   }
 }
