@@ -67,11 +67,11 @@ export class ParsedFlags implements Flags {
     if (name === '' || name.startsWith('-')) throw new UsageError('bad-flag', `bad flag syntax: ${word}`);
     const spec = this.#specs.get(name);
     if (!spec) throw new UsageError('unknown-flag', `unknown flag: --${name}`, { facts: { flag: name } });
-    if (equals >= 0) return this.#set(spec, word.slice(equals + 1), `--${name}`);
+    if (equals >= 0) return this.#set(spec, word.slice(equals + 1));
     const implied = impliedValue(spec);
-    if (implied !== undefined) return this.#set(spec, implied, `--${name}`);
+    if (implied !== undefined) return this.#set(spec, implied);
     if (next === undefined) throw new UsageError('bad-flag', `flag needs an argument: --${name}`);
-    this.#set(spec, next, `--${name}`);
+    this.#set(spec, next);
     return 1;
   }
 
@@ -81,30 +81,30 @@ export class ParsedFlags implements Flags {
       const letter = word[at] as string;
       const spec = this.#shorts.get(letter);
       if (!spec)
-        throw new UsageError('unknown-flag', `unknown shorthand flag: '${letter}' in ${word}`, {
+        throw new UsageError('unknown-flag', `unknown shorthand flag: '${letter}' in -${word.slice(at)}`, {
           facts: { flag: letter },
         });
       const rest = word.slice(at + 1);
-      const label = `-${letter}, --${spec.name}`;
-      if (rest.startsWith('=')) return this.#set(spec, rest.slice(1), label);
+      if (rest.startsWith('=')) return this.#set(spec, rest.slice(1));
       const implied = impliedValue(spec);
-      if (implied !== undefined) this.#set(spec, implied, label);
-      else if (rest !== '') return this.#set(spec, rest, label);
+      if (implied !== undefined) this.#set(spec, implied);
+      else if (rest !== '') return this.#set(spec, rest);
       else if (next === undefined)
-        throw new UsageError('bad-flag', `flag needs an argument: '${letter}' in ${word}`);
+        throw new UsageError('bad-flag', `flag needs an argument: '${letter}' in -${word.slice(at)}`);
       else {
-        this.#set(spec, next, label);
+        this.#set(spec, next);
         return 1;
       }
     }
     return 0;
   }
 
-  #set(spec: FlagSpec, text: string, label: string): 0 {
+  #set(spec: FlagSpec, text: string): 0 {
     try {
       this.#values.set(spec.name, combine(spec, this.#values.get(spec.name), text));
     } catch (error) {
       if (!(error instanceof UsageError)) throw error;
+      const label = `${spec.short ? `-${spec.short}, ` : ''}--${spec.name}`;
       throw new UsageError(
         'bad-flag',
         `invalid argument ${JSON.stringify(text)} for ${JSON.stringify(label)} flag: ${error.message}`,

@@ -1,6 +1,12 @@
 import { ImageRelations } from '../../../build/container/image-relations.ts';
 import { findLocalImage } from '../../../build/container/pull.ts';
 import { BuildError } from '../../../build/error.ts';
+import {
+  formatReference,
+  type NamedReference,
+  parseReference,
+  repositoryOf,
+} from '../../../image/reference.ts';
 import type { ImageRecord } from '../../../store/storage/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { usage } from './arguments.ts';
@@ -30,7 +36,32 @@ export async function filterImages(session: Session, filters: readonly string[])
   for (const record of all)
     if ((await every(wanted, record)) && (references.length === 0 || (await some(references, record))))
       fitting.push(record);
-  return fitting;
+  return withAskedNames(fitting, filters);
+}
+
+/** One `reference=` with a whole name asks for that name: an image's other names are not told. */
+function withAskedNames(list: ImageRecord[], filters: readonly string[]): ImageRecord[] {
+  const asked = filters.map(parseFilter).filter(({ key }) => key === 'reference');
+  const [only] = asked;
+  if (asked.length !== 1 || !only || only.negated) return list;
+  const reference = wholeName(only.value);
+  if (!reference) return list;
+  const isAsked = (name: string) =>
+    reference.digest === undefined
+      ? name === only.value
+      : repositoryOf(parseReference(name)) === repositoryOf(reference);
+  return list.map((record) => ({ ...record, names: record.names.filter(isAsked) }));
+}
+
+/** A name with registry and with tag or digest; undefined for everything else. */
+function wholeName(text: string): NamedReference | undefined {
+  try {
+    const reference = parseReference(text);
+    const isWhole = reference.tag !== undefined || reference.digest !== undefined;
+    return isWhole && formatReference(reference) === text ? reference : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function every(tests: readonly Test[], record: ImageRecord): Promise<boolean> {

@@ -28,8 +28,7 @@ export function inspectData(container: WorkingContainer, form: 'json' | 'templat
     MountPoint: container.mountPoint ?? '',
     ProcessLabel: container.processLabel ?? '',
     MountLabel: container.mountLabel ?? '',
-    ImageAnnotations:
-      form === 'json' ? container.annotations : new Map(Object.entries(container.annotations)),
+    ImageAnnotations: new Map(Object.entries(container.annotations)),
     ImageCreatedBy: container.createdBy,
     OCIv1: form === 'json' ? oci : templateImage(container.ociConfig, 'oci', oci),
     Docker: form === 'json' ? docker : templateImage(container.dockerConfig, 'docker', docker),

@@ -33,7 +33,7 @@ flags('booleans take a value only with =', () => {
   deepEqual(parse('--quiet', 'false').args, ['false']);
   throws(
     () => parse('--quiet=maybe'),
-    /invalid argument "maybe" for "--quiet" flag: strconv.ParseBool: parsing "maybe": invalid syntax/,
+    /invalid argument "maybe" for "-q, --quiet" flag: strconv.ParseBool: parsing "maybe": invalid syntax/,
   );
 });
 flags('an optional boolean knows that it was not given', () => {
@@ -64,7 +64,7 @@ flags('not interspersed: the first argument ends the flags', () => {
 for (const [words, message] of [
   [['--nope'], /^unknown flag: --nope$/],
   [['-x'], /^unknown shorthand flag: 'x' in -x$/],
-  [['-qx'], /^unknown shorthand flag: 'x' in -qx$/],
+  [['-qx'], /^unknown shorthand flag: 'x' in -x$/],
   [['--output'], /^flag needs an argument: --output$/],
   [['-o'], /^flag needs an argument: 'o' in -o$/],
   [['--retry=x'], /^invalid argument "x" for "--retry" flag: strconv.ParseInt: parsing "x": invalid syntax$/],

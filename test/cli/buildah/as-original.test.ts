@@ -59,6 +59,8 @@ test('an image from scratch says so in its annotations; the variant comes after 
   assert.match(config, /"ExposedPorts":\{"80\/tcp":\{\},"81":\{\},"9":\{\}\}/);
   assert.match(config, /"Labels":\{"10":"a","9":"b"/);
   assert.match(await ok('inspect', 'plain'), /"80\/tcp": \{\},\n +"81": \{\},\n +"9": \{\}/);
+  await ok('config', '--annotation', 'z=1', '--annotation', 'a=2', 'plain');
+  assert.match(await ok('inspect', 'plain'), /"ImageAnnotations": \{\n +"a": "2",/);
   const json = await ok('inspect', '--format', '{{json .OCIv1.Config}}', 'plain');
   assert.equal(
     json,
@@ -71,6 +73,10 @@ test('images NAME takes the name as it would be pulled', async () => {
   await ok('from', '--name', 'named', 'scratch');
   await ok('commit', '-q', 'named', 'bar:v1');
   assert.match(await ok('images', 'bar:v1'), /localhost\/bar +v1/);
+  await ok('tag', 'bar:v1', 'other:v2');
+  const asked = ['images', '--format', '{{.Name}}:{{.Tag}}', '--filter'];
+  assert.equal(await ok(...asked, 'reference=localhost/bar:v1'), 'localhost/bar:v1');
+  assert.match(await ok(...asked, 'reference=bar:v1'), /localhost\/other:v2/);
   assert.match(await error('images', 'bar'), /^Error: bar: image not known$/);
   assert.match(
     await error('images', '--filter', 'intermediate=true'),
