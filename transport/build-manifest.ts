@@ -19,6 +19,8 @@ export interface BuildInput {
   readonly type: string;
   readonly destination: ImageDestination;
   readonly frozen: string | undefined;
+  /** The layers as the source gave them, where that shall not change the manifest. */
+  readonly given?: readonly Descriptor[];
 }
 
 export interface BuiltImage {
@@ -39,7 +41,7 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
     return buildWithSchema1(input, manifest);
   }
   const config = input.config as Uint8Array;
-  const layers = input.copied.map(({ descriptor }) => descriptor);
+  const layers = writtenLayers(input, manifest);
   const edited = layersDiffer(manifest.layers, layers);
   if (!edited && type === manifest.mediaType)
     return {
@@ -64,6 +66,18 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
       descriptor: describeConfig(converted.manifest.config, converted.config),
     },
   };
+}
+
+/**
+ * Archives label plain layers as compressed ones in the manifest that is made of them. As long as it stays that manifest
+ * it is left alone, so that an image has one digest wherever it goes.
+ */
+function writtenLayers({ copied, given, type }: BuildInput, manifest: ImageManifest): readonly Descriptor[] {
+  return copied.map(({ descriptor }, index) => {
+    const original = manifest.layers[index];
+    const asGiven = given?.[index]?.mediaType === descriptor.mediaType && type === manifest.mediaType;
+    return asGiven && original?.digest === descriptor.digest ? original : descriptor;
+  });
 }
 
 function describeConfig(descriptor: Descriptor, bytes: Uint8Array | undefined): Descriptor {

@@ -150,6 +150,8 @@ export interface ImageSource extends AsyncDisposable {
    * tar): same order and count as the manifest's layers. Undefined: as the manifest says.
    */
   layersForCopy?(instance?: Digest): Promise<readonly Descriptor[] | undefined>;
+  /** True where what {@link layersForCopy} says of media types shall not change the manifest of a copy. Default false. */
+  readonly manifestStays?: boolean;
   /** Opens the image once more, also after disposal, with the manifest that was read already. */
   again?(context: TransportContext): Promise<ImageSource>;
 }

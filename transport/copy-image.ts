@@ -105,7 +105,8 @@ async function moveImage(
   const { mediaType } = manifest;
   const plan = planCopy(session, { mediaType, layers, frozen, ...(diffIds && fitting ? { diffIds } : {}) });
   if (diffIds && !fitting) checkLayerCount(plan, diffIds.length);
-  return writeImage(session, { document, manifest, config, plan }, asChild);
+  const given = source.manifestStays ? { given: layers } : {};
+  return writeImage(session, { document, manifest, config, plan, ...given }, asChild);
 }
 
 function frozenReason(session: CopySession, signatures: readonly StoredSignature[]): string | undefined {
@@ -211,6 +212,7 @@ interface Pending {
   readonly manifest: ImageManifest | Schema1Manifest;
   readonly config: Uint8Array | undefined;
   readonly plan: ImagePlan;
+  readonly given?: readonly Descriptor[];
   readonly copied: readonly CopiedLayer[];
   readonly configs: ConfigCopier;
   /** Send the config whatever the destination says that it has. */

@@ -86,6 +86,14 @@ test('several images in one archive are found by tag and position', async ({ dir
   equal(await layers('docker-archive:a.tar:docker.io/library/busybox:1'), 1);
   equal(await layers('docker-archive:a.tar:example.com/x:2'), 1);
   equal(await layers('docker-archive:a.tar:@1'), 2);
+  const reference = await parse(directory, 'docker-archive:a.tar:@1');
+  await using source = await reference.openSource(contextFor(directory));
+  const { manifest } = await copy(directory, 'docker-archive:a.tar:@1', 'dir:same');
+  deepEqual(
+    Buffer.from(manifest.bytes),
+    Buffer.from((await source.getManifest()).bytes),
+    'one digest everywhere',
+  );
   await rejects(copy(directory, 'docker-archive:a.tar', 'dir:x'), /expected 1 item, got 3/);
   await rejects(
     copy(directory, 'docker-archive:a.tar:none', 'dir:x'),

@@ -92,6 +92,7 @@ async function plainSize(members: ArchiveMembers, member: Member): Promise<numbe
 
 class SavedImageSource implements ImageSource {
   readonly reference: ImageReference;
+  readonly manifestStays = true;
   readonly #archive: OpenArchive;
   readonly #config: Uint8Array;
   readonly #configDigest: Digest;
