@@ -5,7 +5,7 @@ import { findLocalImage } from '../../../build/container/pull.ts';
 import { readStoredImage } from '../../../build/container/stored-image.ts';
 import { BuildError } from '../../../build/error.ts';
 import { SlipwayError } from '../../../errors.ts';
-import { type NamedReference, parseReference } from '../../../image/reference.ts';
+import { formatReference, type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { ImageReference } from '../../../transport/contract.ts';
 import { TRANSPORTS } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
@@ -83,9 +83,10 @@ async function runPush(context: CommandContext): Promise<void> {
   if (flags.string('digestfile')) writeFileSync(flags.string('digestfile'), digest);
 }
 
-/** An archive of Docker's keeps the name that the image was pushed by. */
+/** An archive of Docker's keeps the name that the image was pushed by, beside the one that it is given. */
 function archiveTags(destination: ImageReference, name: string): NamedReference[] {
-  if (destination.transport !== 'docker-archive' || destination.named || !/[/:]/.test(name)) return [];
+  if (destination.transport !== 'docker-archive' || !/[/:]/.test(name)) return [];
+  if (destination.named && formatReference(destination.named) === name) return [];
   const reference = parseReference(name);
   return reference.tag === undefined || reference.digest !== undefined ? [] : [reference];
 }

@@ -86,6 +86,19 @@ test('images NAME takes the name as it would be pulled', async () => {
   assert.match(await error('tag', 'bar:v1', 'docker://x'), /invalid reference/);
 });
 
+test('an archive for Docker has the name of the image beside the one that it is given', async () => {
+  await ok('from', '--name', 'packed', 'scratch');
+  await ok('commit', '-q', 'packed', 'packed:1');
+  const tags = async (destination: string) => {
+    await ok('push', '-q', 'packed:1', `docker-archive:${destination}`);
+    const archive = readFileSync(join(base, destination.split(':')[0] as string), 'latin1');
+    return /"RepoTags":\[([^\]]*)\]/.exec(archive)?.[1];
+  };
+  assert.equal(await tags('a.tar'), '"localhost/packed:1"');
+  assert.equal(await tags('b.tar:other:2'), '"docker.io/library/other:2","localhost/packed:1"');
+  assert.equal(await tags('c.tar:localhost/packed:1'), '"localhost/packed:1"');
+});
+
 test('manifest lists are shown with every key in one order', async () => {
   await ok('from', '--name', 'entry', 'scratch');
   await ok('commit', '-q', 'entry', 'entry');
