@@ -95,10 +95,12 @@ async function additionOf(
   return [[...files, ...copy.sources.map(belowContext)], { ...base, ...where }];
 }
 
-/** An absolute source counts from the context's top, which an empty one means too. */
+/** A source counts from the context's top, which an empty one means too, and above which no `..` leads. */
 function belowContext(source: string): string {
   if (isRemoteSource(source) || isGitSource(source)) return source;
-  return source.replace(/^\/+/, '') || '.';
+  const below = source.replace(/^\/+/, '');
+  const climbs = posix.normalize(below).startsWith('..');
+  return (climbs ? posix.join('/', below).slice(1) : below) || '.';
 }
 
 function checkSources(copy: ResolvedCopy): void {
