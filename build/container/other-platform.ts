@@ -14,12 +14,18 @@ export async function isOfOtherPlatform(
 ): Promise<boolean> {
   const platform = normalizePlatform(asked.platform);
   const host = normalizePlatform(asked.host);
-  if (platform.os === host.os && platform.architecture === host.architecture) return false;
+  if (platform.os === host.os && platform.architecture === host.architecture && !platform.variant)
+    return false;
   const image = await readStoredImage(store, record);
   if (image.manifest.kind === 'index') return false;
   const { config } = await readStoredConfig(store, image);
-  const actual = normalizePlatform({ os: config.os, architecture: config.architecture });
+  const actual = normalizePlatform({
+    os: config.os,
+    architecture: config.architecture,
+    variant: config.variant,
+  });
   return (
+    (platform.variant !== undefined && actual.variant !== platform.variant) ||
     (platform.os !== host.os && actual.os !== platform.os) ||
     (platform.architecture !== host.architecture && actual.architecture !== platform.architecture)
   );

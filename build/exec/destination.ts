@@ -72,5 +72,11 @@ export function storageName(name: string): string {
 
 /** Refuses names that no image can get, before anything is built. @throws BuildError `bad-argument` */
 export function checkNames(names: readonly string[]): void {
+  const [first = '', ...more] = names;
+  const foreign = first !== '' && !isElsewhere(first) ? more.find(isElsewhere) : undefined;
+  if (foreign !== undefined)
+    throw new BuildError('bad-argument', `normalizing name "${foreign}": invalid reference format`, {
+      hint: 'name another place with the first --tag, alone',
+    });
   for (const name of names) if (name !== '' && !isElsewhere(name)) storageName(withoutStoreTransport(name));
 }

@@ -1,7 +1,8 @@
 import { createWriteStream } from 'node:fs';
-import { PassThrough, type Readable } from 'node:stream';
+import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { makeDirectories } from '../../config/make-directories.ts';
+import { isSystemError } from '../../errors.ts';
 import type { IdMappings } from '../../store/layer/contract.ts';
 import { layerTar } from '../commit/layer-tar.ts';
 import { BuildError } from '../error.ts';
@@ -28,11 +29,12 @@ async function writeOutput(
   const { options, surroundings } = session;
   const seconds = options.sourceDateEpochSeconds ?? options.timestampSeconds;
   const timestamp = seconds === undefined ? undefined : ({ seconds, mode: 'set' } as const);
-  const tar: Readable = layerTar(root, timestamp, { idMappings, signal: surroundings.signal });
+  // Opened where it is read at once: a failure of one that nobody reads yet would end the process.
+  const openTar = () => layerTar(root, timestamp, { idMappings, signal: surroundings.signal });
   if (output.type === 'local') {
     const { applyLayer } = await import('../../store/layer/apply.ts');
-    makeDirectories(output.path, 0o700);
-    await applyLayer(output.path, tar, {
+    makeDestination(output.path);
+    await applyLayer(output.path, openTar(), {
       whiteouts: 'delete',
       ignoreChownErrors: surroundings.store.rootless,
       inUserNamespace: surroundings.store.rootless,
@@ -40,11 +42,25 @@ async function writeOutput(
     });
     return;
   }
-  if (output.path !== '-') return pipeline(tar, createWriteStream(output.path));
+  if (output.path !== '-') return pipeline(openTar(), createWriteStream(output.path));
   const through = new PassThrough();
   const stdout = openOutput(options.stdout);
   through.on('data', (chunk: Buffer) => stdout.write(chunk));
-  await pipeline(tar, through);
+  await pipeline(openTar(), through);
+}
+
+function makeDestination(path: string): void {
+  try {
+    makeDirectories(path, 0o700);
+  } catch (cause) {
+    const taken = isSystemError(cause, 'EEXIST', 'ENOTDIR');
+    if (!taken) throw cause;
+    throw new BuildError(
+      'bad-argument',
+      `failed to export build output: failed while creating the destination path "${path}": mkdir ${path}: not a directory`,
+      { cause },
+    );
+  }
 }
 
 /**

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { SlipwayError } from '../../errors.ts';
+import { isSystemError, SlipwayError } from '../../errors.ts';
 import { isJsonObject, type JsonValue, parseJsonObject } from '../../image/json.ts';
 import { formatReference, parseReference } from '../../image/reference.ts';
 import { BuildError } from '../error.ts';
@@ -25,10 +25,7 @@ export function loadSourcePolicy(path: string): readonly SourceRule[] {
     return rules.map(parseRule);
   } catch (cause) {
     if (!(cause instanceof Error)) throw cause;
-    const why =
-      cause instanceof SlipwayError
-        ? cause.message
-        : `reading source policy file "${path}": ${cause.message}`;
+    const why = cause instanceof SlipwayError ? cause.message : unreadable(path, cause);
     throw new BuildError('bad-option', `loading source policy: ${why}`, { cause });
   }
 }
@@ -90,4 +87,9 @@ function matches(rule: SourceRule, identifier: string): boolean {
   if (rule.matchType === 'EXACT') return rule.identifier === identifier;
   const pattern = parsePattern(rule.identifier.replaceAll('\\', '\\\\'));
   return identifier !== '' && removePrefix(identifier, pattern, true) === '';
+}
+
+function unreadable(path: string, cause: Error): string {
+  const reason = isSystemError(cause, 'ENOENT') ? `open ${path}: no such file or directory` : cause.message;
+  return `reading source policy file "${path}": ${reason}`;
 }

@@ -33,6 +33,7 @@ export class StageContainer {
   #position: Position = { from: 'scratch', keepBaseAnnotations: false };
   #container: WorkingContainer | undefined;
   #rootfs = '';
+  readonly #wanted: { readonly WorkingDir: string; readonly User: string }[] = [];
 
   constructor(session: BuildSession, stage: Stage, state: StageState) {
     this.#session = session;
@@ -90,9 +91,15 @@ export class StageContainer {
         ensureDirectory({ rootfs: this.#rootfs, container }, path, undefined);
     }
     const mounted = { container, rootfs: this.#rootfs };
-    const { WorkingDir, User } = this.#state.config;
-    if (WorkingDir) ensureDirectory(mounted, WorkingDir, User);
+    this.noteWorkingDirectory();
+    for (const { WorkingDir, User } of this.#wanted.splice(0)) ensureDirectory(mounted, WorkingDir, User);
     return mounted;
+  }
+
+  /** A working directory that is missing belongs to the user of the first step that has it, also where that step touches no file. */
+  noteWorkingDirectory(): void {
+    const { WorkingDir, User } = this.#state.config;
+    if (WorkingDir && this.#wanted.at(-1)?.WorkingDir !== WorkingDir) this.#wanted.push({ WorkingDir, User });
   }
 
   /** Until files are touched again: the layer of a mounted container can only be copied, not moved into an image. */

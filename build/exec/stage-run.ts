@@ -74,6 +74,7 @@ export class StageRun {
     }
     if (effects.copy) return this.#copy(effects.copy, step.isLastStep);
     if (this.session.options.layers) return '';
+    this.container.noteWorkingDirectory();
     if (effects.volumes && step.preservesVolumes)
       for (const path of effects.volumes) ensureDirectory(await this.container.mounted(), path, undefined);
     if (instruction.kind === 'workdir') await this.container.mounted();

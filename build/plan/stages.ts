@@ -122,7 +122,9 @@ function evaluateHeading(heading: readonly Placed[], options: StagesOptions): Ma
       const equals = expanded.indexOf('=');
       const name = equals < 0 ? expanded : expanded.slice(0, equals);
       const value =
-        options.arguments.get(name) ?? (equals < 0 ? options.builtins.get(name) : expanded.slice(equals + 1));
+        options.arguments.get(name) ??
+        options.builtins.get(name) ??
+        (equals < 0 ? undefined : expanded.slice(equals + 1));
       if (value !== undefined) values.set(name, value);
     }
   }

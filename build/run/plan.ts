@@ -96,6 +96,7 @@ export async function planRun(
       }),
     ]),
     ...hooksOf(request, added),
+    ...(keepsGroups(request) ? { annotations: { 'run.oci.keep_original_groups': '1' } } : {}),
     linux: {
       namespaces,
       ...(mappings ? { uidMappings: mappings.uids, gidMappings: mappings.gids } : {}),
@@ -141,9 +142,23 @@ function checkMapped(user: ResolvedUser, host: HostFacts): void {
     });
 }
 
+/** Stands alone among the groups: the processes keep those of the caller, where the runtime knows how. */
+const KEEP_GROUPS = 'keep-groups';
+
+/** @throws BuildError `bad-user` for other groups beside it */
+function keepsGroups({ additionalGroups: given = [] }: RunRequest): boolean {
+  if (!given.includes(KEEP_GROUPS)) return false;
+  if (given.length === 1) return true;
+  throw new BuildError(
+    'bad-user',
+    "the '--group-add keep-groups' option is not allowed with any other --group-add options",
+  );
+}
+
 /** Supplementary groups; those of the image that the user namespace lacks are left out. */
 function groupsOf(request: RunRequest, user: ResolvedUser, mapped: readonly SpecIdMapping[]): number[] {
-  const added = (request.additionalGroups ?? []).map((group) => {
+  const given = keepsGroups(request) ? [] : (request.additionalGroups ?? []);
+  const added = given.map((group) => {
     if (/^[0-9]{1,10}$/.test(group) && Number(group) < 0xffff_ffff) return Number(group);
     throw new BuildError('bad-user', `the additional group "${group}" is not a group id`);
   });

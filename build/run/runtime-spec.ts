@@ -9,6 +9,7 @@ export interface RuntimeSpec {
   readonly hostname?: string;
   readonly mounts: readonly SpecMount[];
   readonly hooks?: SpecHooks;
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly linux: SpecLinux;
 }
 

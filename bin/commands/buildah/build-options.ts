@@ -3,7 +3,7 @@ import { isAbsolute, resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { buildImage } from '../../../build/exec/build.ts';
 import { isRemoteContext } from '../../../build/exec/fetch-context.ts';
-import type { AdditionalContext, BuildOptions, BuildResult } from '../../../build/exec/options.ts';
+import type { AdditionalContext, BuildOptions } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
 import { loadSourcePolicy } from '../../../build/exec/source-policy.ts';
@@ -17,7 +17,7 @@ import { buildArguments, environmentEntries } from './build-arguments.ts';
 import { type OpenContext, openContext, readContainerfiles } from './build-context.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { openLog, openResourceLog } from './build-log.ts';
-import { runPlatforms } from './build-platforms.ts';
+import { type PlatformsResult, runPlatforms } from './build-platforms.ts';
 import { secretSources, sshSources } from './build-secrets.ts';
 import { cacheDirectory } from './cache-directory.ts';
 import { compressionChoice, compressionName } from './compression-flags.ts';
@@ -33,7 +33,7 @@ import { signersOf } from './signing.ts';
 
 /** A build that was read from a command line. */
 export interface BuildJob extends AsyncDisposable {
-  run(): Promise<BuildResult>;
+  run(): Promise<PlatformsResult>;
   printId(imageId: string): void;
 }
 

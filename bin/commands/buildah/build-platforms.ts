@@ -9,14 +9,19 @@ import type { Session } from './session.ts';
 
 type Base = Omit<BuildOptions, 'platform' | 'platformGiven'>;
 
-/** Builds for each platform in turn and, with `--manifest`, puts the images into a list, whose id is the result's. */
+/** The first platform's image, and the ids of all. */
+export interface PlatformsResult extends BuildResult {
+  readonly imageIds: readonly string[];
+}
+
+/** Builds for each platform in turn and, with `--manifest`, puts the images into a list. */
 export async function runPlatforms(
   context: CommandContext,
   session: Session,
   base: Base,
   platforms: readonly Platform[],
   build: typeof buildImage = buildImage,
-): Promise<BuildResult> {
+): Promise<PlatformsResult> {
   const { flags } = context;
   const host = platformOf(process.platform, process.arch);
   const list = await chosenPlatforms(context, session, base, platforms, host);
@@ -25,11 +30,8 @@ export async function runPlatforms(
   for (const platform of list)
     results.push(await runOne(context, session, base, { platform, several: list.length > 1, host }, build));
   const manifest = flags.string('manifest');
-  const first = results[0] as BuildResult;
-  if (!manifest) return first;
-  let imageId = '';
-  for (const result of results) imageId = await addToManifestList(session, manifest, result.imageId);
-  return { ...first, imageId };
+  if (manifest) for (const { imageId } of results) await addToManifestList(session, manifest, imageId);
+  return { ...(results[0] as BuildResult), imageIds: results.map(({ imageId }) => imageId) };
 }
 
 async function chosenPlatforms(

@@ -1,11 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { buildImage } from '../../../build/exec/build.ts';
-import type { BuildResult } from '../../../build/exec/options.ts';
 import { type BuildView, canShowLive } from '../../cli/build-view.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { printsId } from './build-log.ts';
 import { type BuildAdditions, type BuildJob, openBuild } from './build-options.ts';
+import type { PlatformsResult } from './build-platforms.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { imageMetadata } from './image-metadata.ts';
 
@@ -25,6 +25,7 @@ export const build: CommandSpec = {
   flags: BUILD_FLAGS,
   configuredDefaults: retryDefaults,
   args: { max: 1 },
+  interspersed: false,
   run: runBuild,
 };
 
@@ -63,13 +64,13 @@ export function shownBy(view: BuildView): BuildAdditions {
 }
 
 /** Prints the image id, or writes the files that flags ask for. */
-export function writeResult(context: CommandContext, job: BuildJob, result: BuildResult): void {
+export function writeResult(context: CommandContext, job: BuildJob, result: PlatformsResult): void {
   const { flags } = context;
   const iidFile = flags.string('iidfile');
   const rawFile = flags.string('iidfile-raw') || flags.string('raw-iidfile');
   if (iidFile) writeFileSync(iidFile, result.imageId ? `sha256:${result.imageId}` : '');
   if (rawFile) writeFileSync(rawFile, result.imageId);
-  if (printsId(context)) job.printId(result.imageId);
+  if (printsId(context)) for (const imageId of result.imageIds) job.printId(imageId);
   const metadataFile = flags.string('metadata-file');
   if (metadataFile) writeFileSync(metadataFile, JSON.stringify(imageMetadata(result)));
 }

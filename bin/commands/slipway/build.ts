@@ -15,6 +15,7 @@ import { UsageError } from '../../cli/error.ts';
 import { writeResult } from '../buildah/build.ts';
 import { BUILD_FLAGS } from '../buildah/build-flags.ts';
 import { openBuild } from '../buildah/build-options.ts';
+import type { PlatformsResult } from '../buildah/build-platforms.ts';
 import { retryDefaults } from '../buildah/containers-conf.ts';
 import { explanationLines } from './build-explain.ts';
 import { contextIdentity, recordsDirectory } from './build-identity.ts';
@@ -121,7 +122,7 @@ async function buildShown(context: CommandContext, view: BuildView, outer: Comma
       }
     },
   });
-  let result: BuildResult;
+  let result: PlatformsResult;
   try {
     result = await job.run();
   } finally {

@@ -213,6 +213,29 @@ onlyRoot('a working directory belongs to the user, a lone number being the group
   equal(/^a$/m.test(output()), false);
 });
 
+onlyRoot(
+  'a missing working directory belongs to the user of the first step, also where that touches no file',
+  async () => {
+    const lines = 'FROM base AS image\nUSER 7:8\nWORKDIR /w';
+    await build(`${BASE}${lines}`, { layers: true, output: 'localhost/no-directory:1' });
+    const { text: output } = await build(
+      'FROM localhost/no-directory:1\nENV A=1\nUSER root\nRUN stat -c %u:%g /w',
+      { useCache: false, layers: false },
+    );
+    match(output(), /^7:8$/m);
+  },
+);
+
+onlyRoot('an output directory that is a file is an error, and nothing is left', async () => {
+  const file = { type: 'local', path: join(context, 'f') } as const;
+  await rejects(
+    build('FROM scratch\nCOPY f /', { outputs: [file] }),
+    /failed while creating the destination path ".*f": mkdir .*f: not a directory$/,
+  );
+  const nowhere = { type: 'tar', path: join(base, 'nowhere/x.tar') } as const;
+  await rejects(build('FROM scratch\nCOPY f /', { outputs: [nowhere] }), { code: 'ENOENT' });
+});
+
 onlyRoot('no .. of a source leads above the context', async () => {
   const { text: output } = await build(`${BASE}FROM base\nCOPY ../../f ../rootfs/../f /c/\nRUN cat /c/f`, {
     useCache: false,

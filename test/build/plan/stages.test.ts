@@ -37,6 +37,7 @@ const BASES: readonly [text: string, given: Record<string, string>, bases: strin
   ['ARG V=1\nARG W=$V.2\nFROM a:$W', {}, ['a:1.2']],
   ['ARG A B=2 C=$B\nFROM x:$C', {}, ['x:2']],
   ['FROM x-$TARGETARCH-$BUILDARCH', {}, ['x-arm64-amd64']],
+  ['ARG TARGETARCH=other\nFROM x-$TARGETARCH', {}, ['x-arm64']],
   ['ARG V=1\nFROM a AS s$V\nFROM s1', {}, ['a', 's1']],
 ];
 

@@ -142,6 +142,8 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
     assert.equal(await id('1000:10'), '1000 10 10');
     assert.equal(await id('user:users'), '1000 100 100');
     assert.equal(await id('4321', ['7']), '4321 0 0 7');
+    assert.match(await id('4321', ['keep-groups']), /^4321 0 0/);
+    await assert.rejects(id('4321', ['keep-groups', '7']), /keep-groups' option is not allowed/);
   });
 
   itWithUsers("an ordinary user has no capabilities, and may open the streams' device files", async () => {

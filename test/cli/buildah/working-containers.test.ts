@@ -70,6 +70,31 @@ asRoot('builds and commits tell what they write, and a log file takes the id', a
   assert.match(readFileSync(join(base, 'log'), 'utf8'), /\n[0-9a-f]{64}\n$/);
 });
 
+asRoot('a build for several platforms prints the id of each image', async () => {
+  writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nCOPY file /\n');
+  writeFileSync(join(base, 'file'), 'x');
+  const platforms = ['--platform', 'linux/amd64,linux/arm64', '--manifest', 'several'];
+  const ids = (await ok('build', '--quiet', ...platforms, '.')).split('\n');
+  assert.equal(ids.length, 2);
+  assert.equal(await ok('inspect', '--format', '{{.OCIv1.Architecture}}', ids[1] ?? ''), 'arm64');
+  await ok('manifest', 'rm', 'several');
+});
+
+test('what build refuses before it starts', async () => {
+  writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
+  for (const [words, reason] of [
+    [['.', '-t', 'late'], 'accepts at most 1 arg(s), received 3'],
+    [['-t', 'a', '-t', 'oci:there', '.'], 'normalizing name "oci:there": invalid reference format'],
+    [['--platform', 'nonsense', '.'], 'unknown operating system or architecture'],
+    [['--build-arg-file', 'nowhere', '.'], 'open .*nowhere: no such file or directory'],
+    [['--source-policy-file', 'nowhere', '.'], 'open .*nowhere: no such file or directory'],
+  ] as const) {
+    const { code, out, err } = await run('build', ...words);
+    assert.deepEqual([code, out], [125, ''], words.join(' '));
+    assert.match(err, new RegExp(`^Error: .*${reason.replaceAll(/[()]/g, '\\$&')}`), words.join(' '));
+  }
+});
+
 test('add --checksum takes a digest that can be checked alone', async () => {
   await ok('from', '--name', 'checked', 'scratch');
   writeFileSync(join(base, 'checked'), 'FROM scratch\nADD --checksum=nonsense http://127.0.0.1:1/f /\n');
