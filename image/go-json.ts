@@ -21,6 +21,9 @@ export function goJsonText(value: unknown, indent = ''): string {
 }
 
 function written(value: unknown, indent: string, line: string): string {
+  if (typeof value !== 'object' || value === null) return goEscapes(JSON.stringify(value ?? null));
+  const { toJSON } = value as { readonly toJSON?: () => unknown };
+  if (typeof toJSON === 'function') return written(toJSON.call(value), indent, line);
   if (Array.isArray(value)) {
     const items = value.map((item) => written(item, indent, line + indent));
     return enclosed('[', items, ']', indent, line);
@@ -31,11 +34,7 @@ function written(value: unknown, indent: string, line: string): string {
       indent,
       line,
     );
-  if (typeof value !== 'object' || value === null) return goEscapes(JSON.stringify(value ?? null));
-  const { toJSON } = value as { readonly toJSON?: () => unknown };
-  return typeof toJSON === 'function'
-    ? written(toJSON.call(value), indent, line)
-    : members(Object.entries(value), indent, line);
+  return members(Object.entries(value), indent, line);
 }
 
 /** JSON as JSON.stringify writes it, with the escapes that Go adds. */

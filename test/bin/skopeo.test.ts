@@ -198,6 +198,7 @@ test('inspect shows what Skopeo shows', async ({ directory, image }) => {
     'Env',
   ]);
   equal(json.Digest, image.digest);
+  equal(json.LayersData[0].Annotations, null);
   match(stdout, /^ {4}"Env": \[\n {8}"A=b\\u003cc\\u003e"\n {4}\]$/m);
   equal((await run(directory, 'inspect', '--raw', 'oci:a:x')).stdout, image.manifest.toString());
   equal(JSON.parse((await run(directory, 'inspect', '--config', 'oci:a:x')).stdout).architecture, 'amd64');
