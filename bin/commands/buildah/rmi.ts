@@ -155,12 +155,12 @@ function note(removal: Collected, outcome: RemovalOutcome): void {
 }
 
 /** Prints what went, and ends with all failures. */
-function printRemoval(context: CommandContext, { reports, failures }: Removal): void {
+export function printRemoval(context: CommandContext, { reports, failures }: Removal): void {
   for (const { untagged } of reports) for (const name of untagged) context.print(`untagged: ${name}`);
   for (const { id, removed } of reports) if (removed) context.print(id);
   if (failures.length === 0) return;
   if (failures.length === 1 && !(failures[0] instanceof Error)) throw failures[0];
   const lines = failures.map((error) => `\n\t* ${error instanceof Error ? error.message : String(error)}`);
   const count = failures.length === 1 ? '1 error occurred:' : `${failures.length} errors occurred:`;
-  throw new BuildError('bad-argument', `${count}${lines.join('')}\n`, { cause: failures[0] });
+  throw new BuildError('bad-argument', `${count}${lines.join('')}\n\n`, { cause: failures[0] });
 }

@@ -115,8 +115,17 @@ test('manifest lists are shown with every key in one order', async () => {
   ]);
   assert.deepEqual(entry?.platform, { architecture: '', os: '' });
   assert.deepEqual(JSON.parse(await ok('inspect', '--type', 'manifest', 'list')), await shown());
+  await ok('manifest', 'create', 'more');
+  const { code, out, err } = await run('manifest', 'rm', 'list', 'entry', 'more');
+  assert.equal(code, 125);
+  assert.match(
+    out,
+    /^untagged: localhost\/list:latest\nuntagged: localhost\/more:latest\n[0-9a-f]{64}\n[0-9a-f]{64}$/,
+  );
+  assert.equal(err, 'Error: 1 error occurred:\n\t* localhost/entry:latest: image is not a manifest list');
   assert.match(await error('manifest', 'exists', 'entry'), /image is not a manifest list/);
   assert.equal((await run('manifest', 'exists', 'none')).code, 1);
+  await ok('manifest', 'create', 'list');
   assert.match(await error('manifest', 'create', 'list'), /is already associated with image "[0-9a-f]{64}"/);
 });
 

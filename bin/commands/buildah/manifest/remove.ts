@@ -1,11 +1,12 @@
 import { imageNotKnown } from '../../../../build/container/find-image.ts';
 import { findLocalImage } from '../../../../build/container/pull.ts';
+import type { RemovalReport } from '../../../../build/container/removal-plan.ts';
 import { removeImage } from '../../../../build/container/remove-image.ts';
 import { saveList, withoutEntry } from '../../../../build/list/list.ts';
 import type { CommandContext, CommandSpec } from '../../../cli/contract.ts';
 import { usage } from '../arguments.ts';
-import { forEach } from '../for-each.ts';
-import { openSession } from '../session.ts';
+import { printRemoval } from '../rmi.ts';
+import { openSession, type Session } from '../session.ts';
 import { findInstance, findList } from './find-list.ts';
 
 export const remove: CommandSpec = {
@@ -39,15 +40,24 @@ export const rm: CommandSpec = {
 };
 
 async function runRm(context: CommandContext): Promise<void> {
-  const { args, print } = context;
+  const { args, signal } = context;
   await using session = await openSession(context);
-  await forEach(context, args, async (name) => {
-    const { record } = await findList(session, name);
-    const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
-    if (!found) throw imageNotKnown(name);
-    for (const report of await removeImage(session.surroundings, record, found.resolvedName)) {
-      for (const untagged of report.untagged) print(`untagged: ${untagged}`);
-      if (report.removed) print(report.id);
+  const reports: RemovalReport[] = [];
+  const failures: unknown[] = [];
+  for (const name of args) {
+    signal.throwIfAborted();
+    try {
+      reports.push(...(await removeList(session, name)));
+    } catch (error) {
+      failures.push(error);
     }
-  });
+  }
+  printRemoval(context, { reports, failures });
+}
+
+async function removeList(session: Session, name: string): Promise<readonly RemovalReport[]> {
+  const { record } = await findList(session, name);
+  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+  if (!found) throw imageNotKnown(name);
+  return removeImage(session.surroundings, record, found.resolvedName);
 }
