@@ -284,7 +284,8 @@ async function nameImage(session: BuildSession, result: StageResult): Promise<re
     return [];
   }
   const more = options.additionalTags.map((tag) => destinationOf(session, tag).storedName);
-  if (more.length > 0) await surroundings.store.images.addNames(result.imageId, more);
+  // Each name goes before those that are there, as one by one.
+  if (more.length > 0) await surroundings.store.images.addNames(result.imageId, more.toReversed());
   const names = (await surroundings.store.images.get(result.imageId))?.names ?? [];
   for (const name of names) session.log.line(`Successfully tagged ${name}`);
   return names;

@@ -33,7 +33,7 @@ interface GroupLine {
 
 /**
  * Resolves `user[:group]`, names or ids, in the passwd and group files of a root file system.
- * Supplementary groups are those that list the user; naming a group explicitly leaves them out, as Buildah does.
+ * Supplementary groups are those that list the user; a colon leaves them out, as in Buildah.
  * @throws BuildError `bad-user` for an unknown name or an id outside 0..4294967294
  */
 export function resolveUser(rootfs: string, spec: string): ResolvedUser {
@@ -55,7 +55,7 @@ export function resolveUser(rootfs: string, spec: string): ResolvedUser {
   const groups = groupPart !== '' || line !== undefined ? groupLines(root) : [];
   const gid = groupPart === '' ? (line?.gid ?? 0) : groupId(groups, groupPart);
   const listed =
-    groupPart === '' && line !== undefined
+    colon < 0 && line !== undefined
       ? groups.filter((entry) => entry.members.includes(line.name)).map((entry) => entry.gid)
       : [];
   return { uid, gid, groups: [...new Set([gid, ...listed])], home: line?.home || '/', name: line?.name };

@@ -140,6 +140,7 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
         .replaceAll('\n', ' ');
     assert.equal(await id('user'), '1000 1000 1000 10 100');
     assert.equal(await id('1000:10'), '1000 10 10');
+    assert.equal(await id('user:'), '1000 1000 1000');
     assert.equal(await id('user:users'), '1000 100 100');
     assert.equal(await id('4321', ['7']), '4321 0 0 7');
     assert.match(await id('4321', ['keep-groups']), /^4321 0 0/);

@@ -80,6 +80,16 @@ asRoot('a build for several platforms prints the id of each image', async () => 
   await ok('manifest', 'rm', 'several');
 });
 
+asRoot('each further tag of a build stands before the ones that are there', async () => {
+  writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL tags=three\n');
+  const lines = (await ok('build', '-t', 'one', '-t', 'two', '-t', 'three', '.')).split('\n');
+  const tagged = lines.filter((line) => line.startsWith('Successfully tagged'));
+  assert.deepEqual(
+    tagged.map((line) => line.replace(/.*localhost\//, '')),
+    ['three:latest', 'two:latest', 'one:latest'],
+  );
+});
+
 test('what build refuses before it starts', async () => {
   writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
   for (const [words, reason] of [
