@@ -220,6 +220,8 @@ test('inspect shows what Skopeo shows', async ({ directory, image }) => {
   for (const [format, text] of rows)
     equal((await run(directory, 'inspect', '--format', format, 'oci:a:x')).stdout, `${text}\n`, format);
   equal((await run(directory, 'inspect', '--format', '{{.Nope}}', 'oci:a:x')).code, 1);
+  const lines = '{{range .LayersData}}{{.Size}}{{"\\n"}}{{end}}';
+  match((await run(directory, 'inspect', '--format', lines, 'oci:a:x')).stdout, /^\d+\n\d+\n$/);
   equal((await run(directory, 'inspect', '--format', '{{json .}}', 'oci:a:x')).stdout.split('\n').length, 2);
   const config = async (format: string) =>
     (await run(directory, 'inspect', '--config', '--format', format, 'oci:a:x')).stdout;

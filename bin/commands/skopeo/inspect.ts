@@ -150,6 +150,9 @@ function view(image: ImageInspection, tags: readonly string[]): Record<string, u
   return shownAs({ ...(Name ? { Name } : {}), ...(Tag ? { Tag } : {}), ...rest }, fields);
 }
 
+/** A string of a template with a line end in it, where `\\n` was written: the original then takes the format as it is. */
+const BROKEN_STRING = /\{\{(?:[^"`}]|`[^`]*`|"(?:[^"\\\n]|\\[^\n])*")*"(?:[^"\\\n]|\\[^\n])*\n/;
+
 async function output(context: CommandContext, data: Record<string, unknown>): Promise<void> {
   const format = context.flags.string('format');
   const { goJsonText } = await import('../../../image/go-json.ts');
@@ -159,8 +162,9 @@ async function output(context: CommandContext, data: Record<string, unknown>): P
   }
   const { renderTemplate, unescapeFormat } = await import('../../cli/template/evaluate.ts');
   const isTable = format.startsWith('table ');
-  const template = unescapeFormat(isTable ? format.replaceAll('table ', '').replaceAll(' ', '\t') : format);
-  const text = renderTemplate(template.endsWith('\n') ? template : `${template}\n`, data);
+  const lines = unescapeFormat(isTable ? format.replaceAll('table ', '').replaceAll(' ', '\t') : format);
+  const template = BROKEN_STRING.test(lines) ? format : lines.endsWith('\n') ? lines : `${lines}\n`;
+  const text = renderTemplate(template, data);
   context.write(isTable ? await inColumns(text) : text);
 }
 
