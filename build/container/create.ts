@@ -24,9 +24,9 @@ import { readStoredConfig, readStoredImage } from './stored-image.ts';
 const BASE_NAME = 'org.opencontainers.image.base.name';
 const BASE_DIGEST = 'org.opencontainers.image.base.digest';
 
-/** buildah's defaults: the host's cgroup and user namespaces, private others. */
+/** buildah's defaults: the host's user namespace, private others. */
 export const DEFAULT_NAMESPACES: readonly NamespaceOption[] = [
-  { Name: 'cgroup', Host: true, Path: '' },
+  { Name: 'cgroup', Host: false, Path: '' },
   { Name: 'ipc', Host: false, Path: '' },
   { Name: 'mount', Host: false, Path: '' },
   { Name: 'network', Host: false, Path: '' },

@@ -149,7 +149,7 @@ function defaultIsolation({ io, note }: CommandContext): IsolationKind {
 /** What containers.conf wants of namespaces that no flag speaks of. */
 function configuredNamespaces(containers: ContainersConfig['containers']): NamespaceOption[] {
   const { cgroupns, ipcns, netns, pidns, userns, utsns } = containers;
-  const cgroup = cgroupns || (existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'private' : 'host');
+  const cgroup = cgroupns || 'private';
   const named = { cgroup, ipc: ipcns, network: netns, pid: pidns, user: userns, uts: utsns };
   return Object.entries(named).flatMap(([Name, how]) =>
     how ? [{ Name, Host: how === 'host', Path: '' }] : [],

@@ -158,6 +158,14 @@ test('--env that cannot be expanded is an error line, and an entry of the histor
   assert.equal(history, '/bin/sh -c #(nop) ENV ;/bin/sh -c #(nop) CMD x;');
 });
 
+test('working containers have a cgroup namespace of their own unless a flag says otherwise', async () => {
+  await ok('from', '--name', 'own', 'scratch');
+  await ok('from', '--name', 'shared', '--cgroupns', 'host', 'scratch');
+  const format = '{{range .NamespaceOptions}}{{if eq .Name "cgroup"}}{{.Host}}{{end}}{{end}}';
+  assert.equal(await ok('inspect', '--format', format, 'own'), 'false');
+  assert.equal(await ok('inspect', '--format', format, 'shared'), 'true');
+});
+
 test('a relative --root counts from the working directory', async () => {
   mkdirSync(join(base, 'other'), { recursive: true });
   const places = ['--root', 'other/root', '--runroot', 'other/run'];
