@@ -51,7 +51,7 @@ export class LayeredSteps {
     const run = this.#run;
     const { effects, isLastStep } = step;
     const fresh = effects.run ? await usesFreshStage(run.session, run.stage, effects.run) : false;
-    if (!this.#searching || fresh || (run.session.options.squash && isLastStep)) return {};
+    if (!this.#searching || fresh) return {};
     const isAlone = run.session.stages.length === 1;
     if (effects.copy && isAlone && !remote.pulls && !(await this.#hasCandidates(step))) {
       run.session.options.debug?.('Cache missed');
@@ -118,7 +118,7 @@ export class LayeredSteps {
     const run = this.#run;
     run.log.usingCache(cached.record.id);
     if (step.isLastStep) run.log.commit(run.name);
-    if (step.isLastInstruction) await run.tag(cached.record.id, run.name);
+    if (step.isLastInstruction && !this.#isCommittedAgain(step)) await run.tag(cached.record.id, run.name);
     return cached.record.id;
   }
 

@@ -364,4 +364,12 @@ test('a squashed image of a build with layers goes to a layout alone, as one lay
   equal(read(index.manifests[0].digest).layers.length, 1);
 });
 
+test('a squashed build with layers takes every step from the cache and squashes again', async () => {
+  const text = 'FROM scratch\nCOPY f /squashed/one\nCOPY f /squashed/two\n';
+  const first = await build(text, { squash: true });
+  const second = await build(text, { squash: true });
+  equal(first.text().includes('Using cache'), false);
+  equal(second.text().match(/Using cache/g)?.length, 2);
+});
+
 test.run();
