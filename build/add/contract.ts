@@ -49,6 +49,8 @@ export interface AddOptions {
   ) => void;
   /** Files of an earlier addition of the same sources to the same place may stand for those of this one. */
   readonly reuse?: CopyReuse;
+  /** No `..` of a source leads above the context, as in a build. Default: such a source is an error. */
+  readonly staysInContext?: boolean;
   readonly stripSetuid?: boolean;
   readonly stripSetgid?: boolean;
   readonly stripSticky?: boolean;

@@ -1,4 +1,4 @@
-import { isAbsolute, resolve } from 'node:path';
+import { isAbsolute, posix, resolve } from 'node:path';
 import { S_IF } from '../../store/kernel/index.ts';
 import { BuildError } from '../error.ts';
 import { isArchive } from './archive.ts';
@@ -35,7 +35,15 @@ export async function findLocalSource(
   options: AddOptions,
   workingDirectory: string,
 ): Promise<LocalSource> {
-  const pattern = contextPattern(contextPath, given, options, workingDirectory);
+  const wanted = contextPattern(contextPath, given, options, workingDirectory);
+  const climbs = options.contextDirectory !== undefined && !isAbsolute(given) && climbsOut(given);
+  const climbing = climbs ? 'possible escaping context directory error: ' : '';
+  if (climbs && !options.staysInContext)
+    throw new BuildError(
+      'unsafe-path',
+      `checking on sources under "${options.contextName ?? contextPath}": ${climbing}"${given}" is outside of it: no such file or directory`,
+    );
+  const pattern = climbs ? posix.join('/', wanted).slice(1) || '.' : wanted;
   if (hasWildcard(pattern) && options.allowWildcards === false)
     throw new BuildError(
       'bad-argument',
@@ -45,7 +53,7 @@ export async function findLocalSource(
   if (paths.length === 0 && !hasWildcard(pattern))
     throw new BuildError(
       'missing-file',
-      `checking on sources under "${options.contextName ?? contextPath}": "/${cleanPath(pattern)}": no such file or directory`,
+      `checking on sources under "${options.contextName ?? contextPath}": ${climbing}"/${cleanPath(pattern)}": no such file or directory`,
       { facts: { path: given } },
     );
   const beforePivot = /^(.*?)\/\.\//.exec(pattern)?.[1] ?? '';
@@ -62,22 +70,22 @@ function contextPattern(
 ): string {
   if (options.contextDirectory === undefined)
     return given.startsWith('/') ? given : `${resolve(workingDirectory)}/${given}`;
-  const escapes = () =>
-    new BuildError(
-      'unsafe-path',
-      `checking on sources under "${options.contextName ?? contextPath}": possible escaping context directory error: "${given}" is outside of it: no such file or directory`,
-    );
   if (isAbsolute(given)) {
     const inside = given === contextPath || given.startsWith(`${contextPath}/`);
     return inside ? given.slice(contextPath.length) || '.' : given;
   }
+  return given;
+}
+
+/** True where `..` leads above the top at any point. */
+function climbsOut(path: string): boolean {
   let depth = 0;
-  for (const part of given.split('/')) {
+  for (const part of path.split('/')) {
     if (part === '' || part === '.') continue;
     depth += part === '..' ? -1 : 1;
-    if (depth < 0) throw escapes();
+    if (depth < 0) return true;
   }
-  return given;
+  return false;
 }
 
 async function matchOf(

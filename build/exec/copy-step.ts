@@ -73,6 +73,7 @@ async function additionOf(
     chmod: copy.chmod,
     checksum: copy.checksum,
     parents: copy.parents,
+    staysInContext: true,
     latestSeconds: options.timestampSeconds ?? options.sourceDateEpochSeconds,
     retries: options.retries,
     retryDelayMs: options.retryDelayMs,
@@ -95,12 +96,10 @@ async function additionOf(
   return [[...files, ...copy.sources.map(belowContext)], { ...base, ...where }];
 }
 
-/** A source counts from the context's top, which an empty one means too, and above which no `..` leads. */
+/** An absolute source counts from the context's top, which an empty one means too. */
 function belowContext(source: string): string {
   if (isRemoteSource(source) || isGitSource(source)) return source;
-  const below = source.replace(/^\/+/, '');
-  const climbs = posix.normalize(below).startsWith('..');
-  return (climbs ? posix.join('/', below).slice(1) : below) || '.';
+  return source.replace(/^\/+/, '') || '.';
 }
 
 function checkSources(copy: ResolvedCopy): void {

@@ -252,7 +252,11 @@ onlyRoot('COPY --from a name that nothing has says so', async () => {
 
 const BAD_STEPS: readonly [name: string, text: string, said: RegExp][] = [
   ['missing file', 'FROM scratch\nCOPY nothing /', /building at STEP "COPY nothing \/": .*no such file/],
-  ['outside the context', 'FROM scratch\nCOPY ../secret /', /"\/secret": no such file/],
+  [
+    'outside the context',
+    'FROM scratch\nCOPY ../secret /',
+    /possible escaping context directory error: "\/secret": no such file/,
+  ],
   ['URL in COPY', 'FROM scratch\nCOPY https://localhost/x /', /can't be a URL for COPY/],
   [
     'SECURITY B02: propagation',
