@@ -6,7 +6,8 @@ import { TarSplitWriter, type TextSink } from './tar-split-format.ts';
 import { sharedMemory } from './wasm.ts';
 
 const PAGE = 65536;
-const BLOCK_BYTES = 32 * PAGE;
+/** Each costs two wake-ups of a thread. */
+const BLOCK_BYTES = 64 * PAGE;
 /** As much of a file is read at a time, so that its checksum finds it in the processor's cache. */
 const ROOM_BYTES = 4 * PAGE;
 

@@ -13,8 +13,8 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 const openFiles = () => readdirSync('/proc/self/fd').length;
 
 function fill(root: string): void {
-  writeFileSync(join(root, 'large'), randomBytes(9_000_001));
-  writeFileSync(join(root, 'one block'), randomBytes(2 << 20));
+  writeFileSync(join(root, 'large'), randomBytes(18_000_001));
+  writeFileSync(join(root, 'one block'), randomBytes(4 << 20));
   mkdirSync(join(root, 'many'));
   for (let at = 0; at < 700; at += 1) writeFileSync(join(root, 'many', `${at}`), randomBytes(at * 10));
 }
@@ -57,12 +57,12 @@ test('leaves no file open when it is given up, or when a file becomes shorter me
 });
 
 test('takes headers that are larger than a block', async () => {
-  const blocks = new HashedBlocks(Buffer.alloc(4 << 20));
-  const whole = randomBytes(7_000_000);
-  for (let at = 0; at < whole.length; at += 3_400_000) {
+  const blocks = new HashedBlocks(Buffer.alloc(8 << 20));
+  const whole = randomBytes(14_000_000);
+  for (let at = 0; at < whole.length; at += 6_800_000) {
     if (blocks.isFull) await blocks.turn();
     blocks.write(whole.subarray(at, at + 1000));
-    blocks.write(whole.subarray(at + 1000, at + 3_400_000));
+    blocks.write(whole.subarray(at + 1000, at + 6_800_000));
   }
   deepEqual(await blocks.digest(), { diffId: sha256(whole), sizeBytes: whole.length });
 });
