@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { makeTree, placeShell, randomBytes } from './data.ts';
 import { type Engine, startEngine } from './engine.ts';
 
@@ -85,12 +85,23 @@ export class Bench implements AsyncDisposable {
     ];
   }
 
+  /** A tool as npm installs it: launchers of a checkout also look whether a source is newer than the bundle. */
+  tool(name: string): string {
+    const place = this.path('installed');
+    this.once('installed', () => {
+      for (const part of ['bin', 'dist', 'package.json'])
+        cpSync(part, join(place, part), { recursive: true });
+      symlinkSync(resolve('node_modules'), join(place, 'node_modules'));
+    });
+    return join(place, 'bin', name);
+  }
+
   buildah(side: Side): string {
-    return side === 'ours' ? 'bin/buildah' : 'buildah';
+    return side === 'ours' ? this.tool('buildah') : 'buildah';
   }
 
   skopeo(side: Side): string {
-    return side === 'ours' ? 'bin/skopeo' : 'skopeo';
+    return side === 'ours' ? this.tool('skopeo') : 'skopeo';
   }
 
   /** Runs a set-up command on one side. @throws Error with its output */

@@ -20,7 +20,7 @@ export async function measurePlan(bench: Bench, tags: number): Promise<PlanReque
   await using counter = await countingProxy(bench.registry);
   const plan = async (prefix: string) => {
     counter.count = 0;
-    const { stdout, seconds } = await measure('bin/skopeo', [
+    const { stdout, seconds } = await measure(bench.tool('skopeo'), [
       ...['sync', '--src', 'docker', '--dest', 'docker', '--scoped=false', '--all', '--plan', '-'],
       ...['--src-tls-verify=false', '--dest-tls-verify=false'],
       ...[`${counter.address}/plan/many`, `${counter.address}/${prefix}`],

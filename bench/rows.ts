@@ -84,9 +84,9 @@ const startUp: Row[] = [
     name: 'start: skopeo --version against node -e 0',
     goal: 2,
     peer: 'node',
-    command: (_bench, side) =>
+    command: (bench, side) =>
       side === 'ours'
-        ? { command: 'bin/skopeo', args: ['--version'] }
+        ? { command: bench.skopeo(side), args: ['--version'] }
         : { command: process.execPath, args: ['-e', '0'] },
   },
 ];

@@ -31,7 +31,7 @@ async function copy(bench: Bench, policy: readonly string[]): Promise<number> {
   const places = ['--registries.d', bench.path('registries.d')];
   const image = `docker://${bench.registry}/signed:1`;
   const args = [...policy, ...places, 'copy', '--quiet', '--src-tls-verify=false', image, `dir:${to}`];
-  return (await measure('bin/skopeo', args)).seconds;
+  return (await measure(bench.tool('skopeo'), args)).seconds;
 }
 
 /** A small image with a simple signature in a lookaside store and a Cosign attachment, and a policy for each. */
