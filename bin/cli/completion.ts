@@ -10,11 +10,32 @@ interface Node {
   readonly flags: readonly FlagSpec[];
 }
 
+const NO_SHELL = 'the name of a shell must be specified: bash, zsh or fish';
+
+/**
+ * The `completion` command of a tool.
+ * @param shellOf the one argument, in the tool's way to refuse none and several
+ */
+export function completionCommand(
+  name: string,
+  load: () => Promise<ToolSpec>,
+  shellOf: (args: readonly string[], refusal: string) => string,
+): CommandSpec {
+  return {
+    name: 'completion',
+    summary: 'Print a completion script for a shell',
+    usage: '[flags] bash|zsh|fish',
+    examples: [`source <(${name} completion bash)`],
+    hidden: true,
+    run: async ({ args, write }) => write(await completionScript(await load(), shellOf(args, NO_SHELL))),
+  };
+}
+
 /**
  * A script that teaches a shell the tool's commands and flags; words that are neither are completed as files.
  * @throws UsageError for a shell other than bash, zsh and fish
  */
-export async function completionScript(tool: ToolSpec, shell: string): Promise<string> {
+async function completionScript(tool: ToolSpec, shell: string): Promise<string> {
   const nodes = await collect(tool, '', tool.flags ?? []);
   switch (shell) {
     case 'bash':

@@ -52,15 +52,11 @@ export async function packTree(
       await blocks.turn();
     }
   } finally {
-    closing(steps);
+    // In the middle it has files open.
+    steps.return(undefined as never);
     await blocks.settled();
     idle.push(place);
   }
-}
-
-/** Ends a generator that may be in the middle, so that it closes what it has open. */
-function closing<Result>(steps: Generator<void, Result>): void {
-  steps.return(undefined as never);
 }
 
 interface Place {
