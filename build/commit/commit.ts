@@ -68,6 +68,7 @@ export async function commitToStore(
     await blobs.putManifest(documents.manifestDigest, documents.manifest);
   }
   if (options.reportsCopy) reportCopy(surroundings, documents);
+  options.onImage?.(imageId);
   await store.images.create(image);
   const name = options.names?.[0];
   return {

@@ -195,6 +195,8 @@ export interface CommitOptions {
   /** The container is not needed any more: its layer is moved into the image instead of copied. */
   readonly consumeContainer?: boolean;
   readonly signers?: readonly ImageSigner[];
+  /** Called with the image's id before the image is made. */
+  readonly onImage?: (id: string) => void;
   /** Tell `onProgress` what the image is made of, as copying it into the store would. */
   readonly reportsCopy?: boolean;
   readonly unsetEnvironment?: readonly string[];

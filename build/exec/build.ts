@@ -241,10 +241,8 @@ async function runStages(
       const result = await slots.run(() => build(stage), session.surroundings.signal);
       session.results.set(stage.index, result);
       const isLast = stage.index === stages.length - 1;
-      if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage) {
+      if (!isLast && !options.layers && !options.saveStages && result.imageId && !result.onlyBaseImage)
         temporary.push(result.imageId);
-        session.workspace.addImage(result.imageId);
-      }
       return result;
     })();
     running.set(stage.index, promise);

@@ -17,11 +17,9 @@ import { tryLock } from '../../store/kernel/lock.ts';
 import type { Store } from '../../store/storage/contract.ts';
 import { removeTree } from '../../store/storage/remove-tree.ts';
 
-/** Something that a build made for its own time. */
+/** Something that a build makes for its own time. Said before it is made: taking away what is not there is fine. */
 type Leftover =
-  /** Said before it is made: its id is known. */
   | { readonly kind: 'container'; readonly id: string }
-  /** Said after it was mounted: counts are shared with others. */
   | { readonly kind: 'mount'; readonly layerId: string }
   | { readonly kind: 'directory'; readonly path: string }
   /** Of a stage that was only needed on the way. */

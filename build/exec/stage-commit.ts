@@ -25,6 +25,8 @@ export interface StageCommitOptions {
   readonly link: boolean;
   /** Nothing needs the container any more: its files may become the layer themselves. */
   readonly ownsContainer: boolean;
+  /** The image goes when the build ends. */
+  readonly temporary: boolean;
   /** List the files of the image as `--sbom` says. */
   readonly scan?: boolean;
 }
@@ -66,6 +68,7 @@ export async function commitStage(
     // Buildah is silent about the copies of the images that a cache may keep.
     reportsCopy: !options.layers && options.useCache,
     signers: step.isLastStep ? options.signers : undefined,
+    onImage: step.temporary ? (id) => session.workspace.addImage(id) : undefined,
   });
   options.debug?.(`created new image ID "${committed.imageId}"`);
   return committed;

@@ -135,11 +135,13 @@ export class StageRun {
     });
   }
 
-  async commit(step: Omit<StageCommitOptions, 'link' | 'ownsContainer'>): Promise<string> {
+  async commit(step: Omit<StageCommitOptions, 'link' | 'ownsContainer' | 'temporary'>): Promise<string> {
+    const { layers, saveStages } = this.session.options;
     this.#committed = await commitStage(this.session, this.container, this.state, {
       ...step,
       link: this.link,
       ownsContainer: this.#ownsContainer(),
+      temporary: !(this.isLast || layers || saveStages),
     });
     const { imageId, topLayer } = this.#committed;
     if (topLayer !== undefined) this.#copied?.save(topLayer);

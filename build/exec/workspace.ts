@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { removeTree } from '../../store/storage/remove-tree.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { LeftoverJournal } from './leftovers.ts';
 
@@ -24,10 +25,11 @@ export class Workspace implements AsyncDisposable {
     this.#journal = LeftoverJournal.open(surroundings.store);
   }
 
-  /** A new directory below the temporary one, readable by its owner alone. */
-  directory(purpose: string): string {
-    const path = mkdtempSync(join(this.#surroundings.temporaryDirectory, `slipway-${purpose}-`));
+  /** A new directory, readable by its owner alone, below the temporary one or `parent`. */
+  directory(purpose: string, parent = this.#surroundings.temporaryDirectory): string {
+    const path = join(parent, `slipway-${purpose}-${randomBytes(12).toString('hex')}`);
     this.#journal.add({ kind: 'directory', path });
+    mkdirSync(path, { mode: 0o700 });
     this.#directories.push(path);
     return path;
   }
@@ -59,15 +61,17 @@ export class Workspace implements AsyncDisposable {
     this.#containers.set(container.id, container);
   }
 
-  /** An image that goes when the build ends, unless it has a name then. */
+  /** An image, about to be made, that goes when the build ends, unless it has a name then. */
   addImage(id: string): void {
     this.#journal.add({ kind: 'image', id });
   }
 
   /** Mounts a layer for the rest of the build. */
   async mountLayer(layerId: string, readOnly: boolean): Promise<string> {
-    const path = await this.#surroundings.store.layers.mount(layerId, { readOnly });
-    this.#journal.add({ kind: 'mount', layerId });
+    const path = await this.#surroundings.store.layers.mount(layerId, {
+      readOnly,
+      onMounted: () => this.#journal.add({ kind: 'mount', layerId }),
+    });
     this.#mounts.push(layerId);
     return path;
   }
@@ -90,10 +94,10 @@ export class Workspace implements AsyncDisposable {
 
   /** Drops this build's mounts of a layer. */
   async unmountLayer(layerId: string): Promise<void> {
-    while (this.#takeMount(layerId)) {
-      await this.#surroundings.store.layers.unmount(layerId);
-      this.#journal.remove({ kind: 'mount', layerId });
-    }
+    while (this.#takeMount(layerId))
+      await this.#surroundings.store.layers.unmount(layerId, {
+        onUnmounted: () => this.#journal.remove({ kind: 'mount', layerId }),
+      });
   }
 
   #takeMount(layerId: string): boolean {
@@ -122,8 +126,7 @@ export class Workspace implements AsyncDisposable {
     for (const layerId of [...this.#mounts]) await attempt(() => this.unmountLayer(layerId));
     for (const action of this.#unmounts.splice(0).reverse()) await attempt(action);
     this.#temporary = undefined;
-    for (const path of this.#directories.splice(0))
-      await attempt(() => rmSync(path, { recursive: true, force: true }));
+    for (const path of this.#directories.splice(0)) await attempt(() => removeTree(path));
     for (const other of this.#others.splice(0)) await attempt(() => other[Symbol.asyncDispose]());
     if (failures.length > 0) throw failures[0];
   }

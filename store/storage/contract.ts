@@ -95,6 +95,23 @@ export interface StagedLayer extends AsyncDisposable {
   readonly compression: Compression | 'bzip2' | 'xz';
 }
 
+export interface MountLayerOptions {
+  readonly readOnly?: boolean;
+  readonly mountLabel?: string;
+  /**
+   * Called under the locks: before the first mount, or once one user more is counted. A process that dies after this
+   * has left a mount that {@link LayerStore.unmount} takes away.
+   */
+  readonly onMounted?: () => void;
+}
+
+export interface UnmountLayerOptions {
+  /** Unmount whatever the count is. */
+  readonly force?: boolean;
+  /** Called under the locks: after the last user's unmounting, or before another user's count is written. */
+  readonly onUnmounted?: () => void;
+}
+
 export interface LayerStore {
   list(): Promise<readonly LayerRecord[]>;
   /** The layers right above one; undefined for those that stand on none. */
@@ -174,9 +191,9 @@ export interface LayerStore {
     from?: string,
   ): Promise<readonly { readonly kind: 'A' | 'C' | 'D'; readonly path: string }[]>;
   /** Mounts and counts; gives the merged directory. A vfs layer is its own directory. */
-  mount(id: string, options?: { readonly readOnly?: boolean; readonly mountLabel?: string }): Promise<string>;
+  mount(id: string, options?: MountLayerOptions): Promise<string>;
   /** Drops one count, and unmounts at zero or with `force`. True when nothing is mounted any more. */
-  unmount(id: string, force?: boolean): Promise<boolean>;
+  unmount(id: string, options?: UnmountLayerOptions): Promise<boolean>;
   mounted(id: string): Promise<number>;
   mountPoint(id: string): Promise<string | undefined>;
   /** The layer's own directory (`diff` of overlay), for reading changed files without mounting. */

@@ -1,5 +1,5 @@
+import type { MountLayerOptions, UnmountLayerOptions } from './contract.ts';
 import type { Database } from './database.ts';
-import type { MountOptions } from './driver.ts';
 import type { Foundation } from './foundation.ts';
 import { mappingsToApply, mustFind } from './layer-rows.ts';
 import { isMountPoint } from './mount-table.ts';
@@ -12,14 +12,17 @@ import type { ContainerRow } from './records.ts';
 export async function mountLayer(
   { driver, graphLock, layers, containers, mounts, places }: Foundation,
   id: string,
-  options: MountOptions,
+  { onMounted, ...options }: MountLayerOptions,
 ): Promise<string> {
   const hold = await graphLock.acquire('write');
   try {
     return await layers.write(async (rows) => {
       const row = mustFind(rows, id);
+      let isMounted = false;
       const entry = await mounts.update(row.id, async (current) => {
-        if (current && isMountPoint(current.path)) return { ...current, count: current.count + 1 };
+        isMounted = current !== undefined && isMountPoint(current.path);
+        if (current && isMounted) return { ...current, count: current.count + 1 };
+        onMounted?.();
         const idMappings = mappingsToApply(row, row.parent ? rows.byId(row.parent) : undefined);
         const volatile = !places.disableVolatile && (await isVolatile(containers, row.id));
         const path = await driver.mount(row.id, {
@@ -31,6 +34,7 @@ export async function mountLayer(
         // A count from before a reboot or a lost mount goes on, as in the original.
         return { id: row.id, path, count: (current?.count ?? 0) + 1 };
       });
+      if (isMounted) onMounted?.();
       return entry!.path;
     });
   } finally {
@@ -42,15 +46,19 @@ export async function mountLayer(
 export async function unmountLayer(
   { driver, layers, mounts }: Foundation,
   id: string,
-  force: boolean,
+  { force, onUnmounted }: UnmountLayerOptions,
 ): Promise<boolean> {
   return await layers.write(async (rows) => {
     const row = mustFind(rows, id);
     const rest = await mounts.update(row.id, async (current) => {
-      if (!force && current && current.count > 1) return { ...current, count: current.count - 1 };
+      if (!force && current && current.count > 1) {
+        onUnmounted?.();
+        return { ...current, count: current.count - 1 };
+      }
       await driver.unmount(row.id);
       return undefined;
     });
+    if (rest === undefined) onUnmounted?.();
     return rest === undefined;
   });
 }

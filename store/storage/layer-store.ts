@@ -5,9 +5,16 @@ import { ifThere, isSystemError } from '../../errors.ts';
 import type { Digest } from '../../image/digest.ts';
 import { StoreError } from '../error.ts';
 import { syncFileSystem } from '../kernel/sync.ts';
-import type { CreateLayerOptions, LayerRecord, LayerStore, StagedLayer } from './contract.ts';
+import type {
+  CreateLayerOptions,
+  LayerRecord,
+  LayerStore,
+  MountLayerOptions,
+  StagedLayer,
+  UnmountLayerOptions,
+} from './contract.ts';
 import type { Rows, WritableRows } from './database.ts';
-import type { Change, MountOptions } from './driver.ts';
+import type { Change } from './driver.ts';
 import { writeFileDurably } from './durable.ts';
 import type { Foundation } from './foundation.ts';
 import { reversed, storeIdMappings } from './id-mappings.ts';
@@ -260,12 +267,12 @@ export class StorageLayers implements LayerStore {
     return await this.#foundation.driver.changes(layer.id, layer.parent);
   }
 
-  mount(id: string, options: MountOptions = {}): Promise<string> {
+  mount(id: string, options: MountLayerOptions = {}): Promise<string> {
     return mountLayer(this.#foundation, id, options);
   }
 
-  unmount(id: string, force = false): Promise<boolean> {
-    return unmountLayer(this.#foundation, id, force);
+  unmount(id: string, options: UnmountLayerOptions = {}): Promise<boolean> {
+    return unmountLayer(this.#foundation, id, options);
   }
 
   async mounted(id: string): Promise<number> {

@@ -5,7 +5,6 @@ import {
   closeSync,
   constants,
   fstatSync,
-  mkdtempSync,
   openSync,
   readFileSync,
   rmSync,
@@ -42,7 +41,7 @@ export async function prepareSecret(spec: MountSpec, context: MountContext): Pro
   const target = spec.target ?? (spec.env === undefined ? `/run/secrets/${id}` : undefined);
   const environment = spec.env === undefined ? [] : [`${spec.env}=${value.toString('utf8')}`];
   if (target === undefined) return { environment };
-  const directory = mkdtempSync(join(memoryDirectory(context), 'slipway-secret-'));
+  const directory = context.session.workspace.directory('secret', memoryDirectory(context));
   context.cleanup.defer(() => rmSync(directory, { recursive: true, force: true }));
   const path = join(directory, 'secret');
   writeFileSync(path, value, { mode: 0o600 });

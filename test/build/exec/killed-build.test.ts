@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { suite } from 'uvu';
 import { readStorageConfig, withStorageFlags } from '../../../config/storage.ts';
+import { ifThere } from '../../../errors.ts';
 import type { Store } from '../../../store/storage/contract.ts';
 import { openStore } from '../../../store/storage/open.ts';
 import { makeRootfs } from '../../support/rootfs.ts';
@@ -64,14 +65,17 @@ interface Ended {
   readonly output: string;
 }
 
+function startBuild(...words: readonly string[]) {
+  const flags = ['build', '--layers', '--jobs', '2', '--isolation', 'chroot', '--network', 'host', '-q'];
+  return spawn('bin/buildah', [...storage, ...flags, ...words], {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+}
+
 /** @param killAfterMs undefined: it ends by itself */
 async function build(name: string, killAfterMs?: number): Promise<Ended> {
-  const flags = ['build', '--layers', '--jobs', '2', '--isolation', 'chroot', '--network', 'host', '-q'];
-  const child = spawn(
-    'bin/buildah',
-    [...storage, ...flags, '--build-arg', `N=${name}`, '-t', `killed/${name}`, context],
-    { env: environment, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const child = startBuild('--build-arg', `N=${name}`, '-t', `killed/${name}`, context);
   const chunks: Buffer[] = [];
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => chunks.push(chunk));
   const timer = killAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGKILL'), killAfterMs);
@@ -240,6 +244,33 @@ onlyRoot('8 builds at once with rmi and podman beside them lose nothing', async 
         runPodman(['image', 'umount', `localhost/killed/b${at}`]);
       }
     }
+});
+
+/** The directory in memory that holds this test's secret. */
+function secretDirectory(): string | undefined {
+  return readdirSync('/dev/shm')
+    .map((name) => join('/dev/shm', name))
+    .find(
+      (path) => ifThere(() => readFileSync(join(path, 'secret'), 'utf8'), 'ENOENT', 'ENOTDIR') === MARKER,
+    );
+}
+
+onlyRoot('the secret of a killed build goes with the next build', async () => {
+  if (!existsSync(context)) makeContext();
+  const [secret, file] = [join(base, 'secret'), join(base, 'Containerfile')];
+  writeFileSync(secret, MARKER);
+  const run = 'RUN --mount=type=secret,id=s cat /run/secrets/s > /dev/null; sleep 60';
+  writeFileSync(file, `FROM scratch\nCOPY rootfs/ /\n${run}\n`);
+  const child = startBuild('--secret', `id=s,src=${secret}`, '-f', file, context);
+  const ended = new Promise((resolve) => child.once('close', resolve));
+  while (child.exitCode === null && secretDirectory() === undefined) await sleep(20);
+  ok(secretDirectory(), 'the build ended before it had a secret');
+  child.kill('SIGKILL');
+  await ended;
+  ok(secretDirectory());
+  equal((await build('last')).code, 0);
+  equal(secretDirectory(), undefined);
+  await checkNothingIsLeft();
 });
 
 test.run();

@@ -397,7 +397,8 @@ function contract(test: Test, driver: 'overlay' | 'vfs') {
 const inside = (store: Awaited<ReturnType<typeof openStore>>, id: string) => store.layers.mount(id);
 const leave = (store: Awaited<ReturnType<typeof openStore>>, id: string) => store.layers.unmount(id);
 async function leaveAll(store: Awaited<ReturnType<typeof openStore>>) {
-  for (const { layerId } of await store.containers.list()) await store.layers.unmount(layerId, true);
+  for (const { layerId } of await store.containers.list())
+    await store.layers.unmount(layerId, { force: true });
 }
 
 function baseTar(): Buffer {

@@ -60,6 +60,28 @@ test('mounts are counted, survive a second store, and unmounting is idempotent',
   assert.deepEqual(mountsBelow(join(directory, name)), []);
 });
 
+test('who keeps a journal of mounts is told before the first and after the last, under the locks', async () => {
+  await using store = await open();
+  const { id } = await store.layers.create({});
+  const seen: string[] = [];
+  const note = (what: string) => () =>
+    void seen.push(
+      `${what}: ${mountsBelow(directory).some((point) => point.includes(id)) ? 'mounted' : 'not'}`,
+    );
+  const [onMounted, onUnmounted] = [note('mount'), note('unmount')];
+  for (let round = 0; round < 2; round += 1) await store.layers.mount(id, { onMounted });
+  for (let round = 0; round < 2; round += 1) await store.layers.unmount(id, { onUnmounted });
+  assert.deepEqual(seen, ['mount: not', 'mount: mounted', 'unmount: mounted', 'unmount: not']);
+  const failed = new Error('the journal is full');
+  const failing = store.layers.mount(id, {
+    onMounted: () => {
+      throw failed;
+    },
+  });
+  await assert.rejects(failing, failed);
+  assert.equal(await store.layers.mounted(id), 0);
+});
+
 test('a mount that the kernel lost is made again', async () => {
   await using store = await open();
   const { id } = await store.layers.create({});
@@ -67,7 +89,7 @@ test('a mount that the kernel lost is made again', async () => {
   execFileSync('umount', [path]);
   await store.layers.mount(id);
   assert.ok(mountsBelow(directory).includes(path));
-  await store.layers.unmount(id, true);
+  await store.layers.unmount(id, { force: true });
   assert.equal(await store.layers.mounted(id), 0);
 });
 
