@@ -1,11 +1,7 @@
-import { realpath } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { Writable } from 'node:stream';
 import type { BuildSurroundings } from './build/container/contract.ts';
-import type { OnBuildEvent } from './build/exec/events.ts';
-import type { BuildOptions, BuildResult } from './build/exec/options.ts';
-import type { IsolationKind } from './build/run/contract.ts';
-import { buildMemoryOf, cacheHomeOf, homeOf } from './config/host.ts';
+import type { BuildResult } from './build/exec/options.ts';
+import type { BuildRequest } from './build/request.ts';
+import { homeOf } from './config/host.ts';
 import { readPolicy } from './config/policy.ts';
 import { readStorageConfig, withStorageFlags } from './config/storage.ts';
 import { type Platform, platformOf } from './image/platform.ts';
@@ -33,28 +29,6 @@ export interface SlipwayOptions {
   readonly onProgress?: OnProgress;
   readonly onWarning?: (text: string) => void;
   readonly signal?: AbortSignal;
-}
-
-/** A build in the words of a library; everything else is as `buildah build` has it by default. */
-export interface BuildRequest {
-  /** Directory that COPY and ADD read from. */
-  readonly contextDirectory: string;
-  /** Text of the Containerfile; default: `Containerfile` or `Dockerfile` in the context. */
-  readonly containerfile?: string;
-  readonly names?: readonly string[];
-  readonly arguments?: Readonly<Record<string, string>>;
-  readonly target?: string;
-  /** Keep one image for each step and use them again. Default false. */
-  readonly layers?: boolean;
-  readonly format?: 'oci' | 'docker';
-  readonly isolation?: IsolationKind;
-  /** Step lines and the output of commands; default: dropped. */
-  readonly stdout?: Writable;
-  readonly stderr?: Writable;
-  /** Stages at once, 0 for all. Default 1. */
-  readonly jobs?: number;
-  /** Told what happens as it happens. */
-  readonly onEvent?: OnBuildEvent;
 }
 
 /** The library with its configuration read: one of these for a program, disposed at its end. */
@@ -129,8 +103,11 @@ export async function openSlipway(options: SlipwayOptions): Promise<Slipway> {
         now: () => new Date(),
         ...(options.onProgress ? { onProgress: options.onProgress } : {}),
       };
-      const { buildImage } = await import('./build/exec/build.ts');
-      return await buildImage(surroundings, await buildOptions(surroundings, request));
+      const [{ buildImage }, { buildOptionsOf }] = await Promise.all([
+        import('./build/exec/build.ts'),
+        import('./build/request.ts'),
+      ]);
+      return await buildImage(surroundings, await buildOptionsOf(surroundings, request));
     },
     [Symbol.asyncDispose]: async () => {
       if (opened) await (await opened)[Symbol.asyncDispose]();
@@ -155,59 +132,4 @@ async function openConfiguredStore(
     options: location.options,
   };
   return await openStore(withStorageFlags(await readStorageConfig({ environment }), flags));
-}
-
-async function buildOptions(surroundings: BuildSurroundings, request: BuildRequest): Promise<BuildOptions> {
-  const { runSettings } = await import('./build/exec/run-settings.ts');
-  const { platform, environment, workingDirectory } = surroundings;
-  const contextDirectory = await realpath(resolve(workingDirectory, request.contextDirectory));
-  const [output = '', ...additionalTags] = request.names ?? [];
-  const { isolation } = request;
-  return {
-    contextDirectory,
-    files: [await containerfileOf(contextDirectory, request.containerfile)],
-    arguments: new Map(Object.entries(request.arguments ?? {})),
-    target: request.target ?? '',
-    contexts: new Map(),
-    platform,
-    buildPlatform: platform,
-    platformGiven: false,
-    layers: request.layers ?? false,
-    useCache: true,
-    format: request.format ?? 'oci',
-    output,
-    additionalTags,
-    builderVersion: 'slipway',
-    pullPolicy: 'missing',
-    run: runSettings({ container: isolation ? { isolation } : {}, hostEnvironment: environment }),
-    stdout: request.stdout ?? discard(),
-    stderr: request.stderr ?? discard(),
-    jobs: request.jobs,
-    onEvent: request.onEvent,
-    cacheDirectory: join(cacheHomeOf({ environment }), 'slipway'),
-    memoryDirectory: buildMemoryOf({ environment }),
-  };
-}
-
-async function containerfileOf(
-  directory: string,
-  text: string | undefined,
-): Promise<BuildOptions['files'][number]> {
-  if (text !== undefined) return { name: 'Containerfile', text };
-  const { readFile } = await import('node:fs/promises');
-  const { isSystemError } = await import('./errors.ts');
-  for (const name of ['Containerfile', 'Dockerfile']) {
-    const path = join(directory, name);
-    try {
-      return { name, text: await readFile(path, 'utf8'), path };
-    } catch (error) {
-      if (!isSystemError(error, 'ENOENT')) throw error;
-    }
-  }
-  const { BuildError } = await import('./build/error.ts');
-  throw new BuildError('bad-context', `no Containerfile or Dockerfile in ${directory}`);
-}
-
-function discard(): Writable {
-  return new Writable({ write: (_chunk, _encoding, done) => done() });
 }

@@ -7,8 +7,9 @@
 export { buildImage } from './build/exec/build.ts';
 export type { BuildEvent, OnBuildEvent } from './build/exec/events.ts';
 export type { BuildOptions, BuildResult } from './build/exec/options.ts';
+export type { BuildRequest } from './build/request.ts';
 export { type ErrorDetails, isSystemError, SlipwayError } from './errors.ts';
-export { type BuildRequest, openSlipway, type Slipway, type SlipwayOptions } from './facade.ts';
+export { openSlipway, type Slipway, type SlipwayOptions } from './facade.ts';
 export { type Digest, digestOf, parseDigest } from './image/digest.ts';
 export { type NamedReference, parseReference } from './image/reference.ts';
 export { startRegistry } from './registry/index.ts';
