@@ -14,6 +14,7 @@ import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { type ImageDocuments, imageDocuments } from './image-documents.ts';
 import { commitLayers } from './layers.ts';
+import { refuseOtherDigest } from './named-digest.ts';
 import { namelessSignature, signStored } from './sign-stored.ts';
 
 /**
@@ -68,6 +69,7 @@ export async function commitToStore(
     await blobs.putManifest(documents.manifestDigest, documents.manifest);
   }
   if (options.reportsCopy) reportCopy(surroundings, documents);
+  refuseOtherDigest(image.names ?? [], documents.manifestDigest);
   options.onImage?.(imageId);
   await store.images.create(image);
   const name = options.names?.[0];

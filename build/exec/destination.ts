@@ -2,6 +2,7 @@ import { isShortName } from '../../config/short-names.ts';
 import { formatReference, parseReference, withDefaultTag } from '../../image/reference.ts';
 import { type ImageReference, TRANSPORTS } from '../../transport/contract.ts';
 import { copyStored } from '../commit/copy-stored.ts';
+import { refuseOtherDigest } from '../commit/named-digest.ts';
 import { BuildError } from '../error.ts';
 import type { BuildSession } from './session.ts';
 
@@ -40,7 +41,9 @@ export function destinationOf(session: BuildSession, name: string): BuildDestina
     storedName,
     reference: async () => undefined,
     tag: async (imageId) => {
-      await session.surroundings.store.images.addNames(imageId, [storedName]);
+      const { images } = session.surroundings.store;
+      refuseOtherDigest([storedName], (await images.get(imageId))?.digest);
+      await images.addNames(imageId, [storedName]);
     },
   };
 }
@@ -78,5 +81,10 @@ export function checkNames(names: readonly string[]): void {
     throw new BuildError('bad-argument', `normalizing name "${foreign}": invalid reference format`, {
       hint: 'name another place with the first --tag, alone',
     });
-  for (const name of names) if (name !== '' && !isElsewhere(name)) storageName(withoutStoreTransport(name));
+  for (const [at, name] of names.entries()) {
+    if (name === '' || isElsewhere(name)) continue;
+    const { digest } = parseReference(storageName(withoutStoreTransport(name)));
+    if (at > 0 && digest !== undefined)
+      throw new BuildError('bad-argument', `${name}: tag by digest not supported`);
+  }
 }

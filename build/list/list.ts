@@ -57,12 +57,16 @@ export function emptyList(): ManifestList {
   };
 }
 
-/** @throws BuildError `bad-argument` where the record is no manifest list */
-export async function loadList(store: Store, record: ImageRecord): Promise<ManifestList> {
+/** @throws BuildError `bad-argument` where the record, which the error calls `shown`, is no manifest list */
+export async function loadList(
+  store: Store,
+  record: ImageRecord,
+  shown = record.names[0] ?? record.id,
+): Promise<ManifestList> {
   const bytes = await store.images.bigData(record.id, 'manifest');
   const manifest = bytes && parseManifest(bytes);
   if (manifest?.kind !== 'index')
-    throw new BuildError('bad-argument', `${record.names[0] ?? record.id}: image is not a manifest list`);
+    throw new BuildError('bad-argument', `${shown}: image is not a manifest list`);
   const instances = await jsonData(store, record, INSTANCES_KEY);
   const artifacts = await jsonData(store, record, ARTIFACTS_KEY);
   return {

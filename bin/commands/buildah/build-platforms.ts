@@ -4,7 +4,7 @@ import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import { openLog, printsId } from './build-log.ts';
-import { addToManifestList } from './manifest/add-local.ts';
+import { addToManifestList, checkListName } from './manifest/add-local.ts';
 import type { Session } from './session.ts';
 
 type Base = Omit<BuildOptions, 'platform' | 'platformGiven'>;
@@ -24,12 +24,13 @@ export async function runPlatforms(
 ): Promise<PlatformsResult> {
   const { flags } = context;
   const host = platformOf(process.platform, process.arch);
+  const manifest = flags.string('manifest');
+  if (manifest) await checkListName(session, manifest);
   const list = await chosenPlatforms(context, session, base, platforms, host);
   if (list.length > 1) refuseSingleFiles(context);
   const results: BuildResult[] = [];
   for (const platform of list)
     results.push(await runOne(context, session, base, { platform, several: list.length > 1, host }, build));
-  const manifest = flags.string('manifest');
   if (manifest) for (const { imageId } of results) await addToManifestList(session, manifest, imageId);
   return { ...(results[0] as BuildResult), imageIds: results.map(({ imageId }) => imageId) };
 }

@@ -6,9 +6,9 @@ import { setLabel } from '../../../build/container/config.ts';
 import type { PullPolicy, WorkingContainer } from '../../../build/container/contract.ts';
 import { withMount } from '../../../build/container/mount.ts';
 import { BuildError } from '../../../build/error.ts';
+import { storageName } from '../../../build/exec/destination.ts';
 import type { ScanResult } from '../../../build/sbom/scan.ts';
 import { SlipwayError } from '../../../errors.ts';
-import { formatReference } from '../../../image/reference.ts';
 import { parseImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
@@ -20,8 +20,7 @@ import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { formatOf, parsePullPolicy } from './from.ts';
 import { imageMetadata } from './image-metadata.ts';
 import { namesTransport } from './image-name.ts';
-import { localName } from './local-name.ts';
-import { addToManifestList } from './manifest/add-local.ts';
+import { addToManifestList, checkListName } from './manifest/add-local.ts';
 import { BUILDAH_LEVEL, REGISTRY_FLAGS } from './registry-flags.ts';
 import { readSbomFlags, SBOM_FLAGS } from './sbom-flags.ts';
 import { openSession, type Session } from './session.ts';
@@ -96,6 +95,8 @@ async function runCommit(context: CommandContext): Promise<void> {
   const found = await findContainer(session, name);
   // An empty name is none.
   const destination = !image ? undefined : await destinationOf(session, image);
+  const manifest = flags.string('manifest');
+  if (manifest) await checkListName(session, manifest);
   const timestamps = timestampOptions(context);
   const container = identified(context, found, timestamps);
   await using scan = await scanned(context, session, container);
@@ -113,7 +114,8 @@ async function runCommit(context: CommandContext): Promise<void> {
     createdAnnotation: flags.bool('created-annotation'),
     changeConfig: await overrideOf(context),
     extraFiles: { ...scan?.imageFiles, ...addedFiles(context) },
-    consumeContainer: flags.bool('rm'),
+    // A name with a digest may be refused when the image is made, and the container is kept then.
+    consumeContainer: flags.bool('rm') && destination?.named?.digest === undefined,
     signers: await signersOf(context),
     copy: {
       ...(await compressionChoice(context)),
@@ -126,7 +128,7 @@ async function runCommit(context: CommandContext): Promise<void> {
       throw failed(cause, container.name, image ?? '');
     },
   );
-  if (flags.string('manifest')) await addToManifestList(session, flags.string('manifest'), result.imageId);
+  if (manifest) await addToManifestList(session, manifest, result.imageId);
   if (flags.string('iidfile')) writeFileSync(flags.string('iidfile'), `sha256:${result.imageId}`);
   else context.print(result.imageId);
   if (flags.string('metadata-file'))
@@ -147,7 +149,7 @@ function failed(cause: unknown, container: string, image: string): unknown {
 async function destinationOf(session: Session, image: string) {
   const { surroundings } = session;
   if (namesTransport(image)) return parseImageReference(image, surroundings);
-  return parseImageReference(`containers-storage:${formatReference(localName(image))}`, surroundings);
+  return parseImageReference(`containers-storage:${storageName(image)}`, surroundings);
 }
 
 /** `io.buildah.version` says what made the image, except where the result is to be the same anywhere. */

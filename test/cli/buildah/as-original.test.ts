@@ -176,4 +176,39 @@ test('a relative --root counts from the working directory', async () => {
   );
 });
 
+test('a name with a digest is given to the image of that digest alone', async () => {
+  const context = join(base, 'digest-context');
+  mkdirSync(context);
+  writeFileSync(join(context, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
+  const wrong = `x@sha256:${'1'.repeat(64)}`;
+  const other = /Digest of source image's manifest would not match destination reference/;
+  for (const layers of ['--layers', '--layers=false'])
+    assert.match(await error('build', '-q', layers, '-t', wrong, context), other);
+  // Also where the image is in the cache already.
+  assert.match(await error('build', '-q', '--layers', '-t', wrong, context), other);
+  assert.match(await error('build', '-q', '-t', 'one', '-t', wrong, context), /tag by digest not supported/);
+  await ok('from', '--name', 'digested', 'scratch');
+  assert.match(await error('commit', '-q', '--rm', 'digested', wrong), other);
+  await ok('commit', '-q', '--timestamp', '1', 'digested', 'digested');
+  const digest = await ok('images', '--format', '{{.Digest}}', 'digested');
+  await ok('commit', '-q', '--timestamp', '1', '--rm', 'digested', `same@${digest}`);
+  assert.match(
+    await ok('images', '--format', '{{.Name}}@{{.Digest}}'),
+    new RegExp(`localhost/same@${digest}`),
+  );
+  assert.doesNotMatch(await ok('images', '--format', '{{.Name}}'), /localhost\/(x|one)$/m);
+});
+
+test('--manifest with the name of an image leaves that image its name', async () => {
+  const context = join(base, 'list-context');
+  mkdirSync(context);
+  writeFileSync(join(context, 'Containerfile'), 'FROM scratch\nLABEL a=c\n');
+  const id = await ok('build', '-q', '-t', 'taken', context);
+  await ok('from', '--name', 'listed', 'scratch');
+  const noList = /^Error: localhost\/taken:latest: image is not a manifest list$/;
+  assert.match(await error('build', '-q', '--manifest', 'taken', context), noList);
+  assert.match(await error('commit', '-q', '--manifest', 'taken', 'listed'), noList);
+  assert.equal(await ok('images', '-q', '--no-trunc', 'taken'), `sha256:${id}`);
+});
+
 test.run();

@@ -18,13 +18,10 @@ export async function findList(
   if (name === '') throw new BuildError('bad-argument', 'invalid image name ""');
   const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
   if (!found) throw imageNotKnown(name);
-  try {
-    return { record: found.record, list: await loadList(session.store, found.record) };
-  } catch (cause) {
-    if (cause instanceof BuildError && cause.message.endsWith('image is not a manifest list'))
-      throw new BuildError('bad-argument', `${found.resolvedName}: image is not a manifest list`, { cause });
-    throw cause;
-  }
+  return {
+    record: found.record,
+    list: await loadList(session.store, found.record, found.resolvedName),
+  };
 }
 
 /** What a name of an image to add means: a transport's reference, a registry, with `local` storage first where asked. */
