@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { hostIds } from '../../store/storage/id-mappings.ts';
+import { removeLeftovers } from '../exec/leftovers.ts';
 import { prepareVolumes } from '../exec/mounts/volume.ts';
+import { Workspace } from '../exec/workspace.ts';
 import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
 import { DEFAULT_PATH } from '../plan/stage-state.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
@@ -13,7 +14,6 @@ import { runCommand } from '../run/run.ts';
 import { resolveUser } from '../run/user.ts';
 import type { BuildSurroundings, NamespaceOption, RunOptions, WorkingContainer } from './contract.ts';
 import { ownHostname } from './hostname.ts';
-import { withMount } from './mount.ts';
 
 /** What one run overrides of the container's own settings; flags of `buildah run`. */
 export interface RunInContainerOptions {
@@ -67,14 +67,13 @@ export async function runInContainer(
   words: readonly string[],
   options: RunInContainerOptions,
 ): Promise<RunResult> {
-  const scratch = mkdtempSync(join(surroundings.temporaryDirectory, 'slipway-run-'));
-  try {
-    await using mounted = await withMount(surroundings.store, container);
-    const request = await requestOf(surroundings, container, words, options, mounted.rootfs, scratch);
-    return await runCommand(request);
-  } finally {
-    rmSync(scratch, { recursive: true, force: true });
-  }
+  await removeLeftovers(surroundings.store, (text) => surroundings.onWarning?.(text));
+  await using workspace = new Workspace(surroundings);
+  const scratch = workspace.directory('run');
+  const { layerId, mountLabel } = container;
+  const rootfs = await workspace.mountLayer(layerId, { mountLabel });
+  const request = await requestOf(surroundings, container, words, options, rootfs, scratch);
+  return await runCommand(request);
 }
 
 async function requestOf(

@@ -15,7 +15,7 @@ export async function writeOutputs(session: BuildSession, result: StageResult): 
   const { outputs = [] } = session.options;
   if (outputs.length === 0) return;
   const root = result.container
-    ? await session.workspace.mountLayer(result.container.layerId, false)
+    ? await session.workspace.mountLayer(result.container.layerId)
     : await session.layerDirectory(result.view?.record.topLayer);
   const idMappings = result.container?.idMappings;
   for (const output of outputs) await writeOutput(session, { root, idMappings }, output);

@@ -241,7 +241,7 @@ export class BuildSession {
 
   /** The files of an image's top layer, read-only; an empty directory for an image without layers. */
   async layerDirectory(topLayer: string | undefined): Promise<string> {
-    if (topLayer) return this.workspace.mountLayer(topLayer, true);
+    if (topLayer) return this.workspace.mountLayer(topLayer, { readOnly: true });
     const empty = this.workspace.directory('empty');
     mkdirSync(empty, { recursive: true });
     return empty;
@@ -252,7 +252,7 @@ export class BuildSession {
     if (known) return known;
     const { container } = result;
     const root = container
-      ? this.workspace.mountLayer(container.layerId, false)
+      ? this.workspace.mountLayer(container.layerId)
       : this.layerDirectory(result.view?.record.topLayer);
     this.#stageRoots.set(index, root);
     return root;

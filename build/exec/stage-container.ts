@@ -86,7 +86,7 @@ export class StageContainer {
   async mounted(): Promise<MountedStage> {
     const container = await this.ensure();
     if (this.#rootfs === '') {
-      this.#rootfs = await this.#session.workspace.mountLayer(container.layerId, false);
+      this.#rootfs = await this.#session.workspace.mountLayer(container.layerId);
       for (const path of Object.keys(this.view?.config.config?.Volumes ?? {}))
         ensureDirectory({ rootfs: this.#rootfs, container }, path, undefined);
     }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { MountLayerOptions } from '../../store/storage/contract.ts';
 import { removeTree } from '../../store/storage/remove-tree.ts';
 import type { BuildSurroundings, WorkingContainer } from '../container/contract.ts';
 import { LeftoverJournal } from './leftovers.ts';
@@ -67,9 +68,12 @@ export class Workspace implements AsyncDisposable {
   }
 
   /** Mounts a layer for the rest of the build. */
-  async mountLayer(layerId: string, readOnly: boolean): Promise<string> {
+  async mountLayer(
+    layerId: string,
+    options: Pick<MountLayerOptions, 'readOnly' | 'mountLabel'> = {},
+  ): Promise<string> {
     const path = await this.#surroundings.store.layers.mount(layerId, {
-      readOnly,
+      ...options,
       onMounted: () => this.#journal.add({ kind: 'mount', layerId }),
     });
     this.#mounts.push(layerId);

@@ -16,7 +16,7 @@ export async function openMountSession(
   { surroundings }: Session,
   container: WorkingContainer,
   texts: readonly string[],
-  given: { readonly contextDirectory: string; readonly workingDirectory: string; readonly scratch: string },
+  given: { readonly contextDirectory: string; readonly workingDirectory: string },
 ): Promise<PreparedMounts> {
   const workspace = new Workspace(surroundings);
   const nowhere = new PassThrough().resume();
@@ -58,6 +58,7 @@ export async function openMountSession(
   const none = { index: -1, name: '', position: -1 } as unknown as Stage;
   const prepared = await prepareMounts(session, none, texts, {
     ...given,
+    scratch: workspace.directory('mounts'),
     idMappings: container.idMappings,
     forgetsWrites: true,
   }).catch(async (error: unknown) => {

@@ -1,5 +1,3 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { WorkingContainer } from '../../../build/container/contract.ts';
 import type { RunMount } from '../../../build/run/contract.ts';
 import type { CommandContext } from '../../cli/contract.ts';
@@ -27,18 +25,8 @@ export async function prepareRunMounts(
     if (!['bind', 'cache', 'tmpfs'].includes(type)) throw usage(`invalid filesystem type "${type}"`);
   }
   const { openMountSession } = await import('./mount-session.ts');
-  const scratch = mkdtempSync(join(session.surroundings.temporaryDirectory, 'slipway-mounts-'));
-  const prepared = await openMountSession(session, container, texts, {
+  return openMountSession(session, container, texts, {
     contextDirectory: flags.string('contextdir') || '/',
     workingDirectory: flags.string('workingdir') || container.ociConfig.config?.WorkingDir || '/',
-    scratch,
   });
-  return {
-    mounts: prepared.mounts,
-    environment: prepared.environment,
-    async [Symbol.asyncDispose]() {
-      await prepared[Symbol.asyncDispose]();
-      rmSync(scratch, { recursive: true, force: true });
-    },
-  };
 }

@@ -95,6 +95,38 @@ for (const [signal, code] of [
     assertNothingLeft(at('root'));
   });
 
+onlyRoot('what a killed `buildah run` had mounted goes with the next one, its sources stay', async () => {
+  const root = at('root');
+  for (const name of ['tmp', 'source/below']) mkdirSync(at(name), { recursive: true });
+  makeRootfs(at('rootfs'), { commands: ['sh', 'sleep', 'cat'] });
+  writeFileSync(at('source/below/file'), 'precious');
+  const made = buildah(root, 'from', '--isolation', 'chroot', '--name', 'killed', 'scratch');
+  assert.equal(made.status, 0, made.stderr);
+  assert.equal(buildah(root, 'add', '-q', 'killed', at('rootfs'), '/').status, 0);
+  const mount = `type=bind,source=${at('source/below')},target=/m`;
+  const run = words(
+    root,
+    'run',
+    '--mount',
+    mount,
+    'killed',
+    'sh',
+    '-c',
+    `cat /m/file; sleep 600 # ${MARKER}`,
+  );
+  const child = spawn('bin/buildah', run, { env: environment, stdio: ['ignore', 'pipe', 'ignore'] });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  await new Promise((resolve) => child.stdout.once('data', resolve));
+  child.kill('SIGKILL');
+  await ended;
+  assert.notDeepEqual(readdirSync(at('tmp')), []);
+  const again = buildah(root, 'run', '--mount', mount, 'killed', 'cat', '/m/file');
+  assert.equal(again.stdout, 'precious', again.stderr);
+  assert.equal(buildah(root, 'rm', 'killed').status, 0);
+  assertNothingLeft(root);
+  assert.equal(readFileSync(at('source/below/file'), 'utf8'), 'precious');
+});
+
 onlyRoot('a disk that gets full by one large file, and by many small ones', () => {
   const root = at('small');
   for (const path of [root, at('tmp'), at('large/files')]) mkdirSync(path, { recursive: true });
