@@ -37,8 +37,13 @@ export function chooseDestination(
   const status = root.status(fromText(absolute), true);
   const isFile = status !== undefined && (status.mode & S_IF.mask) !== S_IF.directory;
   if (isFile && mustBeDirectory)
-    throw new BuildError('bad-argument', `destination /${absolute} already exists but is not a directory`);
-  if ((status === undefined && !mustBeDirectory && shape.isSingleFile) || isFile) {
+    throw new BuildError(
+      'bad-argument',
+      `destination /${absolute}${given.endsWith('/') ? '/' : ''} already exists but is not a directory`,
+    );
+  // A link that leads nowhere stays, and becomes the way to a new directory.
+  const isMissing = status === undefined && root.status(fromText(absolute), false) === undefined;
+  if ((isMissing && !mustBeDirectory && shape.isSingleFile) || isFile) {
     const slash = absolute.lastIndexOf('/');
     return {
       directory: root.resolve(fromText(absolute.slice(0, Math.max(slash, 0)))),

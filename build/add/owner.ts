@@ -26,12 +26,12 @@ export function lookUpOwner(root: RootedDirectory, spec: string): Owner {
   const colon = spec.indexOf(':');
   const user = colon < 0 ? spec : spec.slice(0, colon);
   const group = colon < 0 ? '' : spec.slice(colon + 1);
-  if (user === '' && group === '') throw unknown(spec, `can't find uid for user ${spec}`);
+  if (user === '' && group === '') throw unknown(spec, 'user', '');
   const numeric = (text: string) => (/^\d+$/.test(text) && Number(text) <= ID_MAX ? Number(text) : undefined);
   const account = user === '' ? { uid: 0, gid: 0 } : accountOf(root, spec, user, numeric(user));
   if (group === '') return account;
   const gid = numeric(group) ?? groupId(root, group);
-  if (gid === undefined) throw unknown(spec, `unable to find group ${group}`);
+  if (gid === undefined) throw unknown(spec, 'group', group);
   return { uid: account.uid, gid };
 }
 
@@ -41,7 +41,7 @@ function accountOf(root: RootedDirectory, spec: string, user: string, uid: numbe
     const [name, , id, gid] = fields;
     if (name === user && id !== undefined && gid !== undefined) return { uid: Number(id), gid: Number(gid) };
   }
-  throw unknown(spec, `unable to find user ${user}`);
+  throw unknown(spec, 'user', user);
 }
 
 function groupId(root: RootedDirectory, group: string): number | undefined {
@@ -57,6 +57,10 @@ function entries(root: RootedDirectory, path: string): string[][] {
     .map((line) => line.split(':'));
 }
 
-function unknown(spec: string, why: string): BuildError {
-  return new BuildError('bad-user', `looking up UID/GID for "${spec}": ${why}: no such user or group`);
+function unknown(spec: string, kind: 'user' | 'group', name: string): BuildError {
+  const id = kind === 'user' ? 'uid' : 'gid';
+  return new BuildError(
+    'bad-user',
+    `looking up UID/GID for "${spec}": determining run ${id}: ${kind}: unknown ${kind} error looking up ${kind} "${name}"`,
+  );
 }

@@ -60,6 +60,7 @@ export class RootedDirectory implements Disposable {
       );
     } catch (error) {
       if (isSystemError(error, 'ENOENT', 'ENOTDIR')) return undefined;
+      if (isSystemError(error, 'ELOOP')) throw tooManyLinks(path, error);
       throw error;
     }
   }
@@ -105,8 +106,7 @@ export class RootedDirectory implements Disposable {
         continue;
       }
       followed += 1;
-      if (followed > 64)
-        throw new BuildError('unsafe-path', `resolving ${toText(path)}: too many levels of symbolic links`);
+      if (followed > 64) throw tooManyLinks(path);
       if (target.startsWith('/')) done.length = 0;
       pending = [...target.split('/'), ...pending];
     }
@@ -158,6 +158,9 @@ export class RootedDirectory implements Disposable {
     }
   }
 }
+
+const tooManyLinks = (path: BytePath, cause?: unknown) =>
+  new BuildError('unsafe-path', `resolving /${toText(path)}: too many levels of symbolic links`, { cause });
 
 /** Slashes and dots cleaned away, `..` kept inside: `/a//b/../c/` is `a/c`. */
 export function cleanPath(path: string): string {

@@ -155,7 +155,8 @@ export class TreeWriter implements Disposable {
   #makeDirectories(absolute: BytePath): number {
     let done = '';
     for (const part of absolute.split('/').filter(Boolean)) {
-      const parent = this.#root.open(done, OPEN.path | OPEN.directory) as number;
+      const parent = this.#root.open(done, OPEN.path | OPEN.directory);
+      if (parent === undefined) throw notDirectory(done);
       done = done ? `${done}/${part}` : part;
       try {
         mkdirAt(parent, toBytes(part), 0o755);
@@ -171,8 +172,7 @@ export class TreeWriter implements Disposable {
       }
     }
     const fd = this.#root.open(absolute, OPEN.path | OPEN.directory);
-    if (fd === undefined)
-      throw new BuildError('unsafe-path', `"/${toText(absolute)}" already exists but is not a directory`);
+    if (fd === undefined) throw notDirectory(absolute);
     return fd;
   }
 
@@ -259,6 +259,9 @@ export class TreeWriter implements Disposable {
     }
   }
 }
+
+const notDirectory = (path: BytePath) =>
+  new BuildError('unsafe-path', `"/${toText(path)}" already exists but is not a directory`);
 
 /** Runs an exclusive creation; what is there is removed first, a directory with everything in it. */
 function replacing<T>(directory: number, name: Buffer, create: () => T): T {

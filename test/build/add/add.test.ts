@@ -108,6 +108,32 @@ test('a trailing slash makes a directory; several sources need one', async () =>
   await assert.rejects(add('/file', ['a', 'b']), { code: 'bad-argument', message: /not a directory/ });
 });
 
+test('a link to nothing at the destination is the way to a new directory', async () => {
+  const { root, context, add } = place();
+  writeFileSync(join(context, 'a'), 'x');
+  symlinkSync('/new', join(root, 'link'));
+  await add('/link', ['a']);
+  assert.equal(readlinkSync(join(root, 'link')), '/new');
+  assert.deepEqual(readdirSync(join(root, 'new')), ['a']);
+});
+
+test('a destination below a file or in a loop of links is refused in one line', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd'));
+  writeFileSync(join(root, 'file'), '');
+  symlinkSync('loop', join(root, 'loop'));
+  await assert.rejects(add('/file/below/x', ['d']), {
+    code: 'unsafe-path',
+    message: /"\/file" already exists/,
+  });
+  await assert.rejects(add('/file/', ['d']), {
+    code: 'bad-argument',
+    message: /destination \/file\/ already/,
+  });
+  for (const destination of ['/loop', '/loop/x'])
+    await assert.rejects(add(destination, ['d']), { code: 'unsafe-path', message: /too many levels of sym/ });
+});
+
 test('what is in a directory is added, with links, modes and hard links', async () => {
   const { root, context, add } = place();
   mkdirSync(join(context, 'd/sub'), { recursive: true });

@@ -15,7 +15,11 @@ const CASES: readonly [text: string, before: number, isDirectory: boolean, after
   ['go-w', 0o666, false, 0o644],
   ['a=r', 0o777, false, 0o444],
   ['u+s', 0o755, false, 0o4755],
-  ['g+s,o+t', 0o755, true, 0o3755],
+  ['g+s,u+t', 0o755, true, 0o3755],
+  ['o+t', 0o755, true, 0o755],
+  ['a=rX', 0o1777, true, 0o1555],
+  ['a-x,u+X', 0o755, false, 0o744],
+  ['u=rwx,+X', 0o600, false, 0o700],
   ['g=u', 0o740, false, 0o770],
   ['u+w-x', 0o555, false, 0o655],
 ];
