@@ -1,6 +1,7 @@
 import { accessSync, constants, readFileSync, statSync, writeSync } from 'node:fs';
+import { constants as systemConstants } from 'node:os';
 import { posix } from 'node:path';
-import { ioctl } from '../../store/kernel/index.ts';
+import { ioctl, restoreSignal } from '../../store/kernel/index.ts';
 import { confine, prepareFilter } from './chroot-confine.ts';
 import { bindRoot, enterRoot } from './chroot-filesystem.ts';
 import { setLimits, type TextLimit } from './rlimits.ts';
@@ -23,6 +24,8 @@ export interface ExecJob {
 }
 
 const SET_CONTROLLING = 0x540e; // TIOCSCTTY
+/** What is ignored stays so across execve(2): a command that writes to a closed pipe would go on. */
+const IGNORED_BY_NODE = [systemConstants.signals.SIGPIPE, systemConstants.signals.SIGXFSZ];
 
 try {
   const job = JSON.parse(readFileSync(3, 'utf8')) as ExecJob;
@@ -54,6 +57,7 @@ function becomeCommand({ spec, limits, filter, maySetGroups, noPivot }: ExecJob)
     installFilter,
     maySetGroups,
   });
+  for (const number of IGNORED_BY_NODE) restoreSignal(number);
   process.execve?.(file, [...wanted.args], environment);
 }
 

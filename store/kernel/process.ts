@@ -34,8 +34,14 @@ const nativeChroot = libcFunction('chroot', 'int', ['void*']);
 const nativeChdir = libcFunction('chdir', 'int', ['void*']);
 const nativeFchdir = libcFunction('fchdir', 'int', ['int']);
 const nativePrctl = libcFunction('prctl', 'int', ['int', 'long', 'long', 'long', 'long']);
+const nativeSignal = libcFunction('signal', 'intptr_t', ['int', 'intptr_t']);
 const nativeUmask = libcFunction('umask', 'unsigned int', ['unsigned int']);
 const nativeSethostname = libcFunction('sethostname', 'int', ['void*', 'size_t']);
+
+/** Gives a signal of this process its default effect back. */
+export function restoreSignal(number: number): void {
+  nativeSignal(number, 0);
+}
 
 /** unshare(2) for the calling thread. CLONE_NEWUSER needs a process of one thread. */
 export function unshare(flags: number): void {

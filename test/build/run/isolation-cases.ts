@@ -257,6 +257,16 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
     assert.equal(output, '100\n200\n0\n');
   });
 
+  it('no signal is ignored or blocked, with limits, a terminal and a profile of the caller too', async () => {
+    const core = { name: 'core', soft: 0, hard: 0 };
+    const look = 'grep -E "^Sig(Blk|Ign)" /proc/self/status';
+    const cases = [{}, { limits: { ulimits: [core] } }, { terminal: true }];
+    for (const extra of cases) {
+      const { output } = await run(kind, look, extra);
+      assert.equal(output.match(/0000000000000000/g)?.length, 2, output);
+    }
+  });
+
   itWithUsers('a terminal of its own', async () => {
     const { output } = await run(kind, 'tty; test -t 0 && test -t 2 && echo yes; read x; echo got $x', {
       terminal: true,
