@@ -27,6 +27,26 @@ const FORMS: readonly {
     what: 'a substitution ${name/pattern} without a replacement',
     verdicts: { buildkit: no('it wants the second slash') },
   },
+  {
+    pattern: /\$\{\w+(?:##?|%%?|\/{1,2}[#%]?)[^}]*[*?]/,
+    what: 'a substitution by a pattern with * or ?',
+    verdicts: { buildah: differs('they match no slash there, and it leaves the ends of a value out') },
+  },
+  {
+    pattern: /\$\{\w+(?:##?|%%?|\/{1,2}[#%]?)(?:[^\\}]|\\.)*\[[^\]}]+\]/,
+    what: 'a substitution by a pattern with a set as [a-z]',
+    verdicts: { buildkit: differs('a bracket is a character there') },
+  },
+  {
+    pattern: /\$\{\w+(?:##?|%%?|\/{1,2}[#%]?)(?:[^\\/}]|\\[*?\\}/])*\\[^*?\\}/]/,
+    what: 'an escape of an ordinary character in a pattern',
+    verdicts: { buildkit: no('it takes escapes of special characters alone') },
+  },
+  {
+    pattern: /\$\{\w+\/{1,2}(?:[^\\/}]|\\.)+\/[^}]*\\/,
+    what: 'an escape in what replaces a pattern',
+    verdicts: { buildkit: differs('the backslash stays') },
+  },
   { pattern: /\$\{\w+(?:[#%]|\/{1,2}[^#%/])/, what: 'a substitution by pattern', verdicts: {} },
 ];
 

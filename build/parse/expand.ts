@@ -70,6 +70,9 @@ class WordList {
 }
 
 const REPLACEMENTS: Readonly<Record<string, Replacement>> = { '/': 'all', '#': 'prefix', '%': 'suffix' };
+const NAME = /^(?:\d|[@*#?\-$!]|[\p{L}_][\p{L}\p{Nd}_]*)/u;
+const NAME_IN_BRACES = /^(?:\d+|[@*#?\-$!]|[\p{L}_][\p{L}\p{Nd}_]*)/u;
+const SIGNS: Readonly<Record<Replacement, string>> = { first: '', all: '/', prefix: '#', suffix: '%' };
 
 class Expander {
   readonly #text: string;
@@ -208,10 +211,10 @@ class Expander {
     return `<<${this.#text.slice(start, this.#at)}`;
   }
 
-  #name(): string {
-    const rest = /^(?:\d+|[@*#?\-$!0]|[\p{L}_][\p{L}\p{Nd}_]*)/u.exec(
-      this.#text.slice(this.#at, this.#at + 256),
-    );
+  /** `$10` is `$1` and a nought, as in a shell. */
+  #name(braced: boolean): string {
+    const pattern = braced ? NAME_IN_BRACES : NAME;
+    const rest = pattern.exec(this.#text.slice(this.#at, this.#at + 256));
     let name = rest?.[0] ?? '';
     this.#at += name.length;
     while (name.length >= 256 && /[\p{L}\p{Nd}_]/u.test(this.#text[this.#at] ?? '')) {
@@ -233,7 +236,7 @@ class Expander {
     // Buildah knows no $$, $? and the like: the dollar stays, and what follows it is read on its own.
     if ('@*#?-$!'.includes(next)) return '$';
     if (next !== '{') {
-      const name = this.#name();
+      const name = this.#name(false);
       if (name === '') return '$';
       const value = this.#lookup(name);
       return value ?? (this.#options.keepUnset ? `$${name}` : '');
@@ -250,7 +253,7 @@ class Expander {
     const first = this.#text[this.#at];
     if (first === undefined) this.#fail("syntax error: missing '}'");
     if ('{}:'.includes(first)) this.#fail('syntax error: bad substitution');
-    const name = this.#name();
+    const name = this.#name(true);
     const operator = this.#take();
     if (operator === '}') {
       const value = this.#lookup(name);
@@ -289,7 +292,7 @@ class Expander {
       );
     }
     const longest = word.startsWith(modifier);
-    const pattern = this.#pattern(longest ? word.slice(1) : word);
+    const pattern = parsePattern(longest ? word.slice(1) : word);
     return modifier === '#'
       ? removePrefix(value ?? '', pattern, longest)
       : removeSuffix(value ?? '', pattern, longest);
@@ -297,25 +300,35 @@ class Expander {
 
   /** The second slash and what follows it may be missing. */
   #replace(name: string): string {
-    const sign = this.#text[this.#at] ?? '';
-    const mode = REPLACEMENTS[sign] ?? 'first';
-    if (mode !== 'first') this.#at += 1;
-    const patternText = this.#inner('/}', true);
+    const { mode, patternText } = this.#replaced(name);
     const hasReplacement = this.#text[this.#at - 1] === '/';
-    const replacement = hasReplacement ? this.#inner('}', true) : '';
+    const replacement = hasReplacement ? this.#inner('}', this.#rawEscapes) : '';
     const value = this.#lookup(name);
     if (value === undefined && this.#options.keepUnset)
-      return `\${${name}/${mode === 'first' ? '' : sign}${patternText}${hasReplacement ? `/${replacement}` : ''}}`;
-    return replacePattern(value ?? '', this.#pattern(patternText), replacement, mode);
-  }
-
-  #pattern(text: string): ReturnType<typeof parsePattern> {
+      return `\${${name}/${SIGNS[mode]}${patternText}${hasReplacement ? `/${replacement}` : ''}}`;
+    const limit = this.#options.limit ?? LIMIT_RESULT;
     try {
-      return parsePattern(text);
+      return replacePattern(value ?? '', parsePattern(patternText), replacement, mode, limit);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
-      return this.#fail(`invalid pattern (${text}) in substitution: ${error.message}`);
+      return this.#fail(error.message);
     }
+  }
+
+  /** A sign or a brace with nothing between it and the slash is the pattern itself. */
+  #replaced(name: string): { mode: Replacement; patternText: string } {
+    const mode = REPLACEMENTS[this.#text[this.#at] ?? ''] ?? 'first';
+    if (mode !== 'first') this.#at += 1;
+    const start = this.#at;
+    const patternText = this.#inner('/}', true);
+    if (this.#at !== start + 1) return { mode, patternText };
+    if (this.#text[start] === '/')
+      return mode === 'prefix' || mode === 'suffix'
+        ? { mode: 'first', patternText: SIGNS[mode] }
+        : { mode, patternText };
+    if (!this.#text.includes('/', this.#at)) this.#fail(`${name}/: no pattern to replace`);
+    this.#at = start;
+    return { mode, patternText: this.#inner('/', true) };
   }
 }
 

@@ -66,6 +66,20 @@ const WORDS: readonly [input: string, expected: string][] = [
   ['${NONE/#a/b}', ''],
   ['${UTF#h?}', 'llo'],
   ['${NONE//a/b}', ''],
+  ['${PATHS/two/\\/}', 'one///two/three.tar.gz'],
+  ['${PATHS//two/\\$}', 'one/$/$/three.tar.gz'],
+  ['${PATHS%\\.gz}', 'one/two/two/three.tar'],
+  ['${PATHS#[n-p]?[^a-d]}', '/two/two/three.tar.gz'],
+  ['${PATHS//[^a-z\\/.]}', 'one/two/two/three.tar.gz'],
+  ['${PATHS//[.\\/]/-}', 'one-two-two-three-tar-gz'],
+  ['${PATHS#[}', 'one/two/two/three.tar.gz'],
+  ['${A///-}', '-a-'],
+  ['${A/""/-}', '-a'],
+  ['${EMPTY///-}', '-'],
+  ['${A/#/-}', 'a'],
+  ['${A/}/-}', 'a'],
+  ['$10', '0'],
+  ['${10}', ''],
   ['a<b', 'a<b'],
 ];
 
@@ -92,7 +106,8 @@ const BROKEN: readonly [input: string, said: RegExp][] = [
   ["'a", /single-quote/],
   ['"a', /double-quote/],
   ['${A/x', /missing '}'/],
-  ['${A#\\x}', /invalid pattern/],
+  ['${A/}', /no pattern to replace/],
+  ['${A//}', /no pattern to replace/],
 ];
 
 test('broken words', () => {
@@ -158,6 +173,12 @@ test('patterns agree with regular expressions', () => {
         );
     }),
   );
+});
+
+test('replacing makes no huge text', () => {
+  const long = (name: string) => (name === 'L' ? 'a'.repeat(100_000) : undefined);
+  for (const word of ['${L//a/$L}', '${L//?/$L}', '${L///$L}'])
+    throws(() => expandWord(word, long), /the result is longer than/, word);
 });
 
 test('long near-misses take linear time', () => {
