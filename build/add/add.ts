@@ -213,5 +213,6 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
       (single && (first?.kind === 'git' || match?.kind === 'directory' || match?.kind === 'archive')) ||
       (single && first?.kind === 'remote' && options.extractRemote) ||
       false,
+    isIndependent: options.link ?? false,
   };
 }

@@ -17,6 +17,8 @@ export interface SourceShape {
   readonly isSingleFile: boolean;
   /** The only source is a directory, an archive to unpack or a git repository, or `--parents` keeps directories. */
   readonly isTree: boolean;
+  /** Content of a layer of its own, which does not depend on the links below it. */
+  readonly isIndependent?: boolean;
 }
 
 /**
@@ -30,6 +32,7 @@ export function chooseDestination(
   workingDirectory: string,
   shape: SourceShape,
 ): Destination {
+  const resolve = (path: string) => (shape.isIndependent ? fromText(path) : root.resolve(fromText(path)));
   const slashed = given === '' || given.endsWith('/') || given.endsWith('/.') || given === '.';
   const absolute = cleanPath(given.startsWith('/') ? given : `${workingDirectory}/${given}`);
   const mustBeDirectory =
@@ -46,9 +49,9 @@ export function chooseDestination(
   if ((isMissing && !mustBeDirectory && shape.isSingleFile) || isFile) {
     const slash = absolute.lastIndexOf('/');
     return {
-      directory: root.resolve(fromText(absolute.slice(0, Math.max(slash, 0)))),
+      directory: resolve(absolute.slice(0, Math.max(slash, 0))),
       rename: absolute.slice(slash + 1),
     };
   }
-  return { directory: root.resolve(fromText(absolute)) };
+  return { directory: resolve(absolute) };
 }

@@ -72,7 +72,10 @@ export class SourceReader {
     this.#reused = reused;
   }
 
-  /** The newest modification time so far, in nanoseconds. */
+  /**
+   * The newest modification time of a source so far, in nanoseconds: of what was named or matched itself, not of
+   * what is below a directory.
+   */
   get newestNs(): bigint {
     return this.#newestNs;
   }
@@ -121,6 +124,7 @@ export class SourceReader {
 
   #inline(name: string, data: Uint8Array): void {
     const entry = inlineEntry(name, 0o644, this.#read, this.#surroundings.now());
+    this.#sawTime(entry.modifiedNs);
     this.#sink(this.#start('file'))(entry, data.length, bytesReader(data));
   }
 
@@ -132,6 +136,7 @@ export class SourceReader {
       if (match.path !== '' && ignore?.excludes(toText(match.path))) {
         if (match.kind !== 'directory' || !ignore.mayIncludeBelow(toText(match.path))) continue;
       } else if (match.kind === 'directory') copied += 1;
+      this.#sawTime(context.status(match.path, false)?.modifiedNs);
       const sink = this.#sink(this.#start(match.kind === 'directory' ? 'dir' : 'file'), (path) =>
         this.#sourcePath(source, match, path),
       );
@@ -185,6 +190,7 @@ export class SourceReader {
     const sink = this.#sink(this.#start(''));
     await using content: RemoteContent = await fetchRemote(source.url, this.#options, this.#surroundings);
     using root = new RootedDirectory(content.directory);
+    this.#sawTime(BigInt(Math.floor(content.modifiedMs)) * 1_000_000n);
     if (source.kind === 'git') {
       const below = root.resolve(fromText(content.name));
       // Buildah keeps it, where BuildKit wants to be asked.
@@ -209,6 +215,11 @@ export class SourceReader {
     new TreeReader(root, read, sink).file(name, name);
   }
 
+  #sawTime(modifiedNs = 0n): void {
+    const timeNs = this.#read.timestampNs ?? modifiedNs;
+    if (timeNs > this.#newestNs) this.#newestNs = timeNs;
+  }
+
   #start(kind: '' | 'file' | 'dir'): ContentDigest {
     const digest = new ContentDigest(kind);
     this.#digests.push(digest);
@@ -220,7 +231,6 @@ export class SourceReader {
     const { sourceIdMappings, knownDigests, onContent } = this.#options;
     return (original, sizeBytes, content, origin) => {
       const entry = sourceIdMappings ? { ...original, ...toContainer(sourceIdMappings, original) } : original;
-      if (entry.modifiedNs > this.#newestNs) this.#newestNs = entry.modifiedNs;
       const readAtMs = origin && knownDigests ? this.#surroundings.now().getTime() : 0;
       const known = origin?.digest ?? (origin && knownDigests?.get(origin.status));
       const file = entry.kind === 'file' && !known ? startFileDigest(entry.xattrs) : undefined;

@@ -97,6 +97,20 @@ test('an independent layer has directories as old as the newest file, so that it
   for (const name of ['new', 'new/below']) assert.equal(statSync(join(path, name)).mtimeMs, 2_000_000, name);
 });
 
+test('an independent layer is as old as the directory that was named, and passes no link below it', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd'));
+  writeFileSync(join(context, 'd/young'), '');
+  utimesSync(join(context, 'd'), 1000, 1000);
+  mkdirSync(join(root, 'real'));
+  symlinkSync('real', join(root, 'link'));
+  const { container } = await add('/link/below', ['d'], { link: true });
+  const path = container.appendedLayers[0]?.path as string;
+  assert.deepEqual(readdirSync(path), ['link']);
+  for (const name of ['link', 'link/below'])
+    assert.equal(lstatSync(join(path, name)).mtimeMs, 1_000_000, name);
+});
+
 test('a trailing slash makes a directory; several sources need one', async () => {
   const { root, context, add } = place();
   for (const name of ['a', 'b']) writeFileSync(join(context, name), name);
