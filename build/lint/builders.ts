@@ -3,6 +3,7 @@ import type { ScannedFile } from '../parse/scan.ts';
 import { type Construct, differs, no, type Use } from './construct.ts';
 import { copyConstructs } from './copy-constructs.ts';
 import { fileConstructs } from './file-constructs.ts';
+import { flagConstructs } from './flag-constructs.ts';
 import { fromConstructs } from './from-constructs.ts';
 import { runConstructs } from './run-constructs.ts';
 import { substitutionConstructs } from './substitution-constructs.ts';
@@ -16,6 +17,7 @@ export function constructsOf(
 ): readonly Construct[] {
   const uses = [
     ...fileConstructs(text, file, scanned),
+    ...instructions.flatMap(flagConstructs),
     ...instructions.flatMap(constructsOfInstruction),
     ...stageConstructs(instructions),
   ];

@@ -1,7 +1,10 @@
 import { nearest } from './nearest.ts';
 
-/** `flag`: true or false, alone it is true. `text`: needs `=value`. `list`: may be repeated. */
-export type FlagKind = 'flag' | 'text' | 'list';
+/**
+ * `flag`: true or false, alone it is true. `text`: needs `=value`; `optional`: an empty value counts as none. `list`: each
+ * one counts; of the others the last does.
+ */
+export type FlagKind = 'flag' | 'text' | 'optional' | 'list';
 
 export interface InstructionFlags {
   text(name: string): string | undefined;
@@ -31,12 +34,8 @@ export function readFlags(
     const name = equals < 0 ? word.slice(2) : word.slice(2, equals);
     const kind = Object.hasOwn(known, name) ? known[name] : undefined;
     if (kind === undefined) throw unknownFlag(name, known, instruction);
-    const before = values.get(name);
-    if (before && kind !== 'list') throw new FlagProblem(`duplicate flag specified: --${name}`);
-    values.set(name, [
-      ...(before ?? []),
-      readValue(name, kind, equals < 0 ? undefined : word.slice(equals + 1), instruction),
-    ]);
+    const value = readValue(name, kind, equals < 0 ? undefined : word.slice(equals + 1), instruction);
+    if (value !== '') values.set(name, kind === 'list' ? [...(values.get(name) ?? []), value] : [value]);
   }
   return {
     text: (name) => values.get(name)?.[0],
@@ -76,7 +75,7 @@ function readValue(name: string, kind: FlagKind, value: string | undefined, inst
   if (kind !== 'flag') {
     if (value === undefined)
       throw new FlagProblem(`missing a value on flag: --${name}${summaryOf(instruction)}`);
-    if (value === '') throw new FlagProblem(`no value specified for --${name}=`);
+    if (value === '' && kind !== 'optional') throw new FlagProblem(`no value specified for --${name}=`);
     return value;
   }
   const folded = value?.toLowerCase() ?? 'true';

@@ -4,11 +4,11 @@ import type { HealthcheckInstruction, InstructionBase } from './instruction.ts';
 import type { ScannedLine } from './scan.ts';
 
 const FLAGS = {
-  interval: 'text',
-  timeout: 'text',
-  'start-period': 'text',
-  'start-interval': 'text',
-  retries: 'text',
+  interval: 'optional',
+  timeout: 'optional',
+  'start-period': 'optional',
+  'start-interval': 'optional',
+  retries: 'optional',
 } as const;
 
 /** HEALTHCHECK NONE, or HEALTHCHECK [flags] CMD command. @throws FlagProblem */
@@ -45,25 +45,33 @@ const UNITS: Record<string, number> = {
   h: 3600e9,
 };
 
-/** Go's time.ParseDuration, in nanoseconds. @throws FlagProblem */
+/** As much as Go's time.Duration holds. */
+const LIMIT_NANOSECONDS = 2 ** 63;
+
+/** Go's time.ParseDuration, in nanoseconds; 0 where none is given, which Buildah refuses. @throws FlagProblem */
 function interval(name: string, text: string | undefined): number {
   if (text === undefined || text === '0') return 0;
-  const match = /^\+?((?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text);
-  if (!match)
+  if (/^-/.test(text)) throw new FlagProblem(`Interval ${JSON.stringify(name)} must be positive`);
+  const total = nanoseconds(text);
+  if (total === undefined || total >= LIMIT_NANOSECONDS)
     throw new FlagProblem(
       `time: invalid duration ${JSON.stringify(text)} for --${name}`,
       'write it as 30s or 1m30s',
     );
+  return total;
+}
+
+function nanoseconds(text: string): number | undefined {
+  if (!/^\+?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+$/.test(text)) return undefined;
   let total = 0;
   for (const part of text.matchAll(/(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g))
     total += Number(part[1]) * (UNITS[part[2] as string] as number);
-  if (total <= 0) throw new FlagProblem(`Interval ${JSON.stringify(name)} must be positive`);
   return Math.round(total);
 }
 
 function retries(text: string | undefined): number {
   if (text === undefined) return 0;
   if (!/^[+-]?\d{1,9}$/.test(text)) throw new FlagProblem(`--retries is no number: ${JSON.stringify(text)}`);
-  if (Number(text) < 1) throw new FlagProblem(`--retries must be at least 1 (not ${Number(text)})`);
+  if (Number(text) < 0) throw new FlagProblem(`--retries must be at least 1 (not ${Number(text)})`);
   return Number(text);
 }

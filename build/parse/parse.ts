@@ -109,7 +109,7 @@ function unknownInstruction(keyword: string): FlagProblem {
 }
 
 function readFrom(line: ScannedLine, base: InstructionBase): FromInstruction {
-  const flags = readFlags(line.flags, { platform: 'text', after: 'text' }, 'FROM');
+  const flags = readFlags(line.flags, { platform: 'optional', after: 'text' }, 'FROM');
   const words = plainWords(line.rest);
   const [image, as, stageName] = words;
   const named = words.length === 3 && as?.toLowerCase() === 'as';
@@ -162,17 +162,17 @@ function readPairs(
 }
 
 const COPY_FLAGS = {
-  from: 'text',
-  chown: 'text',
-  chmod: 'text',
+  from: 'optional',
+  chown: 'optional',
+  chmod: 'optional',
   link: 'flag',
   parents: 'flag',
   exclude: 'list',
 } as const;
 const ADD_FLAGS = {
-  chown: 'text',
-  chmod: 'text',
-  checksum: 'text',
+  chown: 'optional',
+  chmod: 'optional',
+  checksum: 'optional',
   link: 'flag',
   'keep-git-dir': 'flag',
   unpack: 'flag',

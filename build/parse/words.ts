@@ -64,7 +64,7 @@ export function plainWords(text: string): string[] {
 }
 
 /**
- * The strings of a JSON array that starts `text`; what stands behind the array is ignored, as the originals do.
+ * The strings of a JSON array that starts `text`; what stands behind the array is ignored, as Buildah does.
  * Undefined where it is no JSON array, `'not-strings'` where it holds something else.
  */
 export function jsonWords(text: string): string[] | undefined | 'not-strings' {
@@ -78,7 +78,8 @@ export function jsonWords(text: string): string[] | undefined | 'not-strings' {
     return undefined;
   }
   if (!Array.isArray(value)) return undefined;
-  return value.every((item): item is string => typeof item === 'string') ? value : 'not-strings';
+  if (!value.every((item): item is string => typeof item === 'string')) return 'not-strings';
+  return value.map((item) => item.toWellFormed());
 }
 
 function endOfArray(text: string): number {

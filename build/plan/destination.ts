@@ -1,9 +1,9 @@
 import { posix } from 'node:path';
 
-/** WORKDIR: relative ones count from the one before; no trailing slash. */
+/** WORKDIR: relative ones count from the one before; one slash at the end goes. */
 export function joinWorkingDirectory(current: string, path: string): string {
   const joined = posix.isAbsolute(path) ? path : posix.join('/', current, path);
-  return joined.length > 1 ? joined.replace(/\/+$/, '') || '/' : joined;
+  return joined.length > 1 ? joined.replace(/\/$/, '') : joined;
 }
 
 /** The destination of COPY and ADD as an absolute path; a trailing slash, or `.`, still says "a directory". */

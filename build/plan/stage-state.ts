@@ -137,12 +137,13 @@ export class StageState {
   /**
    * ARG: declares a name; a value given by the user beats the default here, which beats that of the heading. The values
    * of this build (`TARGETARCH`) beat defaults, as in Buildah: `ARG TARGETARCH=amd64` is for builders that know none.
+   * It refuses defaults of TARGETPLATFORM and BUILDPLATFORM; they count, as in BuildKit.
    */
   declare(name: string, value: string | undefined): void {
     this.#spend(name, value ?? '');
     this.allowed.add(name);
     const builtin = this.builtins.get(name);
-    if (builtin !== undefined) {
+    if (builtin !== undefined && (value === undefined || !name.endsWith('PLATFORM'))) {
       if (!this.userArguments.has(name)) this.arguments.set(name, builtin);
       return;
     }

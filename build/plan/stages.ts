@@ -159,13 +159,21 @@ function makeStage(
     named: from.stageName !== undefined,
     from,
     base,
-    ...(from.platform === undefined ? {} : { platform: expand(from.platform) }),
+    ...(from.platform === undefined ? {} : { platform: filled(from, '--platform', expand(from.platform)) }),
     ...(from.after === undefined ? {} : { after: expand(from.after) }),
     instructions,
     escape: escapeChar,
     inheritedArguments: parent ? [...parent.inheritedArguments, ...ownArguments(parent, options)] : [],
     headingArguments,
   };
+}
+
+/** What a flag came to; nothing at all is a variable without a value, or a wrong name. */
+function filled(from: FromInstruction, flag: string, value: string): string {
+  return atLine(from, () => {
+    if (value === '') throw new BuildError('syntax', `no value specified for ${flag}=`);
+    return value;
+  });
 }
 
 /** The ARG words of a stage as a stage on top of it inherits them, defaults resolved. */

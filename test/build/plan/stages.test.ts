@@ -153,6 +153,28 @@ test('configuration', () => {
   equal(state.author, 'me');
 });
 
+const VALUES: readonly [instruction: string, expected: unknown][] = [
+  ['STOPSIGNAL SIGINFO', { StopSignal: 'SIGINFO' }],
+  ['STOPSIGNAL +9', { StopSignal: '+9' }],
+  ['STOPSIGNAL -1', { StopSignal: '-1' }],
+  ['WORKDIR ///x//', { WorkingDir: '///x/' }],
+  ['WORKDIR /x/', { WorkingDir: '/x' }],
+  ['EXPOSE 80/ 81/udp/tcp', { ExposedPorts: { '80/tcp': {}, '81/udp': {} } }],
+];
+
+test('odd values', () => {
+  for (const [instruction, expected] of VALUES) {
+    const config: Record<string, unknown> = { ...lastState(`FROM a\n${instruction}`).state.config };
+    for (const [name, value] of Object.entries(expected as object))
+      deepEqual(config[name], value, instruction);
+  }
+});
+
+test('a default of TARGETPLATFORM counts, one of TARGETARCH does not', () => {
+  const { state } = lastState('FROM a\nARG TARGETPLATFORM=x TARGETARCH=y\nENV E=$TARGETPLATFORM-$TARGETARCH');
+  deepEqual(state.config.Env.at(-1), 'E=x-arm64');
+});
+
 test('an entrypoint drops the base image command unless CMD was set', () => {
   equal(lastState('FROM a\nENTRYPOINT x', {}, { Cmd: ['old'] }).state.config.Cmd, null);
   deepEqual(lastState('FROM a\nCMD ["c"]\nENTRYPOINT x').state.config.Cmd, ['c']);
