@@ -13,7 +13,7 @@ import { BUILT_HERE } from './built-mark.ts';
 import { keepPlainBlobs, withCompressedBlobs } from './compressed-blobs.ts';
 import { type CopyStoredOptions, copyStored } from './copy-stored.ts';
 import { type ImageDocuments, imageDocuments } from './image-documents.ts';
-import { commitLayers } from './layers.ts';
+import { type CommittedLayers, commitLayers } from './layers.ts';
 import { refuseOtherDigest } from './named-digest.ts';
 import { namelessSignature, signStored } from './sign-stored.ts';
 
@@ -26,14 +26,22 @@ export async function commitToStore(
   container: WorkingContainer,
   options: CommitOptions = {},
 ): Promise<CommitResult> {
-  const { store } = surroundings;
   await surroundings.policy.prepare?.();
   const epoch = epochOf(options);
-  const created = (epoch === undefined ? surroundings.now() : new Date(epoch * 1000))
-    .toISOString()
-    .replace('.000Z', 'Z');
+  const created = dateText(epoch === undefined ? surroundings.now() : new Date(epoch * 1000));
   const committed = await commitLayers(surroundings, container, options, epoch);
-  const { ownLayer, extraLayer } = committed;
+  return storeImage(surroundings, container, options, { ...committed, created });
+}
+
+/** Makes an image of layers that are in storage. */
+export async function storeImage(
+  surroundings: BuildSurroundings,
+  container: WorkingContainer,
+  options: CommitOptions,
+  committed: CommittedLayers & { readonly created: string },
+): Promise<CommitResult> {
+  const { store } = surroundings;
+  const { ownLayer, extraLayer, created } = committed;
   const blobs = options.blobDirectory
     ? BlobDirectory.at(options.blobDirectory, surroundings.onWarning)
     : undefined;
@@ -45,7 +53,7 @@ export async function commitToStore(
     layers,
     format,
     created,
-    reproducible: epoch !== undefined,
+    reproducible: epochOf(options) !== undefined,
     extraLayer,
   });
   const imageId = documents.configDigest.slice('sha256:'.length);
@@ -90,13 +98,16 @@ function reportCopy({ onProgress }: BuildSurroundings, documents: ImageDocuments
   onProgress?.({ type: 'started', what: 'manifest' });
 }
 
+/** As Go writes times. */
+export const dateText = (date: Date) => date.toISOString().replace('.000Z', 'Z');
+
 /** A reference that names a store, in brackets, is copied to as to any other place. */
 function isOwnStore(destination: ImageReference): boolean {
   return destination.transport === 'containers-storage' && !destination.within.startsWith('[');
 }
 
 /** Seconds since the epoch that the image's dates are pinned to; undefined for now. */
-function epochOf(options: CommitOptions): number | undefined {
+export function epochOf(options: CommitOptions): number | undefined {
   if (options.omitTimestamp && options.timestampSeconds !== undefined)
     throw new BuildError('bad-option', 'omitting the timestamp and setting one cannot be used together');
   return options.sourceDateEpochSeconds ?? (options.omitTimestamp ? 0 : options.timestampSeconds);

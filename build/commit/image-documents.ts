@@ -119,7 +119,7 @@ function finalRuntime(config: RuntimeConfig, options: CommitOptions): RuntimeCon
   return options.changeConfig ? options.changeConfig(changed) : changed;
 }
 
-function imageAnnotations(
+export function imageAnnotations(
   container: WorkingContainer,
   options: CommitOptions,
   created: string,
@@ -196,7 +196,8 @@ function ownHistory(
   ];
 }
 
-function fromComment(container: WorkingContainer): string {
+/** What the first history entry of a container's image says of its base. */
+export function fromComment(container: WorkingContainer): string {
   const { fromImage, fromImageId } = container;
   return fromImageId && fromImage && !fromImageId.startsWith(fromImage) ? `FROM ${fromImage}` : '';
 }

@@ -142,8 +142,13 @@ async function baseLayers(store: Store, containerLayerId: string): Promise<Commi
     throw new BuildError('no-such-container', `reading layer "${containerLayerId}": layer not known`, {
       hint: 'the container lost its storage: remove it with buildah rm',
     });
+  return layersUpTo(store, own.parent);
+}
+
+/** A layer and those below it, base first. */
+export async function layersUpTo(store: Store, topLayer: string | undefined): Promise<CommittedLayer[]> {
   const layers: CommittedLayer[] = [];
-  for (let id = own.parent; id; ) {
+  for (let id = topLayer; id; ) {
     const record = await store.layers.get(id);
     if (!record) throw new BuildError('missing-file', `reading layer "${id}": layer not known`);
     layers.unshift(await committed(store, record));

@@ -136,6 +136,8 @@ export interface CreateWorkingContainerOptions {
   readonly format?: 'oci' | 'docker';
   /** Keep the base image's `org.opencontainers.image.base.*` annotations (a later stage of the same build). */
   readonly keepBaseAnnotations?: boolean;
+  /** The image goes by its id: it is a step of the same build, whatever names others gave it. */
+  readonly goesById?: boolean;
   /** `scratch` without the initial working directory `/` (`--compat-scratch-config`). */
   readonly bareScratchConfig?: boolean;
   readonly isolation?: IsolationKind;

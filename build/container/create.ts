@@ -56,7 +56,7 @@ export async function createFromRecord(
   options: CreateWorkingContainerOptions,
 ): Promise<WorkingContainer> {
   const { store } = surroundings;
-  const imageName = image ? imageDisplayName(imageNamePrefix(from), image.names) : from;
+  const imageName = image ? shownName(from, image, options) : from;
   const base = image ? await baseOf(store, image) : undefined;
   const record = await newRecord(surroundings, imageName, image, options);
   try {
@@ -75,18 +75,26 @@ export async function describeImage(
   image: ImageRecord,
 ): Promise<WorkingContainer> {
   const base = await baseOf(surroundings.store, image);
-  const none: ContainerRecord = {
-    id: '',
-    names: [],
-    imageId: image.id,
-    layerId: '',
-    metadata: '',
-    bigDataNames: [],
-    created: '',
-  };
   const options = { from: image.names[0] ?? '', keepBaseAnnotations: true };
-  return initialState(surroundings, none, image.names[0] ?? '', image, base, options);
+  return initialState(surroundings, NO_CONTAINER, image.names[0] ?? '', image, base, options);
 }
+
+/** The container that {@link createFromRecord} would make, but for its id, name and layer: nothing is written. */
+export function plannedContainer(
+  surroundings: BuildSurroundings,
+  from: string,
+  image: { readonly record: ImageRecord; readonly base: ContainerBase } | undefined,
+  options: CreateWorkingContainerOptions,
+): WorkingContainer {
+  const name = image ? shownName(from, image.record, options) : from;
+  return initialState(surroundings, NO_CONTAINER, name, image?.record, image?.base, options);
+}
+
+function shownName(from: string, image: ImageRecord, { goesById }: CreateWorkingContainerOptions): string {
+  return imageDisplayName(imageNamePrefix(from), goesById ? [] : image.names);
+}
+
+const NO_CONTAINER = { id: '', names: [], layerId: '' };
 
 /**
  * The state that a container would have if it were made from another image with the same top layer: nothing is
@@ -100,7 +108,7 @@ export async function rebaseContainer(
 ): Promise<WorkingContainer> {
   const { id, name, layerId, idMappings } = container;
   const record = { id, names: [name], layerId, idMappings };
-  const imageName = imageDisplayName(imageNamePrefix(options.from), image.names);
+  const imageName = shownName(options.from, image, options);
   return initialState(
     surroundings,
     record,
@@ -111,7 +119,8 @@ export async function rebaseContainer(
   );
 }
 
-interface Base {
+/** What a container takes over from the image that it is made of. */
+export interface ContainerBase {
   readonly manifestBytes: Uint8Array;
   readonly configBytes: Uint8Array;
   readonly config: ImageConfig;
@@ -119,7 +128,7 @@ interface Base {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-async function baseOf(store: Store, record: ImageRecord): Promise<Base> {
+async function baseOf(store: Store, record: ImageRecord): Promise<ContainerBase> {
   const image = await readStoredImage(store, record);
   const { config, configBytes } = await readStoredConfig(store, image);
   const annotations = image.manifest.kind === 'image' ? (image.manifest.annotations ?? {}) : {};
@@ -190,7 +199,7 @@ function initialState(
   record: Pick<ContainerRecord, 'id' | 'names' | 'layerId' | 'idMappings'>,
   imageName: string,
   image: ImageRecord | undefined,
-  base: Base | undefined,
+  base: ContainerBase | undefined,
   options: CreateWorkingContainerOptions,
 ): WorkingContainer {
   const format = options.format ?? 'oci';
@@ -242,7 +251,7 @@ function withBaseAnnotations(container: WorkingContainer, imageName: string): Wo
 
 function initialConfigs(
   { now, platform }: BuildSurroundings,
-  base: Base | undefined,
+  base: ContainerBase | undefined,
   format: 'oci' | 'docker',
   options: CreateWorkingContainerOptions,
 ): Pick<WorkingContainer, 'ociConfig' | 'dockerConfig'> {

@@ -11,8 +11,6 @@ export interface CacheQuery {
   /** Undefined: any. */
   readonly createdBy: string | undefined;
   readonly addsLayer: boolean;
-  /** False for an image whose history line is the same and whose configuration is not. */
-  readonly accepts?: (view: ImageView) => boolean;
   readonly format: 'oci' | 'docker';
   readonly os: string;
   readonly architecture: string;
@@ -21,22 +19,21 @@ export interface CacheQuery {
 }
 
 /**
- * The newest image in the store that an earlier build made by the same step on the same base: parent layer, whole
- * history and diffIDs agree (imagebuildah intermediateImageExists). Images are looked up by their top layer, so the
- * cost does not grow with the store. What was pulled is no candidate, but from a `--cache-from`.
+ * The images in the store, newest first, that an earlier build made by the same step on the same base: parent layer,
+ * whole history and diffIDs agree (imagebuildah intermediateImageExists). Images are looked up by their top layer, so
+ * the cost does not grow with the store. What was pulled is no candidate, but from a `--cache-from`.
  */
-export async function findCachedStep(
+export async function* cachedSteps(
   store: Store,
   views: ImageViews,
   query: CacheQuery,
-): Promise<ImageView | undefined> {
+): AsyncGenerator<ImageView, void> {
   const topLayers = await topLayersOnBase(store, query);
   const records = (await store.images.withTopLayer(topLayers)).filter((record) => isCandidate(record, query));
   for (const record of newestFirst(records)) {
     const view = await views.get(record);
-    if (view && matches(view, query)) return { ...view, record };
+    if (view && isStep(view, query)) yield { ...view, record };
   }
-  return undefined;
 }
 
 function isCandidate(record: ImageRecord, { cacheTtlMs, now }: CacheQuery): boolean {
@@ -58,11 +55,11 @@ async function topLayersOnBase(store: Store, query: CacheQuery): Promise<Readonl
   return new Set([...layers.map(({ id }) => id), ...(base === '' ? [''] : [])]);
 }
 
-function matches(view: ImageView, query: CacheQuery): boolean {
+/** Whether the image is one of the query's step, by what it says of itself. */
+export function isStep(view: ImageView, query: CacheQuery): boolean {
   if (view.format !== query.format) return false;
   if (query.architecture && view.config.architecture !== query.architecture) return false;
   if (query.os && view.config.os !== query.os) return false;
-  if (query.accepts?.(view) === false) return false;
   return historyMatches(query.base?.history ?? [], query.base?.diffIds ?? [], view, query);
 }
 

@@ -44,9 +44,15 @@ function destinationText(written: string, { destination }: CreatedByInputs): str
 function runLine(instruction: RunInstruction, inputs: CreatedByInputs): string {
   const values = usedArguments(inputs.state);
   const counted = values === '' ? '' : `|${values.split(' ').length} ${values} `;
-  const heredocs = instruction.heredocs.map((heredoc) => `\n${heredoc.content.trim()}`).join('');
+  const heredocs = instruction.heredocs.map(({ content }) => `\n${heredocText(content)}`).join('');
   const checksums = inputs.mountChecksums.map((checksum) => `:${checksum}`).join('');
   return `${counted}/bin/sh -c ${instruction.original.slice(4)}${heredocs}${checksums}`;
+}
+
+/** Buildah trims it; spaces and empty lines that a command may read are told all the same. */
+function heredocText(content: string): string {
+  const trimmed = content.trim();
+  return content === `${trimmed}\n` ? trimmed : content;
 }
 
 function declaredNames(state: StageState): string {

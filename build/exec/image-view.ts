@@ -8,6 +8,8 @@ export interface ImageView {
   readonly record: ImageRecord;
   readonly format: 'oci' | 'docker';
   readonly config: ImageConfig;
+  readonly configBytes: Uint8Array;
+  readonly annotations: Readonly<Record<string, string>>;
   readonly history: readonly HistoryEntry[];
   readonly diffIds: readonly Digest[];
   readonly manifest: Uint8Array;
@@ -42,11 +44,13 @@ export class ImageViews {
     try {
       const image = await readStoredImage(this.#store, record);
       if (image.manifest.kind === 'index') return undefined;
-      const { config } = await readStoredConfig(this.#store, image);
+      const { config, configBytes } = await readStoredConfig(this.#store, image);
       return {
         record,
         format: image.manifest.kind === 'image' ? image.manifest.format : 'docker',
         config,
+        configBytes,
+        annotations: image.manifest.kind === 'image' ? (image.manifest.annotations ?? {}) : {},
         history: config.history ?? [],
         diffIds: config.rootfs.diff_ids,
         manifest: image.manifestBytes,

@@ -1,16 +1,21 @@
-import { type CacheQuery, findCachedStep } from './cache.ts';
-import { hasExpandedConfig } from './expanded-config.ts';
+import { type CacheQuery, cachedSteps } from './cache.ts';
+import { type Fit, fitOf } from './cached-documents.ts';
 import type { ImageView } from './image-view.ts';
 import { usesFreshStage } from './mounts/checksums.ts';
 import { RemoteCache } from './remote-cache.ts';
 import type { StageResult } from './session.ts';
 import type { StageRun, Step } from './stage-run.ts';
 
+/** The image of an earlier build, or of another stage, that has the step. */
+interface Cached {
+  readonly view: ImageView;
+  readonly fit: Exclude<Fit, { kind: 'none' }>;
+}
+
 interface Found {
   /** The step's history line, where it had to be known. */
   readonly line?: string;
-  /** The image of an earlier build, or of another stage, that has it. */
-  readonly cached?: ImageView;
+  readonly cached?: Cached;
   /** Held while the step is made. */
   readonly claim?: Disposable;
 }
@@ -60,7 +65,7 @@ export class LayeredSteps {
     const summary = effects.copy ? await run.summary(effects.copy) : '';
     const line = await run.createdBy(step, summary, isLastStep);
     let cached = await this.#lookUp(line, step);
-    if (!cached && remote.pulls && (await remote.pull(line, addsLayer(step), run.container.view)))
+    if (!cached && remote.pulls && (await remote.pull({ ...this.#query(line, step), createdBy: line })))
       cached = await this.#lookUp(line, step);
     return cached ? { line, cached } : this.#orWait(step, line);
   }
@@ -81,22 +86,18 @@ export class LayeredSteps {
   /** False where no image stands on the base at all: what COPY brings need not be digested to know that. */
   async #hasCandidates(step: Step): Promise<boolean> {
     const { surroundings, views } = this.#run.session;
-    const found = await findCachedStep(surroundings.store, views, this.#query(undefined, step));
-    return found !== undefined;
+    const found = await cachedSteps(surroundings.store, views, this.#query(undefined, step)).next();
+    return !found.done;
   }
 
   #query(createdBy: string | undefined, step: Step): CacheQuery {
-    const { session, stage, container, state } = this.#run;
+    const { session, stage, container } = this.#run;
     const { surroundings, options } = session;
-    const { instruction } = step;
     const platform = session.platformOf(stage);
     return {
       base: container.view,
       createdBy,
       addsLayer: addsLayer(step),
-      ...(addsLayer(step)
-        ? {}
-        : { accepts: (view: ImageView) => hasExpandedConfig(view, instruction, state, options) }),
       format: options.format,
       os: platform.os,
       architecture: platform.architecture,
@@ -105,21 +106,35 @@ export class LayeredSteps {
     };
   }
 
-  async #lookUp(createdBy: string, step: Step): Promise<ImageView | undefined> {
-    const { surroundings, views, options } = this.#run.session;
-    const found = await findCachedStep(surroundings.store, views, this.#query(createdBy, step));
-    options.debug?.(
-      found ? `Found a cache hit in the first iteration with id ${found.record.id}` : 'Cache missed',
+  async #lookUp(createdBy: string, step: Step): Promise<Cached | undefined> {
+    const { debug } = this.#run.session.options;
+    const found = await this.#bestOf(createdBy, step);
+    debug?.(
+      found ? `Found a cache hit in the first iteration with id ${found.view.record.id}` : 'Cache missed',
     );
     return found;
   }
 
-  async #reuse(cached: ImageView, step: Step): Promise<string> {
+  async #bestOf(createdBy: string, step: Step): Promise<Cached | undefined> {
+    const { surroundings, views } = this.#run.session;
+    let best: Cached | undefined;
+    for await (const view of cachedSteps(surroundings.store, views, this.#query(createdBy, step))) {
+      const fit = await fitOf(this.#run, step, createdBy, view);
+      if (fit.kind === 'same') return { view, fit };
+      if (fit.kind === 'layer') best ??= { view, fit };
+    }
+    return best;
+  }
+
+  async #reuse({ view, fit }: Cached, step: Step): Promise<string> {
     const run = this.#run;
-    run.log.usingCache(cached.record.id);
+    const imageId = fit.kind === 'same' ? view.record.id : await fit.write();
+    // Metadata alone that had to be written is a step that was made.
+    if (fit.kind === 'same' || addsLayer(step)) run.log.usingCache(imageId);
+    else run.didExecute = true;
     if (step.isLastStep) run.log.commit(run.name);
-    if (step.isLastInstruction && !this.#isCommittedAgain(step)) await run.tag(cached.record.id, run.name);
-    return cached.record.id;
+    if (step.isLastInstruction && !this.#isCommittedAgain(step)) await run.tag(imageId, run.name);
+    return imageId;
   }
 
   async #make(step: Step, line: string | undefined): Promise<{ imageId: string; madeBy: string }> {

@@ -3,6 +3,7 @@ import { SlipwayError } from '../../errors.ts';
 import { BUILT_HERE } from '../commit/built-mark.ts';
 import { copyStored } from '../commit/copy-stored.ts';
 import { pullImage } from '../container/pull.ts';
+import { type CacheQuery, isStep } from './cache.ts';
 import type { ImageView } from './image-view.ts';
 import type { StageLog } from './log.ts';
 import type { BuildSession } from './session.ts';
@@ -27,11 +28,10 @@ export class RemoteCache {
     return (this.#session.options.cacheTo?.length ?? 0) > 0;
   }
 
-  /** True where a registry had the step and it is in the store now. */
-  async pull(createdBy: string, addsLayer: boolean, base: ImageView | undefined): Promise<boolean> {
-    const key = stepKey(createdBy, addsLayer, base);
-    const { surroundings, options } = this.#session;
-    const { unreachable } = this.#session;
+  /** True where a registry had the step and it is in the store now; an image that is not the step is none. */
+  async pull(query: CacheQuery & { readonly createdBy: string }): Promise<boolean> {
+    const key = stepKey(query.createdBy, query.addsLayer, query.base);
+    const { surroundings, options, unreachable, views } = this.#session;
     for (const repository of options.cacheFrom ?? []) {
       if (unreachable.has(repository)) continue;
       try {
@@ -44,6 +44,11 @@ export class RemoteCache {
             retryDelayMs: options.retryDelayMs,
           },
         );
+        const view = await views.get(record);
+        if (!view || !isStep(view, query)) {
+          options.debug?.(`what the cache ${repository} has as ${key} is another image`);
+          continue;
+        }
         await surroundings.store.images.setBigData(record.id, BUILT_HERE, Buffer.from('{}'));
       } catch (error) {
         if (!(error instanceof SlipwayError)) throw error;
@@ -78,14 +83,23 @@ export class RemoteCache {
   }
 }
 
-/** A digest of everything the step's result depends on; Buildah's shape of the key, so that tags are 64 digits. */
+/** A digest of everything the step's result depends on: the key that Buildah has for the step. */
 export function stepKey(createdBy: string, addsLayer: boolean, base: ImageView | undefined): string {
   const hash = createHash('sha256');
   for (const diffId of base?.diffIds ?? []) hash.update(`${diffId}\n`);
   hash.update(`${addsLayer}${createdBy}\n${base?.mediaType ?? ''}\n`);
   for (const entry of base?.history ?? [])
     hash.update(
-      `${entry.created_by ?? ''}\n${entry.author ?? ''}\n${entry.comment ?? ''}\n${entry.created ?? ''}\n${entry.empty_layer ?? false}\n`,
+      `${entry.created_by ?? ''}\n${entry.author ?? ''}\n${entry.comment ?? ''}\n${goTime(entry.created)}\n${entry.empty_layer ?? false}\n`,
     );
   return hash.digest('hex');
+}
+
+/** As Go prints a time that is read from JSON. */
+function goTime(text: string | undefined): string {
+  const [, date, time, fraction = '', zone = ''] =
+    /^(\S{10})T([\d:]{8})(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text ?? '') ?? [];
+  if (date === undefined) return text ?? '<nil>';
+  const offset = zone.replace(':', '');
+  return `${date} ${time}${fraction.replace(/\.?0+$/, '')} ${zone === 'Z' ? '+0000 UTC' : `${offset} ${offset}`}`;
 }

@@ -13,6 +13,8 @@ export interface NamedBase {
   /** The reference, or an earlier stage's image id, as histories tell it. */
   readonly from: string;
   readonly isStage: boolean;
+  /** An earlier stage's image that is more than its base. */
+  readonly hasSteps: boolean;
   /** The text of the FROM line. */
   readonly shown: string;
 }
@@ -31,6 +33,7 @@ export function nameBase(session: BuildSession, stage: Stage): NamedBase {
   return {
     from,
     isStage: index !== undefined,
+    hasSteps: index !== undefined && session.results.get(index)?.onlyBaseImage === false,
     shown: `${platform}${isDirectoryContext(session, stage) ? stage.base : from}${stage.named ? ` AS ${stage.name}` : ''}`,
   };
 }

@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 import { addToContainer } from '../add/add.ts';
 import { commitContainer } from '../commit/commit.ts';
-import type { CommitResult } from '../container/contract.ts';
+import type { CommitOptions, CommitResult } from '../container/contract.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { SbomOptions } from '../sbom/options.ts';
 import type { ScanResult } from '../sbom/scan.ts';
 import { destinationOf } from './destination.ts';
 import { openOutput } from './log.ts';
+import type { BuildOptions } from './options.ts';
 import type { BuildSession } from './session.ts';
 import type { StageContainer } from './stage-container.ts';
 import { configuredContainer } from './step-config.ts';
@@ -46,24 +47,15 @@ export async function commitStage(
   const consumeContainer = step.ownsContainer && !step.squash && !step.emptyLayer;
   if (consumeContainer) await stage.unmount();
   const committed = await commitContainer(surroundings, container, await destination?.reference(), {
-    format: options.format,
+    ...documentOptions(options, step.isLastStep),
     squash: step.squash,
     emptyLayer: step.emptyLayer,
     omitLayerHistoryEntry: step.link,
-    omitHistory: options.omitHistory,
-    timestampSeconds: options.timestampSeconds,
-    sourceDateEpochSeconds: options.sourceDateEpochSeconds,
     rewriteTimestamp: options.rewriteTimestamp,
     consumeContainer,
-    unsetAnnotations: options.unsetAnnotations,
-    annotations: step.isLastStep ? options.annotations : [],
-    createdAnnotation: options.createdAnnotation,
-    setParent: options.compatSetParent,
     classicOmissions: options.compatLayerOmissions,
     extraFiles: step.squash ? undefined : scanned?.imageFiles,
     names: destination?.isStore ? [destination.storedName] : [],
-    compressLayers: options.compressLayers,
-    blobDirectory: options.blobDirectory,
     copy: options.copy,
     // Buildah is silent about the copies of the images that a cache may keep.
     reportsCopy: !options.layers && options.useCache,
@@ -72,6 +64,22 @@ export async function commitStage(
   });
   options.debug?.(`created new image ID "${committed.imageId}"`);
   return committed;
+}
+
+/** What of the build's options goes into config and manifest of a step's image. */
+export function documentOptions(options: BuildOptions, isLastStep: boolean): CommitOptions {
+  return {
+    format: options.format,
+    omitHistory: options.omitHistory,
+    timestampSeconds: options.timestampSeconds,
+    sourceDateEpochSeconds: options.sourceDateEpochSeconds,
+    unsetAnnotations: options.unsetAnnotations,
+    annotations: isLastStep ? options.annotations : [],
+    createdAnnotation: options.createdAnnotation,
+    setParent: options.compatSetParent,
+    compressLayers: options.compressLayers,
+    blobDirectory: options.blobDirectory,
+  };
 }
 
 async function scan(session: BuildSession, stage: StageContainer, sbom: SbomOptions): Promise<ScanResult> {

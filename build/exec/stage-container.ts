@@ -1,6 +1,6 @@
 import { setPlatform } from '../container/config.ts';
 import type { CreateWorkingContainerOptions, WorkingContainer } from '../container/contract.ts';
-import { createFromRecord, rebaseContainer } from '../container/create.ts';
+import { createFromRecord, plannedContainer, rebaseContainer } from '../container/create.ts';
 import { BuildError } from '../error.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
@@ -15,6 +15,8 @@ interface Position {
   /** What the container is made from, as it is written into histories. */
   readonly from: string;
   readonly keepBaseAnnotations: boolean;
+  /** An image that steps of this build stand for. */
+  readonly goesById: boolean;
 }
 
 export interface MountedStage {
@@ -30,7 +32,7 @@ export class StageContainer {
   readonly #session: BuildSession;
   readonly #stage: Stage;
   readonly #state: StageState;
-  #position: Position = { from: 'scratch', keepBaseAnnotations: false };
+  #position: Position = { from: 'scratch', keepBaseAnnotations: false, goesById: false };
   #container: WorkingContainer | undefined;
   #rootfs = '';
   readonly #wanted: { readonly WorkingDir: string; readonly User: string }[] = [];
@@ -64,12 +66,30 @@ export class StageContainer {
     return this.#container;
   }
 
+  /** The container, or, where none was needed so far, what it would be. */
+  planned(): WorkingContainer {
+    if (this.#container) return this.#container;
+    const { view, from } = this.#position;
+    const platform = this.#session.platformOf(this.#stage);
+    const base = view && { ...view, manifestBytes: view.manifest };
+    const image = view && base ? { record: view.record, base } : undefined;
+    const name = from === 'scratch' ? '' : from;
+    const planned = plannedContainer(
+      { ...this.#session.surroundings, platform },
+      name,
+      image,
+      this.#options(),
+    );
+    return view ? planned : setPlatform(platform)(planned);
+  }
+
   #options(): CreateWorkingContainerOptions {
     const { options } = this.#session;
     return {
       from: this.#position.from,
       format: options.format,
       keepBaseAnnotations: this.#position.keepBaseAnnotations,
+      goesById: this.#position.goesById,
       bareScratchConfig: options.compatScratchConfig,
       isolation: options.run.isolation,
       ...options.run.stored,
@@ -115,7 +135,12 @@ export class StageContainer {
     const view = await this.#session.views.byId(imageId);
     if (!view && !isLastInstruction)
       throw new BuildError('missing-file', `image "${imageId}" disappeared while it was built on`);
-    this.#position = { ...(view ? { view } : {}), from: imageId, keepBaseAnnotations: true };
+    this.#position = {
+      ...(view ? { view } : {}),
+      from: imageId,
+      keepBaseAnnotations: true,
+      goesById: true,
+    };
     const { surroundings, options } = this.#session;
     const untouched = this.#rootfs === '' && view?.record.topLayer === before;
     const goesOn = untouched && !isLastInstruction && options.removeIntermediate !== false;

@@ -10,7 +10,7 @@ import { destinationOf } from './destination.ts';
 import { ensureDirectory } from './directories.ts';
 import type { EventLayer } from './events.ts';
 import type { StageLog } from './log.ts';
-import { bindMountChecksums, isBindMount } from './mounts/checksums.ts';
+import { mountChecksums } from './mounts/checksums.ts';
 import { RememberedCopy } from './remembered-copy.ts';
 import { runStep } from './run-step.ts';
 import type { BuildSession, StageResult } from './session.ts';
@@ -122,15 +122,15 @@ export class StageRun {
   /** The history line of a step. */
   async createdBy(step: Step | undefined, contentSummary: string, isLastStep: boolean): Promise<string> {
     const run = step?.effects.run;
-    const mountChecksums = run ? await bindMountChecksums(this.session, this.stage, run) : [];
-    if (run) this.inputs?.mounts(run.mounts.filter(isBindMount), mountChecksums);
+    const checksums = run ? await mountChecksums(this.session, this.stage, run) : [];
+    this.inputs?.mounts(checksums);
     return createdBy(step?.instruction, {
       state: this.state,
       options: this.session.options,
       contentSummary,
       destination: step?.effects.copy?.destination,
       isLastStep,
-      mountChecksums,
+      mountChecksums: checksums.map(([, checksum]) => checksum),
       link: this.link,
     });
   }

@@ -32,7 +32,12 @@ export async function buildStage(session: BuildSession, stage: Stage): Promise<S
   const base = nameBase(session, stage);
   log.step(`FROM ${base.shown}`, stage.from.position);
   const view = await baseOf(session, stage, base, log);
-  container.startFrom({ ...(view ? { view } : {}), from: base.from, keepBaseAnnotations: base.isStage });
+  container.startFrom({
+    ...(view ? { view } : {}),
+    from: base.from,
+    keepBaseAnnotations: base.isStage,
+    goesById: base.hasSteps,
+  });
   const initial = view?.config.config ?? (options.compatScratchConfig ? {} : { WorkingDir: '/' });
   const triggers = state.startFrom(initial, { inheritLabels: options.inheritLabels !== false });
   if (options.timestampSeconds !== undefined || options.sourceDateEpochSeconds !== undefined) {

@@ -36,7 +36,8 @@ import type { StageState } from '../plan/stage-state.ts';
 import { assignedValue, nameOf } from '../plan/variables.ts';
 import type { BuildOptions } from './options.ts';
 
-const IDENTITY_LABEL = 'io.buildah.version';
+/** Says which version built an image. */
+export const IDENTITY_LABEL = 'io.buildah.version';
 
 /** What a commit of a step writes beyond the stage's own configuration. */
 export interface StepCommit {

@@ -17,7 +17,7 @@ export interface StepInputs extends StepPlace {
   readonly baseImage?: string;
   /** Names of the arguments in force, with a digest of each one's value. */
   readonly arguments: readonly (readonly [name: string, digest: string])[];
-  /** Bind mounts of a RUN, with a checksum of what they showed. */
+  /** Mounts of a RUN that show files of elsewhere, with a checksum of what they showed. */
   readonly mounts: readonly (readonly [text: string, checksum: string])[];
   /** What COPY or ADD brought: source path and {@link fileState}; undefined for more than {@link FILES_LIMIT}. */
   readonly files?: readonly (readonly [path: string, state: string])[];
@@ -43,8 +43,8 @@ export class InputCollector {
     this.#files?.set(toText(path), fileState(entry, sizeBytes, digest));
   }
 
-  mounts(texts: readonly string[], checksums: readonly string[]): void {
-    this.#mounts = checksums.map((checksum, at) => [texts[at] ?? '', checksum]);
+  mounts(checksums: readonly (readonly [text: string, checksum: string])[]): void {
+    this.#mounts = checksums;
   }
 
   finish(

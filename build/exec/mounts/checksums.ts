@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { isSystemError } from '../../../errors.ts';
+import { summarizeSources } from '../../add/add.ts';
 import type { ResolvedRun } from '../../plan/apply.ts';
 import type { Stage } from '../../plan/stages.ts';
 import type { BuildSession } from '../session.ts';
 import { openSource } from './source.ts';
-import { parseMountSpec } from './spec.ts';
+import { type MountSpec, parseMountSpec } from './spec.ts';
 
 /** True where a mount's stage was built just now: its RUN is not looked up, the stage may have changed. */
 export async function usesFreshStage(
@@ -25,62 +25,66 @@ export async function usesFreshStage(
 }
 
 /**
- * What the bind mounts of a RUN contribute to its cache key, in order: the digest of a stage or image, or a checksum
- * of the files mounted, times left out (SECURITY B29).
+ * What the mounts of a RUN contribute to its cache key, in order, beside their texts: the digest of a stage or image,
+ * or one of the files mounted, times left out (SECURITY B29). A cache that is taken from elsewhere counts as a bind
+ * mount does; Buildah forgets it.
  */
-export async function bindMountChecksums(
+export async function mountChecksums(
   session: BuildSession,
   stage: Stage,
   run: ResolvedRun,
-): Promise<string[]> {
-  const checksums: string[] = [];
+): Promise<(readonly [text: string, checksum: string])[]> {
+  const checksums: (readonly [string, string])[] = [];
   for (const text of run.mounts) {
-    const spec = parseMountSpec(text, '/');
-    if (spec.type !== 'bind') continue;
-    if (spec.from === undefined) {
-      checksums.push(pathChecksum(session.contextDirectory, spec.source ?? '.'));
-      continue;
-    }
-    const source = await session.filesFrom(stage.index, spec.from);
-    if (source.kind === 'context') checksums.push(pathChecksum(source.directory, spec.source ?? '.'));
-    else if (source.digest) checksums.push(source.digest);
+    const checksum = await checksumOf(session, stage, parseMountSpec(text, '/'));
+    if (checksum !== undefined) checksums.push([text, checksum]);
   }
   return checksums;
 }
 
-export function isBindMount(text: string): boolean {
-  return parseMountSpec(text, '/').type === 'bind';
+async function checksumOf(
+  session: BuildSession,
+  stage: Stage,
+  { type, from, source = '.' }: MountSpec,
+): Promise<string | undefined> {
+  if (type !== 'bind' && (type !== 'cache' || from === undefined)) return undefined;
+  const files = from === undefined ? undefined : await session.filesFrom(stage.index, from);
+  if (files && files.kind !== 'context') return files.digest;
+  const directory = files?.directory ?? session.contextDirectory;
+  return pathChecksum(session, directory, source);
 }
 
 function allMounts(session: BuildSession, run: ResolvedRun): readonly string[] {
   return [...run.mounts, ...(session.options.run.mounts ?? [])];
 }
 
-/** `sha256:…` over names, types, modes, owners, link targets and bytes below a path. */
-export function pathChecksum(root: string, source: string): string {
-  const opened = openSource(root, source, source);
+/** `sha256:…` over names, types, modes, owners, link targets, attributes and bytes below a path. */
+async function pathChecksum(session: BuildSession, directory: string, source: string): Promise<string> {
+  const opened = openSource(directory, source, source);
   try {
-    const hash = createHash('sha256');
-    addPath(hash, `${opened.path}${opened.isDirectory ? '/.' : ''}`, '.', opened.isDirectory);
+    const { mode, uid, gid } = statSync(opened.path);
+    const hash = createHash('sha256').update(JSON.stringify([mode, uid, gid]));
+    if (opened.isDirectory) hash.update(await treeChecksum(session, opened.path, directory));
+    else addBytes(hash, opened.path);
     return `sha256:${hash.digest('hex')}`;
   } finally {
     opened.close();
   }
 }
 
-function addPath(hash: Hash, path: string, name: string, follow: boolean): void {
-  const status = follow || name !== '.' ? lstatSync(path) : undefined;
-  if (status) addHeader(hash, name, status, status.isSymbolicLink() ? readlinkSync(path) : '');
-  if (!status || status.isFile()) addBytes(hash, path);
-  else if (status.isDirectory())
-    for (const entry of readdirSync(path).sort()) addPath(hash, join(path, entry), join(name, entry), follow);
+async function treeChecksum(session: BuildSession, directory: string, known: string): Promise<string> {
+  const surroundings = { ...session.surroundings, onWarning: undefined };
+  const summary = await summarizeSources(surroundings, noContainer, ['.'], {
+    contextDirectory: directory,
+    preserveOwnership: true,
+    knownDigests: session.digests(known),
+  });
+  return summary.hex;
 }
 
-function addHeader(hash: Hash, name: string, status: Stats, link: string): void {
-  hash.update(
-    JSON.stringify([name, status.mode, status.uid, status.gid, status.isFile() ? status.size : 0, link]),
-  );
-}
+const noContainer = (): never => {
+  throw new Error('no owner was to be looked up');
+};
 
 function addBytes(hash: Hash, path: string): void {
   const buffer = Buffer.allocUnsafe(1 << 17);
