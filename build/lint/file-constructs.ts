@@ -1,5 +1,5 @@
 import type { ScannedFile } from '../parse/scan.ts';
-import { no, type Use } from './construct.ts';
+import { differs, no, type Use } from './construct.ts';
 
 /** BuildKit reads lines into a buffer of this size. */
 const LIMIT_BUILDKIT_LINE = 65_535;
@@ -7,7 +7,12 @@ const LIMIT_BUILDKIT_LINE = 65_535;
 /** What the file as a whole uses: directives, its name, the length of its lines. */
 export function fileConstructs(text: string, file: string, scanned: ScannedFile): readonly Use[] {
   const uses: Use[] = [];
-  if (scanned.escape === '`') uses.push({ what: '# escape=`', line: 1 });
+  if (scanned.escape === '`')
+    uses.push({
+      what: '# escape=`',
+      line: 1,
+      verdicts: { buildah: differs('in values it takes backslashes for escapes all the same') },
+    });
   if (scanned.syntax !== undefined) uses.push(frontend(scanned.syntax));
   if (file.endsWith('.in'))
     uses.push({

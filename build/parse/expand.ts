@@ -1,5 +1,13 @@
 import { BuildError } from '../error.ts';
-import { parsePattern, type Replacement, removePrefix, removeSuffix, replacePattern } from './pattern.ts';
+import {
+  type Pattern,
+  parsePattern,
+  type Replacement,
+  removePrefix,
+  removeSuffix,
+  replacePattern,
+} from './pattern.ts';
+import { WordList } from './word-list.ts';
 
 /** Looks a variable up; undefined means unset. */
 export type Variables = (name: string) => string | undefined;
@@ -13,6 +21,8 @@ export interface ExpandOptions {
   readonly plainQuotes?: boolean;
   /** Escapes stay in the result. */
   readonly rawEscapes?: boolean;
+  /** As both builders read heredocs, by BuildKit's rules alone: `$$` and `$@` are names, `/` ends a pattern. */
+  readonly inHeredoc?: boolean;
   /** References to unset variables stay as written instead of becoming empty. */
   readonly keepUnset?: boolean;
   /** Longest result in characters; default a million. */
@@ -42,36 +52,9 @@ export function expandWords(text: string, variables: Variables, options: ExpandO
   return new Expander(text, variables, options).run().words;
 }
 
-/** Collects words while text is added; only unquoted spaces split. */
-class WordList {
-  readonly words: string[] = [];
-  #word = '';
-
-  add(text: string): void {
-    for (const char of text) {
-      if (/\s/u.test(char)) this.#flush();
-      else this.#word += char;
-    }
-  }
-
-  addRaw(text: string): void {
-    this.#word += text;
-  }
-
-  #flush(): void {
-    if (this.#word !== '') this.words.push(this.#word);
-    this.#word = '';
-  }
-
-  finish(): string[] {
-    this.#flush();
-    return this.words;
-  }
-}
-
 const REPLACEMENTS: Readonly<Record<string, Replacement>> = { '/': 'all', '#': 'prefix', '%': 'suffix' };
 const NAME = /^(?:\d|[@*#?\-$!]|[\p{L}_][\p{L}\p{Nd}_]*)/u;
-const NAME_IN_BRACES = /^(?:\d+|[@*#?\-$!]|[\p{L}_][\p{L}\p{Nd}_]*)/u;
+const NAME_OR_NUMBER = /^(?:\d+|[@*#?\-$!]|[\p{L}_][\p{L}\p{Nd}_]*)/u;
 const SIGNS: Readonly<Record<Replacement, string>> = { first: '', all: '/', prefix: '#', suffix: '%' };
 
 class Expander {
@@ -211,9 +194,9 @@ class Expander {
     return `<<${this.#text.slice(start, this.#at)}`;
   }
 
-  /** `$10` is `$1` and a nought, as in a shell. */
-  #name(braced: boolean): string {
-    const pattern = braced ? NAME_IN_BRACES : NAME;
+  /** @param wholeNumber false: `$10` is `$1` and a nought, as in a shell */
+  #name(wholeNumber: boolean): string {
+    const pattern = wholeNumber ? NAME_OR_NUMBER : NAME;
     const rest = pattern.exec(this.#text.slice(this.#at, this.#at + 256));
     let name = rest?.[0] ?? '';
     this.#at += name.length;
@@ -234,9 +217,9 @@ class Expander {
     this.#at += 1;
     const next = this.#text[this.#at] ?? '';
     // Buildah knows no $$, $? and the like: the dollar stays, and what follows it is read on its own.
-    if ('@*#?-$!'.includes(next)) return '$';
+    if (!this.#options.inHeredoc && '@*#?-$!'.includes(next)) return '$';
     if (next !== '{') {
-      const name = this.#name(false);
+      const name = this.#name(this.#options.inHeredoc ?? false);
       if (name === '') return '$';
       const value = this.#lookup(name);
       return value ?? (this.#options.keepUnset ? `$${name}` : '');
@@ -292,7 +275,7 @@ class Expander {
       );
     }
     const longest = word.startsWith(modifier);
-    const pattern = parsePattern(longest ? word.slice(1) : word);
+    const pattern = this.#pattern(longest ? word.slice(1) : word);
     return modifier === '#'
       ? removePrefix(value ?? '', pattern, longest)
       : removeSuffix(value ?? '', pattern, longest);
@@ -308,17 +291,23 @@ class Expander {
       return `\${${name}/${SIGNS[mode]}${patternText}${hasReplacement ? `/${replacement}` : ''}}`;
     const limit = this.#options.limit ?? LIMIT_RESULT;
     try {
-      return replacePattern(value ?? '', parsePattern(patternText), replacement, mode, limit);
+      return replacePattern(value ?? '', this.#pattern(patternText), replacement, mode, limit);
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       return this.#fail(error.message);
     }
   }
 
+  #pattern(text: string): Pattern {
+    return parsePattern(text, { sets: !this.#options.inHeredoc });
+  }
+
   /** A sign or a brace with nothing between it and the slash is the pattern itself. */
   #replaced(name: string): { mode: Replacement; patternText: string } {
-    const mode = REPLACEMENTS[this.#text[this.#at] ?? ''] ?? 'first';
+    const sign = this.#text[this.#at] ?? '';
+    const mode = (this.#options.inHeredoc && sign !== '/' ? undefined : REPLACEMENTS[sign]) ?? 'first';
     if (mode !== 'first') this.#at += 1;
+    if (this.#options.inHeredoc) return { mode, patternText: this.#inner('/', true) };
     const start = this.#at;
     const patternText = this.#inner('/}', true);
     if (this.#at !== start + 1) return { mode, patternText };

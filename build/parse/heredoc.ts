@@ -71,7 +71,7 @@ export function expandHeredoc(
   variables: Variables,
   options: Pick<ExpandOptions, 'escape' | 'onLookup'> = {},
 ): string {
-  const raw = { ...options, rawQuotes: true, rawEscapes: true, limit: LIMIT_TEXT };
+  const raw = { ...options, inHeredoc: true, rawQuotes: true, rawEscapes: true, limit: LIMIT_TEXT };
   try {
     return expandWord(text, variables, raw);
   } catch (error) {

@@ -13,14 +13,15 @@ export type Pattern = readonly (readonly Element[])[];
  * Parses a shell pattern of `*`, `?`, escapes (BuildKit's convertShellPatternToRegex) and sets such as `[a-z]`, `[^x]`
  * (Buildah). A bracket that begins no set is a character. Matching needs no regular expression and takes linear time
  * for a fixed pattern.
+ * @param options `sets` false: brackets are characters
  */
-export function parsePattern(text: string): Pattern {
+export function parsePattern(text: string, { sets = true } = {}): Pattern {
   const segments: Element[][] = [[]];
   const chars = [...text];
   for (let at = 0; at < chars.length; at += 1) {
     const char = chars[at] as string;
     const segment = segments.at(-1) as Element[];
-    const found = char === '[' ? readSet(chars, at) : undefined;
+    const found = sets && char === '[' ? readSet(chars, at) : undefined;
     if (found) {
       segment.push(found.set);
       at = found.end;

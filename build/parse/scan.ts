@@ -57,7 +57,9 @@ export function scanContainerfile(text: string, file: string): ScannedFile {
 }
 
 const DIRECTIVE = /^#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*$/;
-const DIRECTIVES = ['escape', 'syntax', 'check', 'platform'];
+const DIRECTIVES = ['escape', 'syntax', 'check'];
+/** The first word; other spaces than these are part of it. */
+const KEYWORD = /^[^\t\v\f\r ]+/;
 
 class FileScanner {
   readonly #rows: readonly string[];
@@ -98,17 +100,20 @@ class FileScanner {
     });
   }
 
-  /** Directives come first, before any comment, empty line or instruction. A shebang line may stand above them. */
+  /**
+   * Directives come first, before any comment, empty line or instruction. A shebang line may stand above them; it is a
+   * comment to what looks for the escape character.
+   */
   #readDirectives(): void {
-    let row = this.#rows[0]?.startsWith('#!') ? 1 : 0;
-    for (; row < this.#rows.length; row += 1) {
+    const shebang = this.#rows[0]?.startsWith('#!') ?? false;
+    for (let row = shebang ? 1 : 0; row < this.#rows.length; row += 1) {
       const match = DIRECTIVE.exec((this.#rows[row] as string).trimStart());
       const name = match?.[1]?.toLowerCase();
       if (!match || name === undefined || !DIRECTIVES.includes(name)) return;
       this.#row = row + 1;
       if (this.#directives.has(name)) this.#fail(row + 1, `only one ${name} parser directive can be used`);
       this.#directives.set(name, match[2] as string);
-      if (name === 'escape') this.#setEscape(match[2] as string, row + 1);
+      if (name === 'escape' && !shebang) this.#setEscape(match[2] as string, row + 1);
     }
   }
 
@@ -135,7 +140,8 @@ class FileScanner {
       return;
     }
     const { original, emptyLine } = this.#join(first, start);
-    if (original.trim() === '') return;
+    if (original.trim() === '')
+      this.#fail(start, 'unknown instruction: ', 'a line that is continued is empty');
     this.#push(original, start, emptyLine);
   }
 
@@ -181,7 +187,7 @@ class FileScanner {
   }
 
   #push(original: string, start: number, emptyLine: number | undefined): void {
-    const keyword = /^\S+/.exec(original)?.[0] ?? '';
+    const keyword = KEYWORD.exec(original)?.[0] ?? '';
     const { flags, rest } = splitFlags(original.slice(keyword.length));
     const heredocs = this.#takesHeredocs(keyword, rest) ? this.#readHeredocs(original, start) : [];
     this.#lines.push({

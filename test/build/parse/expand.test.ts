@@ -3,7 +3,7 @@ import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import { BuildError } from '../../../build/error.ts';
 import { expandWord, expandWords } from '../../../build/parse/expand.ts';
-import { heredocsOfLine } from '../../../build/parse/heredoc.ts';
+import { expandHeredoc, heredocsOfLine } from '../../../build/parse/heredoc.ts';
 import { parsePattern, removePrefix, removeSuffix, replacePattern } from '../../../build/parse/pattern.ts';
 
 const test = suite('variable substitution');
@@ -142,6 +142,20 @@ test('heredoc words', () => {
   ]);
   deepEqual(names("RUN echo it's <<A"), []);
   deepEqual(names('RUN << A'), [['A', true, false]]);
+});
+
+const HEREDOCS: readonly [input: string, expected: string][] = [
+  ['$A ${NONE:-w} $NONE', 'a w '],
+  ['$$ $? $@ $10 ${A}', '    a'],
+  ['\\$A "$A" \'$A\'', '\\$A "a" \'$A\''],
+  ["it's $A", "it's a"],
+  ['${PATHS/#one/1} ${PATHS/one/\\$}', 'one/two/two/three.tar.gz \\$/two/two/three.tar.gz'],
+  ['${PATHS#[a-z]}', 'one/two/two/three.tar.gz'],
+];
+
+test('heredocs', () => {
+  for (const [input, expected] of HEREDOCS) equal(expandHeredoc(input, variables), expected, input);
+  throws(() => expandHeredoc('${A/x}', variables), /missing '\/'/);
 });
 
 test('nesting is limited', () => {
