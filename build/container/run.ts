@@ -3,7 +3,7 @@ import { hostIds } from '../../store/storage/id-mappings.ts';
 import { removeLeftovers } from '../exec/leftovers.ts';
 import { prepareVolumes } from '../exec/mounts/volume.ts';
 import { Workspace } from '../exec/workspace.ts';
-import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
+import { proxyVariables } from '../plan/arguments.ts';
 import { DEFAULT_PATH } from '../plan/stage-state.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
 import type { BridgeSettings } from '../run/bridge/settings.ts';
@@ -163,10 +163,7 @@ function environmentOf(
 ): string[] {
   const own = container.ociConfig.config?.Env ?? [];
   const path = own.some((entry) => entry.startsWith('PATH=')) ? [] : [`PATH=${DEFAULT_PATH}`];
-  const proxies =
-    container.runOptions.HTTPProxy === false
-      ? []
-      : PROXY_ARGUMENTS.flatMap((name) => (environment[name] ? [`${name}=${environment[name]}`] : []));
+  const proxies = container.runOptions.HTTPProxy === false ? [] : proxyVariables(environment);
   const layers = [path, options.defaultEnvironment ?? [], proxies, own, options.environment ?? []];
   return layers.reduce<string[]>((merged, list) => mergeEnvironment(merged, list), []);
 }

@@ -6,7 +6,7 @@ import { ownHostname } from '../container/hostname.ts';
 import { BuildError } from '../error.ts';
 import { parseHeredocWord } from '../parse/heredoc.ts';
 import type { ResolvedRun } from '../plan/apply.ts';
-import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
+import { proxyVariables } from '../plan/arguments.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
 import { mergeEnvironment } from '../plan/variables.ts';
@@ -168,11 +168,7 @@ function networkOf(session: BuildSession, run: ResolvedRun): RunRequest['network
 /** Proxy variables of the host, below everything else. */
 function proxies(session: BuildSession): string[] {
   const { run } = session.options;
-  if (run.httpProxy === false) return [];
-  return PROXY_ARGUMENTS.flatMap((name) => {
-    const value = run.hostEnvironment[name];
-    return value === undefined || value === '' ? [] : [`${name}=${value}`];
-  });
+  return run.httpProxy === false ? [] : proxyVariables(run.hostEnvironment);
 }
 
 /** The words to execute: shell form in the SHELL, a heredoc as script, with its interpreter, or as input. */

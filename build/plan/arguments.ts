@@ -1,7 +1,7 @@
 import type { Platform } from '../../image/platform.ts';
 
-/** Proxy variables may be given as build arguments without ARG, and stay out of histories (SECURITY B27). */
-export const PROXY_ARGUMENTS = [
+/** Of the host's environment these reach a RUN; `ALL_PROXY` does not, as with Buildah. */
+const HOST_PROXIES = [
   'HTTP_PROXY',
   'http_proxy',
   'HTTPS_PROXY',
@@ -10,9 +10,18 @@ export const PROXY_ARGUMENTS = [
   'ftp_proxy',
   'NO_PROXY',
   'no_proxy',
-  'ALL_PROXY',
-  'all_proxy',
 ] as const;
+
+/** Proxy variables may be given as build arguments without ARG, and stay out of histories (SECURITY B27). */
+export const PROXY_ARGUMENTS = [...HOST_PROXIES, 'ALL_PROXY', 'all_proxy'] as const;
+
+/** `NAME=value` of the proxies that a host's environment sets, be it to nothing. */
+export function proxyVariables(environment: Readonly<Record<string, string | undefined>>): string[] {
+  return HOST_PROXIES.flatMap((name) => {
+    const value = environment[name];
+    return value === undefined ? [] : [`${name}=${value}`];
+  });
+}
 
 const PLATFORM_NAMES = ['TARGETPLATFORM', 'TARGETOS', 'TARGETARCH', 'TARGETVARIANT'] as const;
 

@@ -81,16 +81,18 @@ function offeredResolvers({ network, host }: FileSituation): Partial<ResolverPar
 function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
   const hosts = request.hosts || { entries: [] };
   const hostIs = hostAddress();
-  const own = kinds.has('network') ? (network?.addresses ?? []) : [hostIs].filter((one) => one !== undefined);
+  const hasNetwork = kinds.has('network');
+  const own = hasNetwork ? (network?.addresses ?? []) : [hostIs].filter((one) => one !== undefined);
+  const names = hasNetwork ? ownNames(hostname, request) : [hostname];
   return hostsFile({
     extra: hosts.entries.map((entry) => ({ address: entry.address, names: entry.name.split(';') })),
     base: hostText('baseFile' in hosts && hosts.baseFile !== undefined ? hosts.baseFile : '/etc/hosts'),
-    own: hostname === '' ? [] : own.map((address) => ({ address, names: ownNames(hostname, request) })),
+    own: hostname === '' ? [] : own.map((address) => ({ address, names })),
     hostGateway: hostIs,
   });
 }
 
-/** The host name, and the container's own name where it has one. */
+/** The host name, and the container's own name where it has one: a network of its own knows it by both. */
 function ownNames(hostname: string, request: RunRequest): string[] {
   const name = request.containerEnv?.name;
   return name && name !== hostname ? [hostname, name] : [hostname];

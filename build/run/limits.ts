@@ -36,38 +36,42 @@ export interface LimitSituation {
 }
 
 /**
- * The resource limits of a RUN: those asked for, and Buildah's defaults for open files and processes. What this
- * process may not grant is lowered to its own hard limit.
- * @throws BuildError `bad-option` for an unknown name or a soft limit above the hard one
+ * The resource limits of a RUN: those asked for, and Buildah's defaults for open files and processes, which are lowered
+ * to what this process may grant.
+ * @throws BuildError `bad-option` for an unknown name, a soft limit above the hard one, or more than may be granted
  */
 export function chooseRlimits(limits: ResourceLimits | undefined, situation: LimitSituation): SpecRlimit[] {
   const chosen = new Map<string, SpecRlimit>();
   for (const type of ['RLIMIT_NOFILE', 'RLIMIT_NPROC']) {
-    const hard = hardLimit(situation.limitsText, type);
-    const value = DEFAULT_LIMIT < hard || situation.rootless ? hard : DEFAULT_LIMIT;
+    const ceiling = hardLimit(situation.limitsText, type);
+    const isDefault = !situation.rootless && (situation.mayRaise || DEFAULT_LIMIT < ceiling);
+    const value = isDefault ? DEFAULT_LIMIT : ceiling;
     chosen.set(type, { type, soft: value, hard: value });
   }
-  for (const { name, soft, hard } of limits?.ulimits ?? []) {
-    const type = `RLIMIT_${name.toUpperCase()}`;
-    if (!(type in RLIMITS)) throw new BuildError('bad-option', `invalid ulimit type: ${name}`);
-    const limit = { type, soft: whole(soft), hard: whole(hard) };
-    if (limit.soft > limit.hard)
-      throw new BuildError(
-        'bad-option',
-        `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
-      );
-    chosen.set(type, limit);
+  for (const ulimit of limits?.ulimits ?? []) {
+    const limit = givenLimit(ulimit, situation);
+    chosen.set(limit.type, limit);
   }
-  if (situation.mayRaise) return [...chosen.values()];
-  return [...chosen.values()].map(({ type, soft, hard }) => {
-    const ceiling = hardLimit(situation.limitsText, type);
-    return { type, soft: lower(soft, ceiling), hard: lower(hard, ceiling) };
-  });
+  return [...chosen.values()];
 }
 
-function lower(a: bigint, b: bigint): bigint {
-  if (a < b) return a;
-  return b;
+function givenLimit(
+  { name, soft, hard }: NonNullable<ResourceLimits['ulimits']>[number],
+  { limitsText, mayRaise }: LimitSituation,
+): SpecRlimit {
+  const type = `RLIMIT_${name.toUpperCase()}`;
+  if (!(type in RLIMITS)) throw new BuildError('bad-option', `invalid ulimit type: ${name}`);
+  const limit = { type, soft: whole(soft), hard: whole(hard) };
+  if (limit.soft > limit.hard)
+    throw new BuildError(
+      'bad-option',
+      `ulimit soft limit must be less than or equal to hard limit: ${soft} > ${hard}`,
+    );
+  const ceiling = hardLimit(limitsText, type);
+  if (limit.hard <= ceiling || mayRaise) return limit;
+  throw new BuildError('bad-option', `setting ulimit ${name}=${soft}:${hard}: operation not permitted`, {
+    hint: `The hard limit here is ${ceiling}, and raising it needs root with CAP_SYS_RESOURCE.`,
+  });
 }
 
 function whole(value: number): bigint {

@@ -86,7 +86,7 @@ export function systemMounts(situation: SystemMountSituation): SpecMount[] {
     inUserns && !namespaces.has('pid')
       ? bind('/proc', ['rbind', 'nosuid', 'noexec', 'nodev'])
       : fresh('/proc', 'proc', ['nosuid', 'noexec', 'nodev']),
-    fresh('/dev', 'tmpfs', ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=65536k']),
+    fresh('/dev', 'tmpfs', ['nosuid', 'strictatime', 'mode=755', 'size=65536k']),
     fresh('/dev/pts', 'devpts', [
       'nosuid',
       'noexec',
@@ -100,7 +100,7 @@ export function systemMounts(situation: SystemMountSituation): SpecMount[] {
     mounts.push(bind('/dev/shm', ['rbind', 'nosuid', 'noexec', 'nodev']));
     mounts.push(bind('/dev/mqueue', ['bind', 'nosuid', 'noexec', 'nodev']));
   } else {
-    const size = situation.shmSizeBytes ? `${situation.shmSizeBytes}` : '65536k';
+    const size = situation.shmSizeBytes ?? '65536k';
     const options = ['nosuid', 'noexec', 'nodev', 'mode=1777', `size=${size}`];
     mounts.push({ ...fresh('/dev/shm', 'tmpfs', options), source: 'shm' });
     mounts.push(fresh('/dev/mqueue', 'mqueue', ['nosuid', 'noexec', 'nodev']));

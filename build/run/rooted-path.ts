@@ -10,6 +10,7 @@ import {
   RESOLVE,
   readLinkAt,
   S_IF,
+  setTimesAt,
   setTimesOfDescriptor,
   statAtIfExists,
   statDescriptor,
@@ -142,6 +143,8 @@ function make(parent: number, parentPath: string, name: string, options: EnsureO
   const fd = openAt(parent, name, OPEN.path | OPEN.noFollow);
   const { inode, device } = statDescriptor(fd);
   closeDescriptor(fd);
+  // What goes away again is not to be seen in the times of its directory meanwhile.
+  if (options.onMade) keepTimes(parent, before);
   options.onMade?.({
     path: parentPath === '/' ? `/${name}` : `${parentPath}/${name}`,
     isDirectory: options.kind === 'directory',
@@ -151,6 +154,15 @@ function make(parent: number, parentPath: string, name: string, options: EnsureO
     parentModifiedNs: before.modifiedNs,
     parentModifiedThenNs: statDescriptor(parent).modifiedNs,
   });
+}
+
+function keepTimes(directory: number, { accessedNs, modifiedNs }: ReturnType<typeof statDescriptor>): void {
+  try {
+    setTimesAt(directory, '.', accessedNs, modifiedNs);
+  } catch (error) {
+    // In a user namespace everyone's directory may belong to nobody.
+    if (!isSystemError(error, 'EPERM')) throw error;
+  }
 }
 
 function components(path: string): string[] {

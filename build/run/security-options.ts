@@ -34,9 +34,7 @@ export function parseSecurityOptions(options: readonly string[]): SecurityOption
       throw new BuildError('bad-option', `invalid --security-opt name=value pair: ${JSON.stringify(option)}`);
     const name = option.slice(0, equals);
     const value = option.slice(equals + 1);
-    if (name === 'no-new-privileges' && (value === 'true' || value === 'false'))
-      noNewPrivileges = value === 'true';
-    else if (name === 'seccomp') seccomp = value;
+    if (name === 'seccomp') seccomp = value;
     else if (name === 'apparmor') apparmor = value;
     else if (name === 'label') labels.push(value);
     else if (name === 'mask') masked.push(...value.split(':'));

@@ -27,6 +27,6 @@ function normalise(text: string): string {
   const upper = text.toUpperCase();
   if (upper === 'ALL') return upper;
   const name = upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
-  if (!CAPABILITY_NAMES.includes(name)) throw usage(`unknown capability "${text}"`);
+  if (!CAPABILITY_NAMES.includes(name)) throw usage(`"${name}": unknown capability`);
   return name;
 }

@@ -235,13 +235,10 @@ function size(text: string, flag: string): number {
 
 function checkHost(text: string): void {
   const colon = text.indexOf(':');
-  const name = text.slice(0, colon);
   const address = text.slice(colon + 1);
-  if (colon <= 0 || !address)
-    throw usage(`invalid value for add-host: unable to parse add-host value "${text}", expected HOST:IP`);
+  if (colon <= 0) throw usage(`invalid value for add-host: bad format for add-host: "${text}"`);
   const isAddress = (isIP(address) && !address.includes('%')) || address === 'host-gateway';
-  if (!isAddress || name === '')
-    throw usage(`invalid value for add-host: invalid IP address in add-host: "${address}"`);
+  if (!isAddress) throw usage(`invalid value for add-host: invalid IP address in add-host: "${address}"`);
 }
 
 function checkedUlimit(text: string): string {
@@ -277,9 +274,6 @@ function securityOptions(list: readonly string[]): RunOptions {
         break;
       case 'seccomp':
         options = { ...options, SeccompProfilePath: value };
-        break;
-      case 'no-new-privileges':
-        options = { ...options, NoNewPrivileges: value === 'true' };
         break;
       case 'mask':
         options = { ...options, Masks: [...((options.Masks as string[]) ?? []), ...value.split(':')] };

@@ -81,7 +81,7 @@ test("in a user namespace without its own network the host's /sys is bound read-
 
 const LIMITS_TEXT =
   'Limit  Soft Hard Units\nMax processes             100   200   processes\nMax open files            1024  20000 files\nMax core file size        0     unlimited bytes\n';
-test('limits: defaults, requests, and what may not be raised is clamped', () => {
+test('limits: defaults are lowered to what may be had, requests above it refused', () => {
   const situation = { limitsText: LIMITS_TEXT, mayRaise: false, rootless: false };
   const text = (list: ReturnType<typeof chooseRlimits>) =>
     list.map(({ type, soft, hard }) => `${type.slice(7)}=${soft}:${hard}`).join(' ');
@@ -91,12 +91,19 @@ test('limits: defaults, requests, and what may not be raised is clamped', () => 
     'NOFILE=1048576:1048576 NPROC=1048576:1048576',
   );
   const ulimits = [
-    { name: 'nofile', soft: 5, hard: 30000 },
+    { name: 'nofile', soft: 5, hard: 20000 },
     { name: 'core', soft: -1, hard: -1 },
   ];
   assert.match(text(chooseRlimits({ ulimits }, situation)), /NOFILE=5:20000 .*CORE=18446744073709551615:/);
-  const wrong = [{ name: 'nofile', soft: 9, hard: 1 }];
-  assert.throws(() => chooseRlimits({ ulimits: wrong }, situation), { code: 'bad-option' });
+  const refused = [
+    { name: 'nofile', soft: 9, hard: 1 },
+    { name: 'nofile', soft: 5, hard: 20001 },
+    { name: 'nofile', soft: 5, hard: -1 },
+  ];
+  for (const one of refused)
+    assert.throws(() => chooseRlimits({ ulimits: [one] }, situation), { code: 'bad-option' });
+  const more = [{ name: 'nofile', soft: 5, hard: 20001 }];
+  assert.match(text(chooseRlimits({ ulimits: more }, { ...situation, mayRaise: true })), /NOFILE=5:20001/);
 });
 
 test('cgroup limits are written where asked for', () => {
