@@ -8,6 +8,7 @@ import type { AddOptions, AddResult, AddSource, CopyReuse } from './contract.ts'
 import { chooseDestination, type Destination } from './destination.ts';
 import { toHost } from './id-mapping.ts';
 import type { KnownDigests } from './known-digests.ts';
+import { splitAtPivot } from './local-source.ts';
 import { lookUpOwner, numericOwner, type Owner } from './owner.ts';
 import { ReusedFiles } from './reused-files.ts';
 import { fromText, RootedDirectory, toText } from './rooted.ts';
@@ -199,6 +200,10 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
   const [first] = sources;
   const match = first?.kind === 'local' ? first.source.matches[0] : undefined;
   const single = given === 1;
+  const keepsDirectories =
+    first?.kind === 'local' && match
+      ? options.parents && splitAtPivot(match, first.source.pivot).kept.length > 1
+      : options.parents;
   return {
     count: given,
     isSingleFile:
@@ -207,9 +212,9 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
         first?.kind === 'inline' ||
         match?.kind === 'file' ||
         (match?.kind === 'other' && options.followSymlinks === false)) &&
-      !options.parents,
+      !keepsDirectories,
     isTree:
-      options.parents ||
+      keepsDirectories ||
       (single && (first?.kind === 'git' || match?.kind === 'directory' || match?.kind === 'archive')) ||
       (single && first?.kind === 'remote' && options.extractRemote) ||
       false,

@@ -7,7 +7,7 @@ import { decompressed, detectCompression } from '../../store/blob/compression.ts
 import { StoreError } from '../../store/error.ts';
 import { OPEN, S_IF, statDescriptor } from '../../store/kernel/index.ts';
 import { PAX_XATTR, TAR_TYPE, type TarEntry } from '../../store/layer/tar-entry.ts';
-import { TarReader } from '../../store/layer/tar-reader.ts';
+import { isTarHeader, TarReader } from '../../store/layer/tar-reader.ts';
 import { BuildError } from '../error.ts';
 import { type BytePath, cleanPath, type RootedDirectory, toText } from './rooted.ts';
 import type { OnEntry } from './tree-reader.ts';
@@ -25,22 +25,9 @@ export async function isArchive(root: RootedDirectory, path: BytePath): Promise<
   const fd = openRegular(root, path);
   if (fd === undefined) return false;
   try {
-    const head = Buffer.alloc(6);
-    readSync(fd, head, 0, head.length, 0);
-    if (detectCompression(head) === 'none') return hasMember(fd);
-    const first = await firstPlainBytes(fd);
-    return first.length >= 512 && first.toString('latin1', 257, 262) === 'ustar';
+    return isTarHeader(await firstPlainBytes(fd));
   } finally {
     closeSync(fd);
-  }
-}
-
-function hasMember(fd: number): boolean {
-  try {
-    return tarReader(fd).next() !== undefined;
-  } catch (error) {
-    if (error instanceof StoreError) return false;
-    throw error;
   }
 }
 
@@ -48,13 +35,14 @@ function hasMember(fd: number): boolean {
 function tarReader(fd: number): TarReader {
   const buffer = Buffer.allocUnsafe(1 << 16);
   let at = 0;
-  return new TarReader({
-    next(limit) {
+  const source = {
+    next(limit: number) {
       const count = readSync(fd, buffer, 0, Math.min(limit, buffer.length), at);
       at += count;
       return buffer.subarray(0, count);
     },
-  });
+  };
+  return new TarReader(source, undefined, { expandSparse: true });
 }
 
 async function firstPlainBytes(fd: number): Promise<Buffer> {
@@ -201,8 +189,8 @@ function extractPlain(fd: number, sink: OnEntry, options: ExtractOptions): void 
   for (let entry = reader.next(); entry; entry = reader.next()) {
     options.signal?.throwIfAborted();
     const path = cleanPath(entry.name);
-    if (path === '') continue;
     const kind = KINDS[entry.type] as TreeEntry['kind'];
+    if (path === '' && kind !== 'directory') continue;
     sink(
       treeEntry(entry, kind, path, options),
       entry.sizeBytes,

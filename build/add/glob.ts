@@ -1,16 +1,17 @@
 import { closeDescriptor, OPEN, readDirectory, S_IF, statAt } from '../../store/kernel/index.ts';
 import { componentPattern, hasWildcard } from './pattern.ts';
-import { type BytePath, fromBytes, fromText, type RootedDirectory, toText } from './rooted.ts';
+import { type BytePath, cleanPath, fromBytes, fromText, type RootedDirectory, toText } from './rooted.ts';
 
 /**
  * The paths below a root that a pattern matches, in byte order; directories on the way may be reached through links
- * inside the root. `**` stands for any number of directories. A pattern without wildcards matches itself if it exists.
+ * inside the root. `**` stands for any number of directories, `..` takes the word before it away, link or not. A pattern
+ * without wildcards matches itself if it exists.
  * @throws BuildError `bad-argument` for a malformed pattern
  */
 export function expandGlob(root: RootedDirectory, pattern: string): BytePath[] {
   let found: BytePath[] = [''];
-  for (const part of pattern.split('/')) {
-    if (part === '' || part === '.') continue;
+  for (const part of cleanPath(pattern).split('/')) {
+    if (part === '') continue;
     if (part === '**') found = unique(found.flatMap((path) => directoriesBelow(root, path)));
     else if (hasWildcard(part) || part.includes('\\'))
       found = found.flatMap((path) => matching(root, path, part));

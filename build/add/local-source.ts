@@ -25,6 +25,17 @@ export interface LocalSource {
 }
 
 /**
+ * What `--parents` leaves out and what it keeps of a match's path. A directory that a link led to has its own path, as
+ * in Buildah.
+ */
+export function splitAtPivot(match: Match, pivot: number) {
+  const parts = (match.kind === 'directory' ? match.resolved : match.path).split('/').filter(Boolean);
+  const above = match.path.split('/').slice(0, pivot);
+  if (above.some((part, index) => parts[index] !== part)) return { above: [], kept: parts };
+  return { above, kept: parts.slice(above.length) };
+}
+
+/**
  * Finds what a local source stands for below the context.
  * @throws BuildError `missing-file`, `unsafe-path` for a source outside the context
  */

@@ -7,7 +7,7 @@ import { ContentDigest, startFileDigest } from './content-digest.ts';
 import type { AddOptions, AddSource } from './contract.ts';
 import { joinBytes } from './glob.ts';
 import { toContainer } from './id-mapping.ts';
-import { findLocalSource, type LocalSource, type Match } from './local-source.ts';
+import { findLocalSource, type LocalSource, type Match, splitAtPivot } from './local-source.ts';
 import type { Owner } from './owner.ts';
 import { IgnoreRules } from './pattern.ts';
 import { fetchRemote, isGitSource, isRemoteSource, type RemoteContent } from './remote.ts';
@@ -158,7 +158,7 @@ export class SourceReader {
   }
 
   #sourcePath(source: LocalSource, match: Match, path: BytePath): BytePath {
-    if (this.#options.parents) return [...match.path.split('/').slice(0, source.pivot), path].join('/');
+    if (this.#options.parents) return [...splitAtPivot(match, source.pivot).above, path].join('/');
     return match.kind === 'file' || match.kind === 'other' ? match.path : joinBytes(match.path, path);
   }
 
@@ -169,9 +169,8 @@ export class SourceReader {
     source: LocalSource,
     sink: OnEntry,
   ): Promise<void> {
-    const parts = match.path.split('/');
-    const kept = this.#options.parents ? parts.slice(source.pivot).join('/') : undefined;
-    const name = parts.at(-1) as BytePath;
+    const kept = this.#options.parents ? splitAtPivot(match, source.pivot).kept.join('/') : undefined;
+    const name = match.path.split('/').at(-1) as BytePath;
     if (match.kind === 'archive') {
       await extractArchive(context, match.resolved, sink, this.#archiveOptions());
     } else if (match.kind === 'directory') {
@@ -277,13 +276,13 @@ function drain(reader: ContentReader): void {
 }
 
 function emitParents(reader: TreeReader, match: Match, pivot: number, done: Set<string>): void {
-  const parts = match.path.split('/');
-  const last = match.kind === 'directory' ? parts.length : parts.length - 1;
-  for (let count = pivot + 1; count <= last; count += 1) {
-    const source = parts.slice(0, count).join('/');
+  const { above, kept } = splitAtPivot(match, pivot);
+  const last = match.kind === 'directory' ? kept.length : kept.length - 1;
+  for (let count = 1; count <= last; count += 1) {
+    const source = [...above, ...kept.slice(0, count)].join('/');
     if (done.has(source)) continue;
     done.add(source);
-    reader.directoryEntry(source, parts.slice(pivot, count).join('/'));
+    reader.directoryEntry(source, kept.slice(0, count).join('/'));
   }
 }
 

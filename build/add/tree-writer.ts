@@ -17,13 +17,15 @@ import {
   setTimesOfDescriptor,
   setXattr,
   statAtIfExists,
+  statDescriptor,
   symlinkAt,
   unlinkAt,
 } from '../../store/kernel/index.ts';
-import { giveOwner, type OverriddenStatus, usableMode } from '../../store/layer/owner-override.ts';
+import { giveOwner, usableMode } from '../../store/layer/owner-override.ts';
 import { BuildError } from '../error.ts';
+import { giveAt, OpenDirectories, overridden } from './open-directories.ts';
 import type { Owner } from './owner.ts';
-import { type BytePath, type RootedDirectory, toBytes, toText } from './rooted.ts';
+import { type BytePath, RootedDirectory, toBytes, toText } from './rooted.ts';
 
 /** What is written at one place. Ids are the host's. */
 export interface TreeEntry {
@@ -60,36 +62,36 @@ const CHUNK_BYTES = 1 << 18;
  * links (SECURITY I1 to I3, B25). What stands in the way is replaced, except that directories are merged.
  */
 export class TreeWriter implements Disposable {
-  readonly #root: RootedDirectory;
   readonly #base: BytePath;
   readonly #options: TreeWriterOptions;
-  readonly #open = new Map<BytePath, number>();
+  readonly #outside: OpenDirectories;
+  #inside: { readonly root: RootedDirectory; readonly directories: OpenDirectories } | undefined;
   readonly #directories = new Map<BytePath, { mode: number; modifiedNs?: bigint }>();
-  /** Directories that no entry told of, outermost first. */
-  readonly #made: BytePath[] = [];
   readonly #buffer = Buffer.allocUnsafe(CHUNK_BYTES);
 
   /** @param base the directory below `root` that entry paths are relative to, its links resolved; made when missing */
   constructor(root: RootedDirectory, base: BytePath, options: TreeWriterOptions) {
-    this.#root = root;
     this.#base = base;
     this.#options = options;
+    this.#outside = new OpenDirectories(root, options.directoryOwner);
   }
 
   [Symbol.dispose](): void {
-    for (const fd of this.#open.values()) closeDescriptor(fd);
-    this.#open.clear();
+    this.#outside[Symbol.dispose]();
+    this.#inside?.directories[Symbol.dispose]();
+    this.#inside?.root[Symbol.dispose]();
   }
 
   /** Makes the base directory and those above it, owned as the options say, mode 0755. */
   makeBase(): void {
-    this.#directory('');
+    this.#below();
   }
 
+  /** The entry with an empty path is the base directory itself. */
   put(entry: TreeEntry, content?: ContentReader): void {
     const slash = entry.path.lastIndexOf('/');
     const directory = this.#directory(slash < 0 ? '' : entry.path.slice(0, slash));
-    const name = toBytes(entry.path.slice(slash + 1));
+    const name = toBytes(entry.path.slice(slash + 1) || '.');
     try {
       this.#make(directory, name, entry, content);
     } catch (cause) {
@@ -114,14 +116,13 @@ export class TreeWriter implements Disposable {
    * @param madeNs time of directories that no entry told of; absent: when they were made
    */
   finish(madeNs?: bigint): void {
-    for (const absolute of madeNs === undefined ? [] : this.#made) {
-      const fd = this.#root.open(absolute, OPEN.readOnly | OPEN.directory);
-      if (fd === undefined) continue;
-      setTimesOfDescriptor(fd, madeNs as bigint, madeNs as bigint);
-      closeDescriptor(fd);
+    if (madeNs !== undefined) {
+      this.#outside.dateMade(madeNs);
+      this.#inside?.directories.dateMade(madeNs);
     }
+    const { root } = this.#below();
     for (const [path, { mode, modifiedNs }] of [...this.#directories].reverse()) {
-      const fd = this.#root.open(this.#absolute(path), OPEN.readOnly | OPEN.directory);
+      const fd = root.open(path, OPEN.readOnly | OPEN.directory);
       if (fd === undefined) continue;
       try {
         chmodDescriptor(fd, mode);
@@ -133,47 +134,17 @@ export class TreeWriter implements Disposable {
     this.#directories.clear();
   }
 
-  #absolute(path: BytePath): BytePath {
-    return [this.#base, path].filter(Boolean).join('/');
+  /** The base directory as a root of its own: links below it lead nowhere else, as in the originals. */
+  #below() {
+    if (this.#inside) return this.#inside;
+    const root = new RootedDirectory(`/proc/self/fd/${this.#outside.open(this.#base)}`);
+    this.#inside = { root, directories: new OpenDirectories(root, this.#options.directoryOwner, this.#base) };
+    return this.#inside;
   }
 
   /** An open descriptor of a directory below the base, made with everything above it where missing. */
   #directory(path: BytePath): number {
-    const known = this.#open.get(path);
-    if (known !== undefined) return known;
-    const absolute = this.#absolute(path);
-    const fd = this.#root.open(absolute, OPEN.path | OPEN.directory) ?? this.#makeDirectories(absolute);
-    if (this.#open.size >= 64) {
-      const [oldest, stale] = this.#open.entries().next().value as [BytePath, number];
-      closeDescriptor(stale);
-      this.#open.delete(oldest);
-    }
-    this.#open.set(path, fd);
-    return fd;
-  }
-
-  #makeDirectories(absolute: BytePath): number {
-    let done = '';
-    for (const part of absolute.split('/').filter(Boolean)) {
-      const parent = this.#root.open(done, OPEN.path | OPEN.directory);
-      if (parent === undefined) throw notDirectory(done);
-      done = done ? `${done}/${part}` : part;
-      try {
-        mkdirAt(parent, toBytes(part), 0o755);
-        give(parent, toBytes(part), { ...this.#options.directoryOwner, mode: S_IF.directory | 0o755 });
-        const fd = openAt(parent, toBytes(part), OPEN.readOnly | OPEN.directory | OPEN.noFollow);
-        chmodDescriptor(fd, 0o755);
-        closeDescriptor(fd);
-        this.#made.push(done);
-      } catch (error) {
-        if (!isSystemError(error, 'EEXIST')) throw error;
-      } finally {
-        closeDescriptor(parent);
-      }
-    }
-    const fd = this.#root.open(absolute, OPEN.path | OPEN.directory);
-    if (fd === undefined) throw notDirectory(absolute);
-    return fd;
+    return this.#below().directories.open(path);
   }
 
   #make(directory: number, name: Buffer, entry: TreeEntry, content: ContentReader | undefined): void {
@@ -186,6 +157,7 @@ export class TreeWriter implements Disposable {
         return;
       case 'hardlink':
         this.#makeHardLink(directory, name, entry);
+        changeLinked(directory, name, entry);
         return;
       case 'symlink':
         replacing(directory, name, () => symlinkAt(toBytes(entry.link ?? ''), directory, name));
@@ -194,7 +166,7 @@ export class TreeWriter implements Disposable {
         if (entry.kind !== 'fifo' && this.#options.skipDevices) return;
         replacing(directory, name, () => makeNode(directory, name, entry));
     }
-    give(directory, name, { ...entry, mode: NODE_BITS[entry.kind] | entry.mode });
+    giveAt(directory, name, { ...entry, mode: NODE_BITS[entry.kind] | entry.mode });
     setXattrsAt(directory, name, entry);
     setTimesAt(directory, name, entry.modifiedNs, entry.modifiedNs);
   }
@@ -203,22 +175,13 @@ export class TreeWriter implements Disposable {
     const status = statAtIfExists(directory, name);
     if (status && (status.mode & S_IF.mask) !== S_IF.directory) {
       unlinkAt(directory, name);
-      this.#forget(entry.path);
+      this.#below().directories.forget(entry.path);
     }
     if (!status || (status.mode & S_IF.mask) !== S_IF.directory) mkdirAt(directory, name, 0o700);
-    give(directory, name, { ...entry, mode: S_IF.directory | entry.mode });
+    giveAt(directory, name, { ...entry, mode: S_IF.directory | entry.mode });
     setXattrsAt(directory, name, entry);
     const mode = usableMode(S_IF.directory | entry.mode) & 0o7777;
     this.#directories.set(entry.path, { mode, modifiedNs: entry.modifiedNs });
-  }
-
-  /** Descriptors of a replaced directory and of what was below it are stale. */
-  #forget(path: BytePath): void {
-    for (const [open, fd] of this.#open)
-      if (open === path || open.startsWith(`${path}/`)) {
-        closeDescriptor(fd);
-        this.#open.delete(open);
-      }
   }
 
   #makeFile(directory: number, name: Buffer, entry: TreeEntry, content: ContentReader | undefined): void {
@@ -247,8 +210,9 @@ export class TreeWriter implements Disposable {
   }
 
   #makeHardLink(directory: number, name: Buffer, entry: TreeEntry): void {
-    const target = this.#absolute(entry.link ?? '');
-    const parent = this.#root.parent(this.#root.resolve(target));
+    const { root } = this.#below();
+    const target = entry.link ?? '';
+    const parent = root.parent(root.resolve(target));
     if (!parent)
       throw new BuildError('missing-file', `hard link to "/${toText(target)}": no such file or directory`);
     try {
@@ -259,9 +223,6 @@ export class TreeWriter implements Disposable {
     }
   }
 }
-
-const notDirectory = (path: BytePath) =>
-  new BuildError('unsafe-path', `"/${toText(path)}" already exists but is not a directory`);
 
 /** Runs an exclusive creation; what is there is removed first, a directory with everything in it. */
 function replacing<T>(directory: number, name: Buffer, create: () => T): T {
@@ -291,15 +252,23 @@ export function removeAt(directory: number, name: Buffer): void {
   unlinkAt(directory, name, true);
 }
 
-/** Gives what has a name to its owner, a link itself and not what it leads to. */
-function give(directory: number, name: Buffer, entry: Owner & { readonly mode: number }): void {
-  const path = Buffer.concat([Buffer.from(`/proc/self/fd/${directory}/`), name]);
-  giveOwner(() => chownAt(directory, name, entry.uid, entry.gid), path, overridden(entry));
-}
-
-function overridden(entry: Owner & { readonly mode: number } & Partial<TreeEntry>): OverriddenStatus {
-  const { uid, gid, mode, deviceMajor = 0, deviceMinor = 0 } = entry;
-  return { uid, gid, mode, deviceMajor, deviceMinor };
+/**
+ * The owner, mode and time of a hard link's own entry, which the file takes on. A link's target is not touched
+ * (SECURITY T04), and an owner that is right already is not set again, which would take capabilities away.
+ */
+function changeLinked(directory: number, name: Buffer, entry: TreeEntry): void {
+  const fd = openAt2(directory, name, OPEN.path | OPEN.noFollow, RESOLVE.beneath | RESOLVE.noSymlinks);
+  try {
+    const status = statDescriptor(fd);
+    const type = status.mode & S_IF.mask;
+    const mode = type | entry.mode;
+    if (status.uid !== entry.uid || status.gid !== entry.gid) giveAt(directory, name, { ...entry, mode });
+    if (type !== S_IF.symlink) chmodPath(fd, usableMode(mode) & 0o7777);
+  } finally {
+    closeDescriptor(fd);
+  }
+  setXattrsAt(directory, name, entry);
+  setTimesAt(directory, name, entry.modifiedNs, entry.modifiedNs);
 }
 
 const NODE_BITS = {

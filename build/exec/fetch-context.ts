@@ -147,7 +147,9 @@ async function extractInto(
   const isArchive = await extractStream(
     from,
     fromText(name),
-    (entry, _size, content) => writer.put({ ...entry, ...owner, xattrs: [] }, content),
+    (entry, _size, content) => {
+      if (entry.path !== '') writer.put({ ...entry, ...owner, xattrs: [] }, content);
+    },
     surroundings,
   );
   if (isArchive) writer.finish();

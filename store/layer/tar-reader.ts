@@ -1,10 +1,19 @@
 import { StoreError } from '../error.ts';
 import { parsePaxRecords, paxTimeToNs } from './pax.ts';
 import { BLOCK_BYTES, paddingOf, TAR_TYPE, type TarEntry } from './tar-entry.ts';
+import { readOldSparseMap, readPaxSparseMap, SparseContent, type SparseMap } from './tar-sparse.ts';
 
 /** Where a {@link TarReader} gets its bytes from; an empty view is the end. */
 export interface ByteSource {
   next(limit: number): Buffer;
+}
+
+export interface TarReadOptions {
+  /**
+   * Sparse files are given whole, with their zeros. Default: they are refused, since the raw bytes and the content
+   * that was given do not make up the stream again.
+   */
+  readonly expandSparse?: boolean;
 }
 
 /** Receives every byte that is not the content of a file: headers, padding, the end marker and what follows it. */
@@ -23,18 +32,20 @@ const CONTENT: ReadonlySet<string> = new Set([TAR_TYPE.file, TAR_TYPE.contiguous
 
 /**
  * Reads a tar stream entry by entry as Go's archive/tar does: ustar, star, GNU long names and PAX. Global PAX headers
- * are passed over, as containers/storage does; sparse files are refused, since their content is not in the stream as
- * it is on disk.
+ * are passed over, as containers/storage does.
  */
 export class TarReader {
   readonly #source: ByteSource;
   readonly #raw: RawSink;
+  readonly #options: TarReadOptions;
   #left = 0;
   #padding = 0;
+  #sparse: SparseContent | undefined;
 
-  constructor(source: ByteSource, raw: RawSink = () => {}) {
+  constructor(source: ByteSource, raw: RawSink = () => {}, options: TarReadOptions = {}) {
     this.#source = source;
     this.#raw = raw;
+    this.#options = options;
   }
 
   /**
@@ -58,12 +69,16 @@ export class TarReader {
       else if (entry.type === TAR_TYPE.globalPax) this.#special(entry);
       else if (entry.type === TAR_TYPE.gnuLongName) longName = untilNul(this.#special(entry));
       else if (entry.type === TAR_TYPE.gnuLongLink) longLink = untilNul(this.#special(entry));
-      else return this.#complete(entry, records, longName, longLink);
+      else return this.#complete(entry, block as Buffer, records, longName, longLink);
     }
   }
 
   /** Up to `limit` bytes of the current entry's content as a view that the next call overwrites; empty at its end. */
   content(limit = Number.MAX_SAFE_INTEGER): Buffer {
+    return this.#sparse?.next(limit, (wanted) => this.#stored(wanted)) ?? this.#stored(limit);
+  }
+
+  #stored(limit: number): Buffer {
     if (this.#left === 0) return EMPTY;
     const view = this.#source.next(Math.min(this.#left, limit));
     if (view.length === 0) throw truncated();
@@ -82,6 +97,7 @@ export class TarReader {
 
   #complete(
     entry: TarEntry,
+    header: Buffer,
     records: Map<string, string> | undefined,
     longName: string | undefined,
     longLink: string | undefined,
@@ -93,9 +109,7 @@ export class TarReader {
       entry.type === TAR_TYPE.gnuSparse ||
       [...entry.pax.keys()].some((key) => key.startsWith('GNU.sparse.'))
     )
-      throw new StoreError('unsupported', `the sparse file ${quote(entry.name)} cannot be unpacked`, {
-        hint: 'Make the archive without --sparse.',
-      });
+      return this.#completeSparse(entry, header);
     if (entry.type === TAR_TYPE.oldFile)
       entry.type = entry.name.endsWith('/') ? TAR_TYPE.directory : TAR_TYPE.file;
     if (entry.type === TAR_TYPE.contiguous) entry.type = TAR_TYPE.file;
@@ -112,7 +126,42 @@ export class TarReader {
     return entry;
   }
 
+  #completeSparse(entry: TarEntry, header: Buffer): TarEntry {
+    this.#left = entry.sizeBytes;
+    this.#padding = paddingOf(entry.sizeBytes);
+    const map = this.#options.expandSparse ? this.#sparseMap(entry, header) : undefined;
+    if (!map)
+      throw new StoreError('unsupported', `the sparse file ${quote(entry.name)} cannot be unpacked`, {
+        hint: 'Make the archive without --sparse.',
+      });
+    const stored = map.pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    if (stored !== this.#left)
+      throw new StoreError(
+        'bad-layer',
+        `the map of the sparse file ${quote(entry.name)} does not fit its size`,
+      );
+    this.#sparse = new SparseContent(map);
+    entry.type = TAR_TYPE.file;
+    entry.sizeBytes = map.sizeBytes;
+    return entry;
+  }
+
+  #sparseMap(entry: TarEntry, header: Buffer): SparseMap | undefined {
+    if (entry.type === TAR_TYPE.gnuSparse)
+      return readOldSparseMap(
+        header,
+        () => this.#exactly(BLOCK_BYTES),
+        (block, at, bytes) => safe(numeric(block, at, bytes, 'sparse map'), 'sparse map'),
+      );
+    return readPaxSparseMap(entry, () => {
+      if (this.#left < BLOCK_BYTES) throw truncated();
+      this.#left -= BLOCK_BYTES;
+      return this.#exactly(BLOCK_BYTES);
+    });
+  }
+
   #skipContent(): void {
+    this.#sparse = undefined;
     while (this.#left > 0) this.#raw(this.content());
     if (this.#padding > 0) this.#raw(this.#exactly(this.#padding));
     this.#padding = 0;
@@ -188,6 +237,18 @@ function wholeNumber(key: string, value: string): number {
   if (!Number.isSafeInteger(number))
     throw new StoreError('bad-layer', `the ${key} ${quote(value)} of an entry is not a number in range`);
   return number;
+}
+
+/** True where these bytes start with the header of an entry, of whatever type. */
+export function isTarHeader(bytes: Buffer): boolean {
+  if (bytes.length < BLOCK_BYTES || !bytes.subarray(0, BLOCK_BYTES).some(Boolean)) return false;
+  try {
+    checkSum(bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof StoreError) return false;
+    throw error;
+  }
 }
 
 function decodeHeader(block: Buffer): TarEntry | undefined {

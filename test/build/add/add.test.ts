@@ -21,6 +21,7 @@ import { suite } from 'uvu';
 import { addToContainer, summarizeSources } from '../../../build/add/add.ts';
 import type { AddOptions, AddSource } from '../../../build/add/contract.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
+import { tarOf } from '../../support/tar.ts';
 import { sampleContainer } from '../container/sample.ts';
 
 const test = suite('adding to a container');
@@ -195,6 +196,20 @@ test('--parents keeps directories from behind the pivot', async () => {
   assert.ok(!existsSync(join(root, 'some/a')));
 });
 
+test('--parents: a linked directory has its own path, one file takes a new name, .. is gone', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(context, 'd/sub'), { recursive: true });
+  writeFileSync(join(context, 'd/sub/f'), '');
+  writeFileSync(join(context, 'a'), '');
+  symlinkSync('sub', join(context, 'd/link'));
+  await add('/linked', ['d/link'], { parents: true });
+  assert.deepEqual(readdirSync(join(root, 'linked/d')), ['sub']);
+  await add('/named', ['a'], { parents: true });
+  assert.ok(statSync(join(root, 'named')).isFile());
+  await add('/below/', ['d/../a'], { parents: true });
+  assert.deepEqual(readdirSync(join(root, 'below')), ['a']);
+});
+
 test('excludes leave out, exceptions bring back', async () => {
   const { root, context, add } = place();
   mkdirSync(join(context, 'd'));
@@ -216,6 +231,56 @@ test('archives are unpacked by ADD, plain and compressed, and copied by COPY', a
   await add('/copied', ['a.tgz']);
   assert.equal(readFileSync(join(root, 'added/f'), 'utf8'), 'x');
   assert.ok(statSync(join(root, 'copied')).isFile());
+});
+
+const OWN = process.geteuid?.() === 0 ? 0 : (process.getuid?.() as number);
+
+test('an archive: its root entry is the destination, and a hard link has the last word on mode and time', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(root, 'to'));
+  const archive = tarOf([
+    { name: './', mode: 0o711, mtime: 1000 },
+    { name: 'f', body: 'x', mode: 0o755, mtime: 2000 },
+    { name: 'h', linkname: 'f', type: '1', mode: 0o640, mtime: 3000 },
+  ]);
+  writeFileSync(join(context, 'a.tar'), archive);
+  await add('/to', ['a.tar'], { extract: true });
+  assert.equal(statSync(join(root, 'to')).mode & 0o7777, 0o711);
+  assert.equal(statSync(join(root, 'to')).mtimeMs, 1_000_000);
+  const { mode, mtimeMs, nlink, uid } = statSync(join(root, 'to/f'));
+  assert.deepEqual([mode & 0o7777, mtimeMs, nlink, uid], [0o640, 3_000_000, 2, OWN]);
+});
+
+test('T04: the entry of a hard link to a link changes nothing behind it', async () => {
+  const { root, context, add } = place();
+  const victim = join(base, 'victim');
+  writeFileSync(victim, 'v', { mode: 0o600 });
+  const archive = tarOf([
+    { name: 's', linkname: victim },
+    { name: 'h', linkname: 's', type: '1', mode: 0o4777 },
+  ]);
+  writeFileSync(join(context, 'a.tar'), archive);
+  await add('/to', ['a.tar'], { extract: true }).catch(() => undefined);
+  assert.equal(statSync(victim).mode & 0o7777, 0o600);
+  assert.ok(lstatSync(join(root, 'to/s')).isSymbolicLink());
+});
+
+test('T01: links of an archive lead nowhere above the directory it is unpacked to', async () => {
+  const { root, context, add } = place();
+  mkdirSync(join(root, 'to'));
+  const archive = tarOf([
+    { name: 'up', linkname: '..' },
+    { name: 'up/x', body: 'x' },
+    { name: 'r/' },
+    { name: 'top', linkname: '/r' },
+    { name: 'top/y', body: 'y' },
+    { name: '../z', body: 'z' },
+  ]);
+  writeFileSync(join(context, 'a.tar'), archive);
+  await add('/to', ['a.tar'], { extract: true });
+  assert.deepEqual(readdirSync(root), ['to']);
+  assert.deepEqual(readdirSync(join(root, 'to')), ['r', 'top', 'up', 'x', 'z']);
+  assert.deepEqual(readdirSync(join(root, 'to/r')), ['y']);
 });
 
 test('inline data is a file', async () => {
