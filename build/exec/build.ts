@@ -99,8 +99,8 @@ async function finishedImage(
   const result = await runStages(session, controller, temporary);
   if (!result) throw new BuildError('syntax', 'building: no stages to build');
   reportUnusedArguments(session);
-  const names = await nameImage(session, result);
   await writeOutputs(session, result);
+  const names = await nameImage(session, result);
   return {
     imageId: result.imageId,
     names,

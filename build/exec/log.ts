@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import type { OnProgress } from '../../transport/contract.ts';
 import { redact } from '../add/redact.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import type { BuildEventBody, EventLayer, OnBuildEvent } from './events.ts';
@@ -55,6 +56,11 @@ export class BuildLog {
   /** Milliseconds since the build began. */
   elapsedMs(): number {
     return Number((process.hrtime.bigint() - this.#startedNs) / 100_000n) / 10;
+  }
+
+  /** Takes what happens to blobs as events, where someone listens; no lines. */
+  get onTransfer(): OnProgress | undefined {
+    return this.listens ? (transfer) => this.event({ type: 'transfer', transfer }) : undefined;
   }
 
   event(body: BuildEventBody): void {

@@ -1,4 +1,4 @@
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, openSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { makeDirectories } from '../../config/make-directories.ts';
@@ -42,11 +42,27 @@ async function writeOutput(
     });
     return;
   }
-  if (output.path !== '-') return pipeline(openTar(), createWriteStream(output.path));
+  if (output.path !== '-') {
+    const file = openDestination(output.path);
+    return pipeline(openTar(), createWriteStream(output.path, { fd: file }));
+  }
   const through = new PassThrough();
   const stdout = openOutput(options.stdout);
   through.on('data', (chunk: Buffer) => stdout.write(chunk));
   await pipeline(openTar(), through);
+}
+
+function openDestination(path: string): number {
+  try {
+    return openSync(path, 'w');
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw new BuildError(
+      'bad-argument',
+      `failed to export build output: failed while creating destination tar at "${path}": ${cause.message}`,
+      { cause },
+    );
+  }
 }
 
 function makeDestination(path: string): void {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { text as readText } from 'node:stream/consumers';
 import { isSystemError } from '../../errors.ts';
 import { BuildError } from '../error.ts';
@@ -21,6 +22,8 @@ export async function preprocess(
   const args = ['-E', '-iquote', given.contextDirectory, '-traditional', '-undef', '-', ...given.flags];
   const child = spawn('cpp', args, { env: { PATH: given.path }, signal: given.signal, stdio: 'pipe' });
   const failed = new Promise<never>((_, reject) => child.once('error', reject));
+  const closed = once(child, 'close') as Promise<[number | null]>;
+  closed.catch(() => undefined);
   child.stdin.on('error', () => undefined);
   child.stdin.end(text);
   try {
@@ -29,11 +32,7 @@ export async function preprocess(
       failed,
     ]);
     if (errors !== '') given.onWarning?.(`Ignoring ${errors.trim()}`);
-    if (output === '')
-      throw new BuildError(
-        'bad-context',
-        `preprocessing ${given.name}: preprocessor produced no output: ${errors.trim()}`,
-      );
+    if (output === '') throw withoutOutput(given.name, errors.trim(), (await closed)[0]);
     return output;
   } catch (cause) {
     if (!isSystemError(cause, 'ENOENT')) throw cause;
@@ -43,4 +42,14 @@ export async function preprocess(
       { cause },
     );
   }
+}
+
+/** The preprocessor's exit code is the build's, as in Buildah. */
+function withoutOutput(name: string, errors: string, status: number | null): BuildError {
+  const [why = ''] = errors.split('\n');
+  return new BuildError(
+    'bad-context',
+    `preprocessing ${name}: preprocessor produced no output: ${why || `exit status ${status}`}`,
+    status ? { exitCode: status } : {},
+  );
 }

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { SlipwayError } from '../../errors.ts';
 import { BUILT_HERE } from '../commit/built-mark.ts';
 import { copyStored } from '../commit/copy-stored.ts';
+import type { BuildSurroundings } from '../container/contract.ts';
 import { pullImage } from '../container/pull.ts';
 import { type CacheQuery, isStep } from './cache.ts';
 import type { ImageView } from './image-view.ts';
@@ -20,6 +21,12 @@ export class RemoteCache {
     this.#log = log;
   }
 
+  /** Lines of transfers would tell of images that nobody asked for. */
+  get #surroundings(): BuildSurroundings {
+    const { surroundings, log } = this.#session;
+    return { ...surroundings, onProgress: log.onTransfer };
+  }
+
   get pulls(): boolean {
     return (this.#session.options.cacheFrom?.length ?? 0) > 0;
   }
@@ -35,15 +42,11 @@ export class RemoteCache {
     for (const repository of options.cacheFrom ?? []) {
       if (unreachable.has(repository)) continue;
       try {
-        const record = await pullImage(
-          { ...surroundings, onProgress: undefined },
-          `docker://${repository}:${key}`,
-          {
-            pullPolicy: 'ifnewer',
-            retries: options.retries,
-            retryDelayMs: options.retryDelayMs,
-          },
-        );
+        const record = await pullImage(this.#surroundings, `docker://${repository}:${key}`, {
+          pullPolicy: 'ifnewer',
+          retries: options.retries,
+          retryDelayMs: options.retryDelayMs,
+        });
         const view = await views.get(record);
         if (!view || !isStep(view, query)) {
           options.debug?.(`what the cache ${repository} has as ${key} is another image`);
@@ -78,7 +81,7 @@ export class RemoteCache {
       const reference = await parseImageReference(`docker://${repository}:${key}`, {
         workingDirectory: surroundings.workingDirectory,
       });
-      await copyStored(surroundings, imageId, reference, { ...options.copy });
+      await copyStored(this.#surroundings, imageId, reference, { ...options.copy });
     }
   }
 }

@@ -6,13 +6,12 @@ import { BuildError } from '../../../build/error.ts';
 import { readIgnoreFile } from '../../../build/exec/ignore-file.ts';
 import { SlipwayError } from '../../../errors.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
-import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG } from './blob-cache-flag.ts';
 import { findContainer } from './containers-in-store.ts';
 import { openFrom } from './copy-source.ts';
 import { ADD_HISTORY_FLAG, withHistory } from './history.ts';
-import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
+import { REGISTRY_FLAGS, RETRY_FLAGS, retryDelay } from './registry-flags.ts';
 import { openSession } from './session.ts';
 
 const FLAGS: readonly FlagSpec[] = [
@@ -150,7 +149,7 @@ function addOptions(
     certificateDirectory: flags.string('cert-dir') || undefined,
     tlsVerify: flags.optionalBool('tls-verify'),
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay({ flags }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { CommandContext } from '../../cli/contract.ts';
+import { onNamedFile } from '../../cli/error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -8,7 +9,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function buildArguments({ flags, io }: CommandContext): Map<string, string> {
   const args = new Map<string, string>();
   for (const file of flags.list('build-arg-file')) {
-    const text = readFileSync(resolve(io.workingDirectory, file), 'utf8');
+    const path = resolve(io.workingDirectory, file);
+    const text = onNamedFile('', file, () => readFileSync(path, 'utf8'));
     for (const line of text.split('\n'))
       if (line !== '' && !line.startsWith('#')) add(args, line, io.environment);
   }

@@ -15,6 +15,7 @@ import { Workspace } from '../../../build/exec/workspace.ts';
 import { decodeContainerfile } from '../../../build/parse/decode.ts';
 import { isSystemError } from '../../../errors.ts';
 import type { CommandContext } from '../../cli/contract.ts';
+import { logLine } from '../../cli/log-line.ts';
 import { proxiedFetch } from '../../cli/proxied-fetch.ts';
 import { usage } from './arguments.ts';
 import { sshSources } from './build-secrets.ts';
@@ -144,7 +145,7 @@ async function readContainerfile(
     ],
     path: io.environment.PATH,
     signal,
-    onWarning: (warning) => context.note(warning),
+    onWarning: (warning) => logLine(context, 'warning', warning),
   });
   return { ...given, text };
 }

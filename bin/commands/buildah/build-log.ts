@@ -5,6 +5,7 @@ import { type OutputTarget, openOutput } from '../../../build/exec/log.ts';
 import { ResourceLog } from '../../../build/exec/resource-log.ts';
 import type { Platform } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
+import { onNamedFile } from '../../cli/error.ts';
 
 /**
  * The file of `--logfile`, closed with `resources`; undefined where there is none.
@@ -15,10 +16,12 @@ export function openLog(
   resources: AsyncDisposableStack,
   platform?: Platform,
 ): WriteStream | undefined {
-  const name = flags.string('logfile');
-  if (!name) return undefined;
+  if (!flags.changed('logfile')) return undefined;
   const suffix = platform ? `_${platform.os}_${platform.architecture}` : '';
-  return openFile(resolve(io.workingDirectory, name + suffix), 0o600, resources);
+  const name = flags.string('logfile') + suffix;
+  // An empty name is no file, and not the directory that it would be resolved to.
+  const path = name && resolve(io.workingDirectory, name);
+  return onNamedFile('opening log file: ', name, () => openFile(path, 0o600, resources));
 }
 
 /** A file that cannot be opened fails here, one that cannot be written when it is closed. */

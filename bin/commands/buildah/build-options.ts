@@ -1,16 +1,18 @@
 import type { WriteStream } from 'node:fs';
-import { isAbsolute, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { Writable } from 'node:stream';
 import type { buildImage } from '../../../build/exec/build.ts';
-import { isRemoteContext } from '../../../build/exec/fetch-context.ts';
-import type { AdditionalContext, BuildOptions } from '../../../build/exec/options.ts';
+import type { BuildOptions } from '../../../build/exec/options.ts';
 import { parseOutput } from '../../../build/exec/output.ts';
 import { runSettings } from '../../../build/exec/run-settings.ts';
 import { loadSourcePolicy } from '../../../build/exec/source-policy.ts';
+import { nameOf } from '../../../build/plan/variables.ts';
 import { buildMemoryOf } from '../../../config/host.ts';
 import { type Platform, parseExplicitPlatform, platformOf } from '../../../image/platform.ts';
+import { type NamedReference, parseReference } from '../../../image/reference.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
+import { additionalContexts } from './additional-contexts.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { blobDirectoryOf } from './blob-cache-flag.ts';
 import { buildArguments, environmentEntries } from './build-arguments.ts';
@@ -26,9 +28,9 @@ import { containerOptions, isolationOf } from './container-flags.ts';
 import { containersConfig } from './containers-conf.ts';
 import { decryptionKeys } from './encryption-flags.ts';
 import { formatOf, pullPolicyOf } from './from.ts';
-import { BUILDAH_LEVEL } from './registry-flags.ts';
+import { BUILDAH_LEVEL, retryDelay } from './registry-flags.ts';
 import { readSbomFlags } from './sbom-flags.ts';
-import { debugLine, isDebug, openSession, type Session } from './session.ts';
+import { debugLine, isDebug, openSession, readPlatformFlag, type Session } from './session.ts';
 import { signersOf } from './signing.ts';
 
 /** A build that was read from a command line. */
@@ -116,19 +118,24 @@ function checkCombinations(context: CommandContext): void {
     !flags.changed('no-cache')
   )
     throw usage("'rm' and 'force-rm' can only be set with either 'layers' or 'no-cache'");
+  if (flags.changed('label') && flags.list('label').every((label) => nameOf(label) === ''))
+    throw usage('building at STEP "LABEL ": LABEL requires at least one argument');
   if (flags.bool('stage-labels') && !flags.bool('save-stages'))
     throw usage('"--stage-labels" requires "--save-stages"');
-  if (
-    flags.changed('timestamp') &&
-    epochOf(flags.string('source-date-epoch')) !== undefined &&
-    flags.changed('source-date-epoch')
-  )
+  if (epochOf(givenEpoch(context)) !== undefined && flags.changed('timestamp'))
     throw usage('timestamp and source-date-epoch would be ambiguous if allowed together');
   const network = flags.changed('network') ? flags.string('network') : flags.string('net');
   if (network !== '' && network !== 'host' && isolationOf(context) === 'chroot')
     throw usage('cannot set --network other than host with --isolation chroot');
   if (flags.bool('no-hosts') && flags.list('add-host').length > 0)
     throw usage('--no-hosts and --add-host conflict, can not be used together');
+}
+
+/** `--source-date-epoch`, whose default is the variable's value. */
+function givenEpoch({ flags, io }: CommandContext): string {
+  return flags.changed('source-date-epoch')
+    ? flags.string('source-date-epoch')
+    : (io.environment.SOURCE_DATE_EPOCH ?? '');
 }
 
 function epochOf(text: string): number | undefined {
@@ -145,11 +152,13 @@ export function platformsOf({ flags }: CommandContext): Platform[] {
   const host = platformOf(process.platform, process.arch);
   const single = ['os', 'arch', 'variant'].filter((name) => flags.changed(name));
   if (flags.changed('platform')) {
-    if (single.length > 0) throw usage('invalid --platform may not be used with --os, --arch, or --variant');
-    return flags.list('platform').map((text) => {
-      const trimmed = text.replace(/^\/+|\/+$/g, '');
-      return trimmed === 'local' || trimmed === '' ? host : parseExplicitPlatform(trimmed, host);
-    });
+    if (single.length > 0)
+      throw usage(
+        'building system context: invalid --platform may not be used with --os, --arch, or --variant',
+      );
+    if (flags.list('platform').length === 0)
+      throw usage('building system context: unable to parse --platform value []');
+    return flags.list('platform').map((text) => namedPlatform(text, host));
   }
   if (single.length === 0) return [];
   const text = (name: string) => (flags.changed(name) ? flags.string(name) : '');
@@ -160,6 +169,13 @@ export function platformsOf({ flags }: CommandContext): Platform[] {
       host,
     ),
   ];
+}
+
+function namedPlatform(text: string, host: Platform): Platform {
+  const trimmed = text.replace(/^\/+|\/+$/g, '');
+  return trimmed === 'local' || trimmed === ''
+    ? host
+    : readPlatformFlag(trimmed, host, parseExplicitPlatform);
 }
 
 async function commonOptions(
@@ -183,7 +199,7 @@ async function commonOptions(
   const args = buildArguments(context);
   const epochText = flags.changed('source-date-epoch')
     ? flags.string('source-date-epoch')
-    : (environment.SOURCE_DATE_EPOCH ?? args.get('SOURCE_DATE_EPOCH') ?? '');
+    : givenEpoch(context) || (args.get('SOURCE_DATE_EPOCH') ?? '');
   const sourceDateEpochSeconds = flags.changed('timestamp') ? undefined : epochOf(epochText);
   if (sourceDateEpochSeconds !== undefined && !args.has('SOURCE_DATE_EPOCH'))
     args.set('SOURCE_DATE_EPOCH', String(sourceDateEpochSeconds));
@@ -191,7 +207,7 @@ async function commonOptions(
   return {
     contextDirectory: given.source.directory,
     contextName: given.source.name,
-    ...(flags.changed('ignorefile')
+    ...(flags.string('ignorefile') !== ''
       ? { ignoreFile: resolve(io.workingDirectory, flags.string('ignorefile')) }
       : {}),
     arguments: args,
@@ -206,8 +222,8 @@ async function commonOptions(
       : /^(true|1)$/i.test(environment.BUILDAH_LAYERS ?? ''),
     useCache: !flags.bool('no-cache') && cacheTtl !== 0,
     cacheTtlMs: cacheTtl,
-    cacheFrom: flags.list('cache-from').map(repository),
-    cacheTo: flags.list('cache-to').map(repository),
+    cacheFrom: flags.list('cache-from').map((text) => repository('cache-from', text)),
+    cacheTo: flags.list('cache-to').map((text) => repository('cache-to', text)),
     format: given.format,
     output,
     additionalTags,
@@ -239,7 +255,7 @@ async function commonOptions(
     skipUnusedStages: flags.bool('skip-unused-stages'),
     pullPolicy: pullPolicyOf(context),
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay(context),
     decryptionKeys: await decryptionKeys(context),
     ...(flags.changed('jobs') ? { jobs: flags.number('jobs') } : {}),
     removeIntermediate: flags.bool('rm'),
@@ -266,7 +282,7 @@ async function commonOptions(
       ...[...contexts.values()].flatMap((entry) => (entry.kind === 'directory' ? [entry.path] : [])),
     ]),
     quiet: given.quiet,
-    hideImageIds: flags.changed('iidfile'),
+    hideImageIds: flags.string('iidfile') !== '',
     ...(flags.bool('stdin') ? { stdin: io.stdin as BuildOptions['stdin'] } : {}),
     stdout: given.log ?? given.streams?.stdout ?? (() => io.stdout as Writable),
     stderr: given.log ?? given.streams?.stderr ?? (() => io.stderr as Writable),
@@ -293,38 +309,16 @@ function cacheTtlOf({ flags }: CommandContext): number | undefined {
   return milliseconds;
 }
 
-/** A repository for cached steps: neither tag nor digest. */
-function repository(text: string): string {
-  const last = text.slice(text.lastIndexOf('/') + 1);
-  if (last.includes(':') || text.includes('@'))
-    throw usage(
-      `unable to parse value provided \`[${text}]\`: repository must contain neither a tag nor digest: ${text}`,
-    );
-  return text;
-}
-
-function additionalContexts({ flags, io }: CommandContext): Map<string, AdditionalContext> {
-  return new Map(
-    flags.list('build-context').map((text): [string, AdditionalContext] => {
-      const equals = text.indexOf('=');
-      if (equals <= 0)
-        throw usage(
-          `while parsing additional build context: ["${text}"], accepts value in the form of key=value`,
-        );
-      return [text.slice(0, equals), additionalContext(text.slice(equals + 1), io.workingDirectory)];
-    }),
-  );
-}
-
-function additionalContext(value: string, workingDirectory: string): AdditionalContext {
-  if (value === '') throw usage('while parsing additional build context: invalid build context path ""');
-  const image = /^(?:docker-image|container-image|docker):\/\/(.*)$/.exec(value);
-  if (image) {
-    if (!image[1]) throw usage('while parsing additional build context: invalid build context image name ""');
-    return { kind: 'image', reference: image[1] };
+/** A repository for cached steps: with a registry, and neither tag nor digest. */
+function repository(flag: string, text: string): string {
+  const refuse = (why: string) => usage(`unable to parse value provided \`[${text}]\` to --${flag}: ${why}`);
+  let reference: NamedReference;
+  try {
+    reference = parseReference(text);
+  } catch (cause) {
+    throw refuse(`invalid repo "${text}": must contain registry and repository: ${(cause as Error).message}`);
   }
-  const layout = /^oci-layout:\/\/(.+)$/.exec(value)?.[1];
-  if (layout !== undefined) return { kind: 'image', reference: `oci:${resolve(workingDirectory, layout)}` };
-  if (isRemoteContext(value)) return { kind: 'url', url: value };
-  return { kind: 'directory', path: isAbsolute(value) ? value : resolve(workingDirectory, value) };
+  if (reference.tag !== undefined || reference.digest !== undefined)
+    throw refuse(`repository must contain neither a tag nor digest: ${text}`);
+  return text;
 }

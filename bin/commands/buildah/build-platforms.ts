@@ -2,6 +2,7 @@ import { buildImage } from '../../../build/exec/build.ts';
 import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import { formatPlatform, type Platform, parsePlatform, platformOf } from '../../../image/platform.ts';
 import type { CommandContext } from '../../cli/contract.ts';
+import { createProgress } from '../../cli/progress.ts';
 import { usage } from './arguments.ts';
 import { openLog, printsId } from './build-log.ts';
 import { addToManifestList, checkListName } from './manifest/add-local.ts';
@@ -61,10 +62,14 @@ async function runOne(
   const chosen = platform ?? host;
   await using resources = new AsyncDisposableStack();
   const log = context.flags.bool('logsplit') ? openLog(context, resources, chosen) : undefined;
+  const progress =
+    log && !base.quiet
+      ? await createProgress({ mode: 'plain', stream: log, warnings: log })
+      : session.surroundings;
   const args = new Map(base.arguments);
   args.delete('TARGETPLATFORM');
   const result = await build(
-    { ...session.surroundings, platform: chosen },
+    { ...session.surroundings, onProgress: progress.onProgress, platform: chosen },
     {
       ...base,
       ...(log ? { stdout: log, stderr: log } : {}),

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { buildImage } from '../../../build/exec/build.ts';
 import { type BuildView, canShowLive } from '../../cli/build-view.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
+import { onNamedFile } from '../../cli/error.ts';
 import { BUILD_FLAGS } from './build-flags.ts';
 import { printsId } from './build-log.ts';
 import { type BuildAdditions, type BuildJob, openBuild } from './build-options.ts';
@@ -68,9 +69,14 @@ export function writeResult(context: CommandContext, job: BuildJob, result: Plat
   const { flags } = context;
   const iidFile = flags.string('iidfile');
   const rawFile = flags.string('iidfile-raw') || flags.string('raw-iidfile');
-  if (iidFile) writeFileSync(iidFile, result.imageId ? `sha256:${result.imageId}` : '');
-  if (rawFile) writeFileSync(rawFile, result.imageId);
+  if (iidFile) writeNamed('image ID', iidFile, result.imageId ? `sha256:${result.imageId}` : '');
+  if (rawFile) writeNamed('image ID', rawFile, result.imageId);
   if (printsId(context)) for (const imageId of result.imageIds) job.printId(imageId);
   const metadataFile = flags.string('metadata-file');
-  if (metadataFile) writeFileSync(metadataFile, JSON.stringify(imageMetadata(result)));
+  if (metadataFile) writeNamed('image metadata', metadataFile, JSON.stringify(imageMetadata(result)));
+}
+
+function writeNamed(what: string, file: string, text: string): void {
+  const words = `failed to write ${what} to file ${JSON.stringify(file)}: `;
+  onNamedFile(words, file, () => writeFileSync(file, text));
 }

@@ -257,7 +257,7 @@ function checkedVolume(text: string, workingDirectory: string): string {
 function securityOptions(list: readonly string[]): RunOptions {
   const labels: string[] = [];
   let options: RunOptions = {};
-  for (const text of list) {
+  for (const text of list.filter(Boolean)) {
     if (text === 'no-new-privileges') {
       options = { ...options, NoNewPrivileges: true };
       continue;

@@ -4,9 +4,9 @@ import { withMount } from '../../../build/container/mount.ts';
 import { BuildError } from '../../../build/error.ts';
 import type { IdMappings } from '../../../store/layer/contract.ts';
 import type { CommandContext } from '../../cli/contract.ts';
-import { parseDuration } from '../../cli/duration.ts';
 import { blobDirectoryOf } from './blob-cache-flag.ts';
 import { findContainer } from './containers-in-store.ts';
+import { retryDelay } from './registry-flags.ts';
 import type { Session } from './session.ts';
 
 /** The root that `--from` names, mounted until it is disposed. */
@@ -43,7 +43,7 @@ async function temporary(context: CommandContext, session: Session, name: string
       decryptionKeys: flags.list('decryption-key'),
       blobCacheDirectory: blobDirectoryOf(context),
       retries: flags.number('retry'),
-      retryDelayMs: parseDuration(flags.string('retry-delay')),
+      retryDelayMs: retryDelay(context),
       onStatus: flags.bool('quiet') ? undefined : note,
     });
   } catch (cause) {

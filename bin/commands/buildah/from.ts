@@ -2,17 +2,15 @@ import { writeFileSync } from 'node:fs';
 import type { PullPolicy } from '../../../build/container/contract.ts';
 import { createContainer } from '../../../build/container/create.ts';
 import { saveContainer } from '../../../build/container/state.ts';
-import { isSystemError } from '../../../errors.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
-import { parseDuration } from '../../cli/duration.ts';
-import { systemErrorText } from '../../cli/error.ts';
+import { onNamedFile } from '../../cli/error.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { CONTAINER_FLAGS, containerOptions } from './container-flags.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { decryptionKeys } from './encryption-flags.ts';
 import { runOnBuild } from './on-build.ts';
-import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
+import { REGISTRY_FLAGS, RETRY_FLAGS, retryDelay } from './registry-flags.ts';
 import { openSession } from './session.ts';
 
 const FLAGS: readonly FlagSpec[] = [
@@ -71,7 +69,7 @@ async function runFrom(context: CommandContext): Promise<void> {
     suffix: flags.string('suffix') || undefined,
     format: formatOf(context),
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay(context),
     blobCacheDirectory: blobDirectoryOf(context),
     decryptionKeys: await decryptionKeys(context),
     onStatus: quiet ? undefined : context.note,
@@ -84,27 +82,15 @@ async function runFrom(context: CommandContext): Promise<void> {
 }
 
 function writeId(file: string, id: string): void {
-  try {
-    if (file) writeFileSync(file, id);
-  } catch (error) {
-    if (!isSystemError(error)) throw error;
-    throw usage(`failed to write container ID file ${JSON.stringify(file)}: ${systemErrorText(error)}`);
-  }
+  const words = `failed to write container ID file ${JSON.stringify(file)}: `;
+  if (file) onNamedFile(words, file, () => writeFileSync(file, id));
 }
 
 /** `--format` or BUILDAH_FORMAT. */
 export function formatOf({ flags, io }: CommandContext): 'oci' | 'docker' {
-  const text = flags.string('format') || io.environment.BUILDAH_FORMAT || 'oci';
-  switch (text) {
-    case 'oci':
-    case 'ociv1':
-      return 'oci';
-    case 'docker':
-    case 'v2s2':
-      return 'docker';
-    default:
-      throw usage(`unrecognized image type "${text}"`);
-  }
+  const text = flags.changed('format') ? flags.string('format') : io.environment.BUILDAH_FORMAT || 'oci';
+  if (text !== 'oci' && text !== 'docker') throw usage(`unrecognized image type "${text}"`);
+  return text;
 }
 
 /** `--pull` with its hidden companions. */

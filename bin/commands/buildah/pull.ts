@@ -4,14 +4,13 @@ import { formatReference, parseReference, withSelector } from '../../../image/re
 import { parseImageReference } from '../../../transport/references.ts';
 import { listTags } from '../../../transport/tags.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
-import { parseDuration } from '../../cli/duration.ts';
 import { oneArgument, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { DECRYPTION_FLAG, decryptionKeys } from './encryption-flags.ts';
 import { namesTransport } from './image-name.ts';
 import { PLATFORM_FLAGS } from './platform-flags.ts';
-import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
+import { REGISTRY_FLAGS, RETRY_FLAGS, retryDelay } from './registry-flags.ts';
 import { openSession, type Session } from './session.ts';
 
 const FLAGS: readonly FlagSpec[] = [
@@ -65,7 +64,7 @@ async function runPull(context: CommandContext): Promise<void> {
   const options = {
     pullPolicy,
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay(context),
     removeSignatures: flags.bool('remove-signatures'),
     decryptionKeys: await decryptionKeys(context),
     blobCacheDirectory: blobDirectoryOf(context),

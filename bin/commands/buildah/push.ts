@@ -11,14 +11,13 @@ import { TRANSPORTS } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
 import { parseImageReference } from '../../../transport/references.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
-import { parseDuration } from '../../cli/duration.ts';
 import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { retryDefaults } from './containers-conf.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { pushList } from './manifest/push-list.ts';
-import { REGISTRY_FLAGS, RETRY_FLAGS } from './registry-flags.ts';
+import { REGISTRY_FLAGS, RETRY_FLAGS, retryDelay } from './registry-flags.ts';
 import { openSession, type Session } from './session.ts';
 import { signersOf } from './signing.ts';
 
@@ -128,7 +127,7 @@ async function pushOptions(context: CommandContext, format: CopyOptions['format'
     removeSignatures: flags.bool('remove-signatures'),
     signers: await signersOf(context),
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay(context),
   };
 }
 

@@ -1,6 +1,7 @@
 import { statSync } from 'node:fs';
 import type { DockerAccess } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
+import { parseDuration } from '../../cli/duration.ts';
 import { UsageError } from '../../cli/error.ts';
 import { splitCredentials } from '../../cli/registry-access.ts';
 
@@ -36,7 +37,7 @@ export function dockerAccess(context: CommandContext, declared: ReadonlySet<stri
   const { flags, globals, io } = context;
   const text = (name: string) => (declared.has(name) && flags.changed(name) ? flags.string(name) : undefined);
   const credentials = text('creds');
-  const authFile = text('authfile');
+  const authFile = text('authfile') || undefined;
   if (authFile !== undefined) checkAuthFile(authFile);
   return {
     environment: io.environment,
@@ -93,6 +94,21 @@ function checkAuthFile(path: string): void {
       {
         cause,
       },
+    );
+  }
+}
+
+/** `--retry-delay` in milliseconds; undefined where it is empty. @throws UsageError */
+export function retryDelay({ flags }: Pick<CommandContext, 'flags'>): number | undefined {
+  const text = flags.string('retry-delay');
+  if (text === '') return undefined;
+  try {
+    return parseDuration(text);
+  } catch (cause) {
+    throw new UsageError(
+      'usage',
+      `unable to parse value provided ${JSON.stringify(text)} as --retry-delay: ${(cause as Error).message}`,
+      { cause },
     );
   }
 }

@@ -9,7 +9,7 @@ import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
 import { UsageError } from '../../cli/error.ts';
 import { localStorage } from '../../cli/local-storage.ts';
 import { logrusLine } from '../../cli/log-line.ts';
-import { createProgress } from '../../cli/progress.ts';
+import { createProgress, type TextStream } from '../../cli/progress.ts';
 import { askedAccess } from './registry-flags.ts';
 
 /** What a command of buildah works with; disposing gives the storage back. */
@@ -29,7 +29,7 @@ export interface SessionOptions {
   /** No progress on stderr. */
   readonly quiet?: boolean;
   readonly platform?: Platform;
-  /** Where progress goes instead of stderr. */
+  /** Where progress and warnings go instead of stderr. */
   readonly progressTo?: NodeJS.WritableStream;
 }
 
@@ -42,10 +42,10 @@ export async function openSession(context: CommandContext, options: SessionOptio
   debugLine(context, `using storage at ${storage.graphRoot} with state in ${storage.runRoot}`);
   const store = await openStore(storage);
   const declared = new Set((options.flags ?? []).map((flag) => flag.name));
-  const warn = (text: string) =>
-    void io.stderr.write(
-      logrusLine('warning', text, { terminal: io.stderr.isTTY ?? false, now: new Date() }),
-    );
+  const warn = (text: string) => {
+    const stream: TextStream = options.progressTo ?? io.stderr;
+    stream.write(logrusLine('warning', text, { terminal: stream.isTTY ?? false, now: new Date() }));
+  };
   const host = platformOf(process.platform, process.arch);
   const chosen = options.platform ?? platformFlag(context, declared, host);
   const progress = await createProgress({
@@ -150,16 +150,17 @@ export function platformFlag(
         'usage',
         'building system context: invalid --platform may not be used with --os, --arch, or --variant',
       );
-    return list[0] === 'local' ? host : platformText(list[0], host);
+    return list[0] === 'local' ? host : readPlatformFlag(list[0], host);
   }
   if (os === undefined && architecture === undefined && variant === undefined) return undefined;
   const parts = [os || host.os, architecture || host.architecture, variant].filter(Boolean);
   return parsePlatform(parts.join('/'), host);
 }
 
-function platformText(text: string, host: Platform): Platform {
+/** One value of `--platform`. @throws UsageError in Buildah's words */
+export function readPlatformFlag(text: string, host: Platform, parse = parsePlatform): Platform {
   try {
-    return parsePlatform(text, host);
+    return parse(text, host);
   } catch (cause) {
     throw new UsageError(
       'usage',

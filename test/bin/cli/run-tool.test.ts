@@ -138,7 +138,8 @@ test('failed system calls are told as the originals do', () => {
       "initializing oci:/a:b: ENOTDIR: not a directory, mkdir '/a'",
       'initializing oci:/a:b: mkdir /a: not a directory',
     ],
-    ['EIO: i/o error, read', 'read: i/o error'],
+    ['EIO: i/o error, read', 'read: input/output error'],
+    ["EISDIR: illegal operation on a directory, open '/d'", 'open /d: is a directory'],
     ['EVERYTHING: else', 'EVERYTHING: else'],
   ])
     equal(systemErrorText(new Error(message)), text);

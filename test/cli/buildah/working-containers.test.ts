@@ -44,7 +44,7 @@ test('--add-host takes addresses alone', async () => {
 test('a log file that cannot be written is one line, not a crash', async () => {
   writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
   for (const [flag, path, reason] of [
-    ['--logfile', join(base, 'none/log'), 'open .*none/log: no such file or directory'],
+    ['--logfile', join(base, 'none/log'), 'opening log file: open .*none/log: no such file or directory'],
     ['--logfile', '/dev/full', 'write /dev/full: no space left on device'],
   ] as const) {
     const { code, err } = await run('build', flag, path, '.');

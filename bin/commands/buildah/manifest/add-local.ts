@@ -10,6 +10,7 @@ import type { Session } from '../session.ts';
 export async function checkListName({ store, surroundings }: Session, name: string): Promise<void> {
   const found = await findLocalImage(surroundings, name, { forPlatform: false });
   if (found) await loadList(store, found.record, found.resolvedName);
+  else localName(name);
 }
 
 /** Adds an image of local storage to a list, which is made when missing: `commit --manifest`, `build --manifest`. */

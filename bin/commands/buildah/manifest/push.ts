@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../../cli/contract.ts';
-import { parseDuration } from '../../../cli/duration.ts';
 import { usage } from '../arguments.ts';
 import {
   ADD_COMPRESSION_FLAG,
@@ -10,7 +9,7 @@ import {
 } from '../compression-flags.ts';
 import { retryDefaults } from '../containers-conf.ts';
 import { manifestFormat, pushDestination } from '../push.ts';
-import { REGISTRY_FLAGS, RETRY_FLAGS } from '../registry-flags.ts';
+import { REGISTRY_FLAGS, RETRY_FLAGS, retryDelay } from '../registry-flags.ts';
 import { openSession } from '../session.ts';
 import { signersOf } from '../signing.ts';
 import { findList } from './find-list.ts';
@@ -62,7 +61,7 @@ async function runPush(context: CommandContext): Promise<void> {
     removeSignatures: flags.bool('remove-signatures'),
     signers: await signersOf(context),
     retries: flags.number('retry'),
-    retryDelayMs: parseDuration(flags.string('retry-delay')),
+    retryDelayMs: retryDelay(context),
   });
   if (flags.bool('rm') || flags.bool('purge')) await session.store.deleteImage(record.id);
   if (flags.string('digestfile')) writeFileSync(flags.string('digestfile'), digest);
