@@ -166,7 +166,7 @@ async function reportedStage(session: BuildSession, stage: Stage): Promise<Stage
   const started = log.elapsedMs();
   log.event({ type: 'stage-started', stage: stage.index, name: stage.name });
   const result = await buildStage(session, stage);
-  const durationMs = log.elapsedMs() - started;
+  const durationMs = Math.round((log.elapsedMs() - started) * 10) / 10;
   log.event({
     type: 'stage-done',
     stage: stage.index,

@@ -1,17 +1,17 @@
 import { availableParallelism } from 'node:os';
-import { resolve } from 'node:path';
 import { buildImage } from '../../../build/exec/build.ts';
 import type { BuildEvent } from '../../../build/exec/events.ts';
 import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
 import type { BuildRecord } from '../../../build/record/record.ts';
 import { BuildRecorder } from '../../../build/record/recorder.ts';
-import { SlipwayError } from '../../../errors.ts';
+import { isSystemError, SlipwayError } from '../../../errors.ts';
 import { formatPlatform } from '../../../image/platform.ts';
 import { ReportFile } from '../../cli/build-report-file.ts';
 import { jsonView, plainView } from '../../cli/build-streams.ts';
 import { type BuildView, canShowLive } from '../../cli/build-view.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
-import { UsageError } from '../../cli/error.ts';
+import { systemErrorText, UsageError } from '../../cli/error.ts';
+import { logLine } from '../../cli/log-line.ts';
 import { writeResult } from '../buildah/build.ts';
 import { BUILD_FLAGS } from '../buildah/build-flags.ts';
 import { openBuild } from '../buildah/build-options.ts';
@@ -77,11 +77,15 @@ async function runBuild(context: CommandContext): Promise<number | void> {
     await buildShown({ ...context, io: { ...context.io, stderr: view.messages } }, view, context);
   } catch (error) {
     view.close();
-    if (mode !== 'json' || !(error instanceof SlipwayError)) throw error;
-    const { code, message, hint } = error;
-    context.note(JSON.stringify({ type: 'error', code, message, ...(hint ? { hint } : {}) }));
-    return error.exitCode ?? 1;
+    if (mode !== 'json' || !(error instanceof SlipwayError || isSystemError(error))) throw error;
+    context.note(JSON.stringify({ type: 'error', ...told(error) }));
+    return error instanceof SlipwayError ? (error.exitCode ?? 1) : 1;
   }
+}
+
+function told(error: SlipwayError | NodeJS.ErrnoException) {
+  const { code, hint } = error instanceof SlipwayError ? error : { code: error.code, hint: undefined };
+  return { code, message: systemErrorText(error), ...(hint ? { hint } : {}) };
 }
 
 function progressMode({ flags }: CommandContext): 'auto' | 'plain' | 'json' {
@@ -100,9 +104,8 @@ async function openView(context: CommandContext, mode: 'auto' | 'plain' | 'json'
 /** @param outer with the stderr behind the view */
 async function buildShown(context: CommandContext, view: BuildView, outer: CommandContext): Promise<void> {
   const { flags, io } = context;
-  const report = flags.string('report')
-    ? new ReportFile(resolve(io.workingDirectory, flags.string('report')))
-    : undefined;
+  const reportName = flags.string('report');
+  const report = reportName ? new ReportFile(reportName, io.workingDirectory) : undefined;
   const records: BuildRecord[] = [];
   await using job = await openBuild(context, {
     streams: { stdout: view.stdout, stderr: view.stderr },
@@ -122,15 +125,33 @@ async function buildShown(context: CommandContext, view: BuildView, outer: Comma
       }
     },
   });
+  const title = flags.list('tag')[0] ?? context.args[0] ?? '.';
+  const end = () => {
+    view.close();
+    if (flags.bool('explain')) tellWhy(outer, records, progressMode(context) === 'json');
+  };
   let result: PlatformsResult;
   try {
     result = await job.run();
-  } finally {
-    view.close();
-    report?.write(flags.list('tag')[0] ?? context.args[0] ?? '.');
-    if (flags.bool('explain')) tellWhy(outer, records, progressMode(context) === 'json');
+  } catch (error) {
+    end();
+    writeFailedReport(outer, report, title);
+    throw error;
   }
+  end();
   writeResult(outer, job, result);
+  report?.write(title);
+}
+
+/** What went wrong first is what the build fails with. */
+function writeFailedReport(context: CommandContext, report: ReportFile | undefined, title: string): void {
+  try {
+    report?.write(title);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    if (progressMode(context) !== 'json') logLine(context, 'warning', error.message);
+    else context.note(JSON.stringify({ type: 'warning', text: error.message }));
+  }
 }
 
 function listeners(view: BuildView, report: ReportFile | undefined): BuildOptions['onEvent'] {

@@ -113,4 +113,32 @@ onlyRoot('an unknown way to show progress, and a context that was never built, a
   match((await run('why', '/')).stderr, /^slipway: no build of \/ is known .*\n$/);
 });
 
+onlyRoot(
+  'a report that cannot be written is told before the build, or beside what the build failed with',
+  async () => {
+    for (const path of ['none/report.html', '.']) {
+      const { code, stdout, stderr } = await build('--report', path, '.');
+      equal(code, 1);
+      equal(stdout, '');
+      match(stderr, /^slipway: --report: \w+ \S+: (no such file or directory|is a directory)\n$/);
+    }
+    const late = await build('--report', '/dev/full', '.');
+    equal(late.code, 1);
+    match(late.stdout, /^[0-9a-f]{64}\n$/);
+    match(late.stderr, /\nslipway: writing the report: write \/dev\/full: no space left on device\n$/);
+    writeFileSync(join(context, 'Failing'), 'FROM scratch\nCOPY nothing /\n');
+    const failed = await build('--report', '/dev/full', '-f', 'Failing', '.');
+    match(
+      failed.stderr,
+      /\nwarning: writing the report: write \/dev\/full: no space[^\n]*\nslipway: building at STEP "COPY nothing \/": /,
+    );
+    const asJson = await build('--progress', 'json', '--report', '/dev/full', '-f', 'Failing', '.');
+    const types = asJson.stderr
+      .trimEnd()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { type: string }).type);
+    deepEqual(types.slice(-3), ['build-failed', 'warning', 'error']);
+  },
+);
+
 test.run();
