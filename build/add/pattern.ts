@@ -160,8 +160,14 @@ function parseRule(line: string): IgnoreRule | undefined {
   const components = pattern
     .replace(/\/\*\*$/, '/*/**')
     .split('/')
-    .map((part): 'star' | ComponentPattern => (part === '**' ? 'star' : componentPattern(part)));
+    .flatMap(ruleComponents);
   return { components, negated, text: pattern };
+}
+
+/** `**a` is `**` and then `a`, as Buildah reads it: BuildKit takes everything that ends with `a`. */
+function ruleComponents(part: string): readonly ('star' | ComponentPattern)[] {
+  if (part === '**') return ['star'];
+  return part.startsWith('**') ? ['star', ...ruleComponents(part.slice(2))] : [componentPattern(part)];
 }
 
 /** Go's path.Clean for relative patterns. */
