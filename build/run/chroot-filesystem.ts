@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import {
   changeDirectory,
@@ -29,8 +30,10 @@ const LINKS: readonly (readonly [string, string])[] = [
   ['stderr', '/proc/self/fd/2'],
   ['ptmx', 'pts/ptmx'],
 ];
+/** Binds that are what they are with all that is mounted on them. */
+const OF_HOST = new Set(['/sys', '/sys/fs/cgroup']);
 /** System mounts that a kernel or a namespace may refuse without harm to the command. */
-const OPTIONAL = new Set(['mqueue', 'cgroup']);
+const OPTIONAL = new Set(['mqueue']);
 
 /** The path by which mount(2) reaches exactly what a descriptor stands for. */
 export function descriptorPath(fd: number): string {
@@ -48,6 +51,14 @@ export function bindRoot(path: string): RootHandle {
 }
 
 /**
+ * Closes the device nodes that an image brings, since no cgroup watches over devices here, unless the command may make
+ * its own. For a root on which nothing of the spec is mounted yet.
+ */
+export function closeNodes(root: RootHandle, { process }: RuntimeSpec): void {
+  if (!process.capabilities.bounding.includes('CAP_MKNOD')) restrictMount(root.fd, MS.nodev, true);
+}
+
+/**
  * Mounts everything of the spec below the root except /proc, which needs a process of the new pid namespace and is
  * done by `mountProc` when its turn comes, while what else is fresh is mounted here.
  */
@@ -59,7 +70,6 @@ export async function mountAll(
   const pending: Promise<void>[] = [];
   try {
     for (const one of spec.mounts) {
-      if (one.type === 'cgroup') continue;
       if (one.type === 'proc') {
         pending.push(mountProcAt(root, one, mountProc));
         continue;
@@ -74,9 +84,16 @@ export async function mountAll(
   }
 }
 
+/** The command stays in the cgroup that we are in, and reads its limits there. */
+function bindCgroups(root: RootHandle, one: SpecMount): void {
+  const bound = { ...one, source: one.destination, options: ['rbind', ...one.options] };
+  if (existsSync(bound.source)) withExisting(root, one.destination, () => bindOne(root, bound));
+}
+
 function mountOne(root: RootHandle, one: SpecMount, spec: RuntimeSpec): void {
   try {
     if (one.type === 'bind') bindOne(root, one);
+    else if (one.type === 'cgroup') bindCgroups(root, one);
     else
       withPlace(root, one, 'directory', (target) =>
         mountFresh(root, mountedOutside(one, spec.linux), target),
@@ -142,7 +159,7 @@ function bindOne(root: RootHandle, one: SpecMount): void {
           'unsafe-path',
           `something else than "${one.source}" was mounted on "${one.destination}"`,
         );
-      restrictMount(mounted, flags, one.destination === '/sys');
+      restrictMount(mounted, flags, OF_HOST.has(one.destination));
       if (propagation !== undefined) mount(undefined, descriptorPath(mounted), undefined, propagation);
     });
   } finally {
@@ -182,11 +199,22 @@ function bindNode(parent: number, name: string, source: string): void {
   const target = openAt(parent, name, OPEN.writeOnly | OPEN.create | OPEN.exclusive, 0o755);
   try {
     mount(source, descriptorPath(target), undefined, MS.bind);
+    protectNode(() => openAt(parent, name, OPEN.path | OPEN.noFollow));
   } catch (error) {
     // A host without the device (a container without /dev/tty) gives none to the command.
     if (!isSystemError(error, 'ENOENT')) throw error;
   } finally {
     closeDescriptor(target);
+  }
+}
+
+/** The host's own node can be written to as ever, but its owner and permissions are the host's. */
+function protectNode(open: () => number): void {
+  const mounted = open();
+  try {
+    restrictMount(mounted, MS.rdonly, false);
+  } finally {
+    closeDescriptor(mounted);
   }
 }
 
@@ -222,7 +250,10 @@ export function protectPaths(root: RootHandle, spec: RuntimeSpec): void {
     withExisting(root, path, (fd) => {
       if ((statDescriptor(fd).mode & S_IF.mask) === S_IF.directory)
         mount('tmpfs', descriptorPath(fd), 'tmpfs', MS.rdonly | MS.nosuid | MS.nodev | MS.noexec, 'size=0k');
-      else mount('/dev/null', descriptorPath(fd), undefined, MS.bind);
+      else {
+        mount('/dev/null', descriptorPath(fd), undefined, MS.bind);
+        protectNode(() => openInRoot(root, path));
+      }
     });
   }
 }
@@ -245,7 +276,7 @@ function withExisting(root: RootHandle, path: string, action: (fd: number) => vo
 /**
  * Makes the root handle this thread's root and lets go of the host's file systems; ends in the working directory,
  * which was opened inside the root and so cannot lie outside it (SECURITY B21).
- * @param noPivot for roots that pivot_root cannot leave (a ramdisk): the host's mounts stay, out of reach
+ * @param noPivot for roots that pivot_root cannot leave (a ramdisk): the host's mounts stay, with this one over them
  * @throws BuildError `unsafe-path` for a working directory that is none
  */
 export function enterRoot(root: RootHandle, workingDirectory: string, noPivot = false): void {
@@ -258,10 +289,16 @@ export function enterRoot(root: RootHandle, workingDirectory: string, noPivot = 
     });
   }
   changeDirectory(root.fd);
-  if (noPivot) changeRoot('.');
+  if (noPivot) coverRoot();
   else swapRoots();
   changeDirectory(cwd);
   closeDescriptor(cwd);
+}
+
+/** A mount on `/` is where every way up ends: without it a command that may chroot could leave. */
+function coverRoot(): void {
+  mount('.', '/', undefined, MS.move);
+  changeRoot('.');
 }
 
 /** pivot_root onto the current directory; the old root, which then lies over it, is let go. */

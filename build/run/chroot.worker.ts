@@ -21,7 +21,14 @@ import { workerUrl } from '../../store/kernel/worker-url.ts';
 import type { ChrootEvent, ChrootJob } from './chroot.ts';
 import { confine, prepareFilter } from './chroot-confine.ts';
 import type { ExecJob } from './chroot-exec.worker.ts';
-import { bindRoot, descriptorPath, enterRoot, mountAll, protectPaths } from './chroot-filesystem.ts';
+import {
+  bindRoot,
+  closeNodes,
+  descriptorPath,
+  enterRoot,
+  mountAll,
+  protectPaths,
+} from './chroot-filesystem.ts';
 import { idsOutside, spawnInUserNamespace } from './chroot-user-namespace.ts';
 import { raiseLoopback } from './loopback.ts';
 import { openInRoot, type RootHandle } from './rooted-path.ts';
@@ -140,6 +147,7 @@ async function run(job: ChrootJob): Promise<void> {
   // The first process of a new pid namespace is the guard of all others.
   let guard: ChildProcess | undefined;
   const root = bindRoot(spec.root.path);
+  closeNodes(root, spec);
   await mountAll(root, spec, async (target) => {
     if (!pids) return false;
     const first = startGuard(GUARD, descriptorPath(target));

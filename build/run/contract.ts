@@ -12,6 +12,8 @@ export interface RunMount {
   readonly destination: string;
   /** As mount(8): `ro`, `rw`, `nosuid`, `rbind`, `private`, `size=…`, `mode=…`, `uid=…`. */
   readonly options: readonly string[];
+  /** Files of an image or a context, whose device nodes stay closed where no cgroup watches over devices. */
+  readonly foreign?: boolean;
 }
 
 export type NamespaceKind = 'user' | 'pid' | 'network' | 'ipc' | 'uts' | 'mount' | 'cgroup';

@@ -3,7 +3,7 @@ import { BuildError } from '../error.ts';
 import { chooseDevices, hooksOf, plainNode, resourcesOf } from './additions.ts';
 import { chooseCapabilities } from './capabilities.ts';
 import { containerIdOf } from './container-id.ts';
-import type { RunRequest } from './contract.ts';
+import type { RunMount, RunRequest } from './contract.ts';
 import { generatedFiles, type NetworkOffer } from './generated-files.ts';
 import { type HostFacts, mayRaiseLimits } from './host.ts';
 import { chooseRlimits } from './limits.ts';
@@ -54,6 +54,7 @@ export async function planRun(
   if (!mappings && host.rootless) checkMapped(user, host);
   const rootOwner = hostIds(mappings, 0, 0);
   const added = await chooseDevices(request, host);
+  const closesDevices = request.isolation === 'chroot' && !chosen.includes('CAP_MKNOD');
   const hostname = kinds.has('uts') ? (request.hostname ?? '') : '';
   const spec: RuntimeSpec = {
     ociVersion: '1.0.2',
@@ -79,7 +80,9 @@ export async function planRun(
     root: { path: request.rootfs },
     ...(hostname === '' ? {} : { hostname }),
     mounts: orderMounts([
-      ...request.mounts.map(checkMount),
+      ...request.mounts.map((mount) =>
+        checkMount(mount.foreign && closesDevices ? withoutDevices(mount) : mount),
+      ),
       ...added.mounts,
       ...subscriptionMounts(
         request.mountsFiles ?? MOUNTS_FILES,
@@ -117,6 +120,10 @@ export async function planRun(
     ulimitsGiven: (request.limits?.ulimits?.length ?? 0) > 0,
     ownSeccomp: security.seccomp !== undefined,
   };
+}
+
+function withoutDevices(mount: RunMount): RunMount {
+  return { ...mount, options: [...mount.options, 'nodev'] };
 }
 
 /** Below the given parent; systemd's form is slice:prefix:name. */

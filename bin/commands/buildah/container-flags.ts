@@ -178,9 +178,7 @@ function namespaceOption(name: string, how: string): NamespaceOption {
   if (name === 'network' && how === 'none') return { Name: name, Host: false, Path: '' };
   const path = how.replace(/^ns:/, '');
   if ((path.startsWith('/') || name !== 'network') && !existsSync(path))
-    throw usage(
-      `parsing namespace-related options: checking ${name} namespace: stat ${path}: no such file or directory`,
-    );
+    throw usage(`checking ${name} namespace: faccessat ${path}: no such file or directory`);
   return { Name: name, Host: false, Path: path };
 }
 

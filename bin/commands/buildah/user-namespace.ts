@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import type { AutomaticIds } from '../../../build/container/automatic-ids.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption } from '../../../build/container/contract.ts';
 import { isSystemError } from '../../../errors.ts';
@@ -44,7 +45,9 @@ function requireNamespace(path: string): void {
     statSync(path);
   } catch (error) {
     if (!isSystemError(error)) throw error;
-    throw usage(`parsing ID mapping options: checking user namespace: ${systemErrorText(error)}`);
+    throw usage(
+      `parsing ID mapping options: checking user namespace: ${systemErrorText(error).replace(/^stat /, 'faccessat ')}`,
+    );
   }
 }
 
@@ -137,7 +140,9 @@ function subordinate(file: string, name: string): IdRange[] {
     containerId += Number(count);
   }
   if (ranges.length === 0)
-    throw usage(`parsing ID mapping options: no subordinate ids for "${name}" in ${file}`);
+    throw usage(
+      `parsing ID mapping options: no ${basename(file)} ranges found for user "${name}" in ${file}`,
+    );
   return ranges;
 }
 

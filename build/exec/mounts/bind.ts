@@ -1,5 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { RunMount } from '../../run/contract.ts';
 import type { MountContext, PreparedMount } from './prepare.ts';
 import { mountableSource } from './source.ts';
 import type { MountSpec } from './spec.ts';
@@ -9,6 +10,10 @@ import type { MountSpec } from './spec.ts';
  * for a single file, a copy: writes are seen by this RUN alone and never reach what was mounted (SECURITY B14).
  */
 export async function prepareBind(spec: MountSpec, context: MountContext): Promise<PreparedMount> {
+  return { mount: { ...(await bindMount(spec, context)), foreign: true } };
+}
+
+async function bindMount(spec: MountSpec, context: MountContext): Promise<RunMount> {
   const { session, stage } = context;
   const root =
     spec.from === undefined
@@ -20,19 +25,14 @@ export async function prepareBind(spec: MountSpec, context: MountContext): Promi
   const destination = spec.target as string;
   const bind = spec.recursive ? 'rbind' : 'bind';
   if (spec.readOnly === false && spec.from === undefined && !context.forgetsWrites)
-    return {
-      mount: { type: 'bind', source: source.path, destination, options: ['rw', ...spec.flags, bind] },
-    };
+    return { type: 'bind', source: source.path, destination, options: ['rw', ...spec.flags, bind] };
   if (spec.readOnly !== false)
-    return {
-      mount: { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, bind] },
-    };
-  if (source.isDirectory)
-    return { mount: discardingOverlay(source.path, destination, context.scratch, spec.flags) };
+    return { type: 'bind', source: source.path, destination, options: ['ro', ...spec.flags, bind] };
+  if (source.isDirectory) return discardingOverlay(source.path, destination, context.scratch, spec.flags);
   const directory = mkdtempSync(join(context.scratch, 'file-'));
   const copy = join(directory, 'file');
   writeFileSync(copy, readFileSync(source.path), { mode: statSync(source.path).mode & 0o777 });
-  return { mount: { type: 'bind', source: copy, destination, options: ['rw', ...spec.flags, bind] } };
+  return { type: 'bind', source: copy, destination, options: ['rw', ...spec.flags, bind] };
 }
 
 /**
@@ -44,7 +44,7 @@ export function discardingOverlay(
   destination: string,
   scratch: string,
   flags: readonly string[],
-): NonNullable<PreparedMount['mount']> {
+): RunMount {
   const directory = mkdtempSync(join(scratch, 'overlay-'));
   for (const name of ['upper', 'work']) mkdirSync(join(directory, name), { mode: 0o755 });
   const given = (name: string) => flags.find((flag) => flag.startsWith(`${name}=`))?.slice(name.length + 1);
