@@ -1,3 +1,4 @@
+import { byteSize } from '../../image/byte-size.ts';
 import { UsageError } from './error.ts';
 
 const UNIT_MS: Record<string, number> = {
@@ -44,12 +45,11 @@ function trimNumber(value: number): string {
   return String(Number(value.toFixed(9)));
 }
 
-/** docker/go-units RAMInBytes: `10m`, `1.5GB`, `512k`, bytes without a unit. @throws UsageError `bad-flag` */
+/** A size with a unit, see {@link byteSize}. @throws UsageError `bad-flag` */
 export function parseByteSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s?([kmgtp]?)(?:i?b)?$/i.exec(text.trim());
-  if (!match) throw new UsageError('bad-flag', `invalid size: '${text}'`);
-  const power = 'kmgtp'.indexOf((match[2] as string).toLowerCase() || '-') + 1;
-  return Math.floor(Number(match[1]) * 1024 ** power);
+  const bytes = byteSize(text);
+  if (bytes === undefined) throw new UsageError('bad-flag', `invalid size: '${text}'`);
+  return bytes;
 }
 
 /** docker/go-units HumanSize: decimal units, three or four significant digits: `1.23 MB`, `5.2 kB`, `7 B`. */

@@ -181,7 +181,7 @@ function commandWords(
   const shell = state.config.Shell.length > 0 ? state.config.Shell : ['/bin/sh', '-c'];
   const line = run.words[0] ?? '';
   const [first] = run.heredocs;
-  if (!first) return { words: [...shell, ...run.words], mounts: [] };
+  if (!first) return { words: [...shell, line], mounts: [] };
   if (!parseHeredocWord(line))
     return {
       words: [...shell, line + run.heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('')],

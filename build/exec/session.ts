@@ -185,17 +185,20 @@ export class BuildSession {
     return sourceStage(this.stages, own, name, this.contexts.names);
   }
 
-  /** The directory that `--from=NAME` or `from=NAME` means: context, stage, or image, in this order. */
-  async filesFrom(own: number, name: string): Promise<FileSource> {
+  /**
+   * The directory that `--from=NAME` or `from=NAME` means: context, stage, or image, in this order.
+   * @param asked what names it, for messages: all before the equals sign
+   */
+  async filesFrom(own: number, name: string, asked = 'COPY --from'): Promise<FileSource> {
     const index = this.stageNamed(own, name);
     const context = this.contexts.get(index === undefined ? this.#stageNameOf(own, name) : name);
     if (context?.kind === 'image') {
-      const root = await this.#imageRoot(context.reference, name);
+      const root = await this.#imageRoot(context.reference, `${asked}=${name}`);
       return { ...root, kind: 'image', didExecute: true };
     }
     if (context) return { directory: await this.contexts.directory(name), kind: 'context', didExecute: true };
     if (index === undefined)
-      return { ...(await this.#imageRoot(name, name)), kind: 'image', didExecute: true };
+      return { ...(await this.#imageRoot(name, `${asked}=${name}`)), kind: 'image', didExecute: true };
     const result = this.results.get(index);
     if (!result) throw new BuildError('no-such-stage', `the stage "${name}" has not been built`);
     return {
@@ -229,7 +232,7 @@ export class BuildSession {
       if (!(cause instanceof SlipwayError)) throw cause;
       throw new BuildError(
         'no-such-stage',
-        `COPY --from=${shown}: no stage or image found with that name: ${cause.message}`,
+        `${shown}: no stage or image found with that name: ${cause.message}`,
         {
           cause,
           ...(cause.hint ? { hint: cause.hint } : {}),

@@ -139,10 +139,22 @@ function warnOfFormat(session: BuildSession, state: StageState, { kind }: Instru
     session.surroundings.onWarning?.(text);
 }
 
-/** Failures name the step; the exit code of a RUN stays. */
+/** What a command, a registry or the machine did, whatever the file says. */
+const NOT_OF_THE_FILE: readonly string[] = [
+  'run-failed',
+  'runtime',
+  'isolation-unavailable',
+  'pull-failed',
+  'policy-denied',
+];
+
+/** Failures name the step and, where it is the file that is wrong, its line; the exit code of a RUN stays. */
 function atStep(error: unknown, instruction: Instruction): unknown {
   if (!(error instanceof SlipwayError)) return error;
-  const message = `building at STEP "${stepName(instruction)}": ${error.message}`;
+  const { file, line } = instruction.position;
+  const isOfTheFile = error instanceof BuildError && !NOT_OF_THE_FILE.includes(error.code);
+  const place = isOfTheFile && error.facts.line === undefined ? `${file}:${line}: ` : '';
+  const message = `building at STEP "${stepName(instruction)}": ${place}${error.message}`;
   const details = {
     cause: error,
     exitCode: error.exitCode,

@@ -20,7 +20,7 @@ async function bindMount(spec: MountSpec, context: MountContext): Promise<RunMou
       ? spec.readOnly === false && !context.forgetsWrites
         ? await session.writableContext()
         : session.contextDirectory
-      : (await session.filesFrom(stage.index, spec.from)).directory;
+      : (await session.filesFrom(stage.index, spec.from, `${spec.text} from`)).directory;
   const source = await mountableSource(root, spec.source ?? '.', spec.source ?? spec.text, context);
   const destination = spec.target as string;
   const bind = spec.recursive ? 'rbind' : 'bind';

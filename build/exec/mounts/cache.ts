@@ -40,7 +40,7 @@ async function cacheFromElsewhere(
   context: MountContext,
   destination: string,
 ): Promise<PreparedMount> {
-  const from = await context.session.filesFrom(context.stage.index, spec.from as string);
+  const from = await context.session.filesFrom(context.stage.index, spec.from as string, `${spec.text} from`);
   const source = await mountableSource(from.directory, spec.source ?? '.', spec.source ?? spec.text, context);
   if (spec.readOnly)
     return {

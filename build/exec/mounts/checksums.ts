@@ -19,7 +19,7 @@ export async function usesFreshStage(
     if (from === undefined) continue;
     const index = session.stageNamed(stage.index, from);
     if (index !== undefined && session.results.get(index)?.didExecute) return true;
-    if (index === undefined) await session.filesFrom(stage.index, from);
+    if (index === undefined) await session.filesFrom(stage.index, from, `${text} from`);
   }
   return false;
 }
@@ -45,10 +45,10 @@ export async function mountChecksums(
 async function checksumOf(
   session: BuildSession,
   stage: Stage,
-  { type, from, source = '.' }: MountSpec,
+  { type, text, from, source = '.' }: MountSpec,
 ): Promise<string | undefined> {
   if (type !== 'bind' && (type !== 'cache' || from === undefined)) return undefined;
-  const files = from === undefined ? undefined : await session.filesFrom(stage.index, from);
+  const files = from === undefined ? undefined : await session.filesFrom(stage.index, from, `${text} from`);
   if (files && files.kind !== 'context') return files.digest;
   const directory = files?.directory ?? session.contextDirectory;
   return pathChecksum(session, directory, source);

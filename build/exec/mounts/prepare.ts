@@ -1,11 +1,12 @@
 import type { IdMappings } from '../../../store/layer/contract.ts';
+import { BuildError } from '../../error.ts';
 import type { Stage } from '../../plan/stages.ts';
 import type { RunMount } from '../../run/contract.ts';
 import type { BuildSession } from '../session.ts';
 import { prepareBind } from './bind.ts';
 import { lockCaches, prepareCache } from './cache.ts';
 import { prepareSecret } from './secret.ts';
-import { parseMountSpec } from './spec.ts';
+import { type MountSpec, parseMountSpec } from './spec.ts';
 import { prepareSsh } from './ssh.ts';
 
 /** What the mounts of one RUN need while it runs; taken away when disposed. */
@@ -61,6 +62,7 @@ export async function prepareMounts(
   let agents = 0;
   try {
     const specs = texts.map((text) => parseMountSpec(text, given.workingDirectory));
+    for (const spec of specs) refuseRoot(spec);
     await lockCaches(specs, { ...common, agents });
     for (const spec of specs) {
       const context = { ...common, agents };
@@ -82,7 +84,12 @@ export async function prepareMounts(
   return { mounts, environment, [Symbol.asyncDispose]: () => cleanup.disposeAsync() };
 }
 
-function prepareTmpfs(spec: ReturnType<typeof parseMountSpec>): PreparedMount {
+function refuseRoot({ type, target }: MountSpec): void {
+  if (target === '/' && type !== 'bind')
+    throw new BuildError('bad-mount', `invalid mount target "/" for a ${type} mount`);
+}
+
+function prepareTmpfs(spec: MountSpec): PreparedMount {
   return {
     mount: {
       type: 'tmpfs',

@@ -1,4 +1,5 @@
 import { posix } from 'node:path';
+import { byteSize } from '../../../image/byte-size.ts';
 import { BuildError } from '../../error.ts';
 import { mountFields } from '../../parse/mount-fields.ts';
 import { nearest } from '../../parse/nearest.ts';
@@ -164,10 +165,18 @@ function makeSpec(
     ...optional('env', values.get('env')),
     flags,
     recursive: !values.has('bind-nonrecursive'),
-    ...optional('sizeText', first('tmpfs-size', 'size')),
+    ...optional('sizeText', tmpfsSize(first('tmpfs-size', 'size'))),
     ...optional('modeText', first('tmpfs-mode', 'mode')),
     copyUp: values.has('tmpcopyup'),
   };
+}
+
+/** What the kernel reads: bytes, or a part of the memory in percent. */
+function tmpfsSize(text: string | undefined): string | undefined {
+  if (text === undefined || /^\d{1,3}%$/.test(text)) return text;
+  const bytes = byteSize(text);
+  if (bytes === undefined) throw new BuildError('bad-mount', `invalid value for size: ${text}`);
+  return String(bytes);
 }
 
 function readOnlyOf(values: ReadonlyMap<string, string>): { readOnly?: boolean } {

@@ -254,7 +254,11 @@ onlyRoot('COPY --from a name that nothing has says so', async () => {
 });
 
 const BAD_STEPS: readonly [name: string, text: string, said: RegExp][] = [
-  ['missing file', 'FROM scratch\nCOPY nothing /', /building at STEP "COPY nothing \/": .*no such file/],
+  [
+    'missing file',
+    'FROM scratch\nCOPY nothing /',
+    /building at STEP "COPY nothing \/": .*:2: .*no such file/,
+  ],
   [
     'outside the context',
     'FROM scratch\nCOPY ../secret /',
@@ -269,6 +273,17 @@ const BAD_STEPS: readonly [name: string, text: string, said: RegExp][] = [
   ['SECURITY B06: security', 'FROM scratch\nRUN --security=insecure ["x"]', /not allowed/],
   ['SECURITY B06: network', 'FROM scratch\nRUN --network=fake ["x"]', /unsupported value/],
   ['SECURITY B07: mount type', 'FROM scratch\nRUN --mount=type= ["x"]', /invalid mount type/],
+  [
+    'a size',
+    'FROM scratch\nRUN --mount=type=tmpfs,target=/x,size=abc ["x"]',
+    /:2: invalid value for size: abc/,
+  ],
+  ['the root', 'FROM scratch\nRUN --mount=type=tmpfs,target=/ ["x"]', /:2: invalid mount target "\/"/],
+  [
+    'a mount from nowhere',
+    'FROM scratch\nRUN --mount=from=nowhere,target=/x ["x"]',
+    /:2: from=nowhere,target=\/x from=nowhere: no stage or image found/,
+  ],
   ['required secret', 'FROM scratch\nRUN --mount=type=secret,id=no,required ["x"]', /secret required/],
 ];
 
@@ -298,6 +313,8 @@ test('SECURITY B02, I8: mount options', () => {
   for (const value of ['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'])
     deepEqual(parseMountSpec(`type=bind,target=x,bind-propagation=${value}`, '/w').flags, [value]);
   equal(parseMountSpec('type=bind,target=x', '/w').target, '/w/x');
+  equal(parseMountSpec('type=tmpfs,target=x,size=1.5GB', '/').sizeText, '1610612736');
+  equal(parseMountSpec('type=tmpfs,target=x,size=50%', '/').sizeText, '50%');
 });
 
 test('beside a Containerfile .dockerignore wins, in a context .containerignore', () => {
