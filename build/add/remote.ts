@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
@@ -45,6 +45,8 @@ export async function fetchRemote(
     const name = fileNameOf(url);
     const modifiedMs = await download(url, join(directory, 'content'), options, surroundings);
     renameSync(join(directory, 'content'), join(directory, name));
+    // What the originals give downloads, whatever the umask is here.
+    chmodSync(join(directory, name), 0o600);
     return { directory, name, modifiedMs, ...dispose };
   } catch (error) {
     await dispose[Symbol.asyncDispose]();

@@ -50,10 +50,11 @@ test.after(() => {
 async function get(
   path: string,
   options: RemoteOptions = {},
-): Promise<{ name: string; text: string; ms: number }> {
+): Promise<{ name: string; text: string; ms: number; mode: number }> {
   await using content = await fetchRemote(url + path, { retries: 0, ...options }, surroundings);
-  const text = readFileSync(join(content.directory, content.name), 'utf8');
-  return { name: content.name, text, ms: content.modifiedMs };
+  const file = join(content.directory, content.name);
+  const mode = statSync(file).mode & 0o7777;
+  return { name: content.name, text: readFileSync(file, 'utf8'), ms: content.modifiedMs, mode };
 }
 
 const kept = (): RemoteOptions => ({ downloadDirectory: join(place, 'kept') });
@@ -65,6 +66,17 @@ const tagged =
     if (headers['if-none-match'] === etag) response.writeHead(304).end();
     else response.end(text);
   };
+
+test('a download is readable for its owner alone, as in the originals, kept or not', async () => {
+  answer = tagged('one');
+  const before = process.umask(0);
+  try {
+    equal((await get('/file')).mode, 0o600);
+    for (let round = 0; round < 2; round += 1) equal((await get('/file', kept())).mode, 0o600);
+  } finally {
+    process.umask(before);
+  }
+});
 
 test('what has not changed is taken again, with its date', async () => {
   answer = tagged('one');
