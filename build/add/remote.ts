@@ -54,16 +54,16 @@ export async function fetchRemote(
   }
 }
 
-/** The last part of the path, as a name that leads nowhere else (SECURITY B08). */
+/** The last part of the decoded path, as a name that leads nowhere else (SECURITY B08). BuildKit has a name for none. */
 function fileNameOf(url: string): string {
-  const last = URL.parse(url)?.pathname.split('/').filter(Boolean).at(-1) ?? 'index';
-  let name = last;
+  let path = URL.parse(url)?.pathname ?? '';
   try {
-    name = decodeURIComponent(last);
+    path = decodeURIComponent(path);
   } catch {
     // A lone percent sign stands for itself.
   }
-  const safe = name.replaceAll(/[/\p{Cc}]/gu, '_');
+  const name = path.split('/').filter(Boolean).at(-1) ?? '__unnamed__';
+  const safe = name.replaceAll(/\p{Cc}/gu, '_');
   if (safe === '.' || safe === '..' || Buffer.byteLength(safe) > 255)
     throw new BuildError('bad-argument', `"${redact(url)}" ends in no file name`);
   return safe;
