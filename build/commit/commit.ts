@@ -68,7 +68,7 @@ export async function storeImage(
       { key: documents.configDigest, data: documents.config },
       { key: `manifest-${documents.manifestDigest}`, data: documents.manifest },
       { key: 'manifest', data: documents.manifest },
-      { key: BUILT_HERE, data: Buffer.from('{}') },
+      { key: BUILT_HERE, data: Buffer.from(JSON.stringify({ origin: options.origin })) },
     ],
   };
   if (blobs) {

@@ -47,9 +47,7 @@ export function imageDocuments(
   inputs: DocumentInputs,
 ): ImageDocuments {
   const { format, layers } = inputs;
-  const config = goJson(
-    format === 'oci' ? ociImage(container, options, inputs) : dockerImage(container, options, inputs),
-  );
+  const config = goJson(configDocument(container, options, inputs));
   const configDigest = digestOf(config);
   const mediaType = format === 'oci' ? MEDIA_TYPE.ociManifest : MEDIA_TYPE.dockerManifest;
   const configDescriptor = {
@@ -75,6 +73,13 @@ export function imageDocuments(
     manifestDigest: digestOf(manifest),
     mediaType,
   };
+}
+
+/** The config that a commit writes, its keys in the order of the format. */
+export function configDocument(container: WorkingContainer, options: CommitOptions, inputs: DocumentInputs) {
+  return inputs.format === 'oci'
+    ? ociImage(container, options, inputs)
+    : dockerImage(container, options, inputs);
 }
 
 function layerDescriptor(format: 'oci' | 'docker', { diffId, sizeBytes, gzip }: CommittedLayer): Descriptor {

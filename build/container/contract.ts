@@ -197,6 +197,8 @@ export interface CommitOptions {
   /** The container is not needed any more: its layer is moved into the image instead of copied. */
   readonly consumeContainer?: boolean;
   readonly signers?: readonly ImageSigner[];
+  /** Kept with the image in storage: a digest of what its documents were written from. */
+  readonly origin?: string;
   /** Called with the image's id before the image is made. */
   readonly onImage?: (id: string) => void;
   /** Tell `onProgress` what the image is made of, as copying it into the store would. */

@@ -90,7 +90,12 @@ export function plannedContainer(
   return initialState(surroundings, NO_CONTAINER, name, image?.record, image?.base, options);
 }
 
-function shownName(from: string, image: ImageRecord, { goesById }: CreateWorkingContainerOptions): string {
+/** What a container calls the image that it is made of. */
+export function shownName(
+  from: string,
+  image: ImageRecord,
+  { goesById }: Pick<CreateWorkingContainerOptions, 'goesById'>,
+): string {
   return imageDisplayName(imageNamePrefix(from), goesById ? [] : image.names);
 }
 

@@ -1,11 +1,12 @@
-import { type HistoryEntry, type ImageConfig, parseImageConfig } from '../../image/config.ts';
-import { goJson } from '../../image/go-json.ts';
+import { createHash } from 'node:crypto';
+import type { HistoryEntry } from '../../image/config.ts';
+import { BUILT_HERE } from '../commit/built-mark.ts';
 import { dateText, epochOf, storeImage } from '../commit/commit.ts';
-import { fromComment, imageAnnotations, imageDocuments } from '../commit/image-documents.ts';
+import { configDocument, fromComment, imageAnnotations } from '../commit/image-documents.ts';
 import { layersUpTo } from '../commit/layers.ts';
-import { changeContainer, clearLabels, setHostname, setLabel } from '../container/config.ts';
+import { editRuntime, setHostname } from '../container/config.ts';
 import type { CommitOptions, WorkingContainer } from '../container/contract.ts';
-import { dockerDocument, ociDocument } from '../container/documents.ts';
+import { dockerDocument, historyDocument, ociDocument } from '../container/documents.ts';
 import type { ImageView } from './image-view.ts';
 import { documentOptions } from './stage-commit.ts';
 import type { StageRun, Step } from './stage-run.ts';
@@ -26,61 +27,132 @@ export type Fit =
 /** Who gets to see the labels of the step's image: everybody, the stages that stand on it, the next step. */
 type Reach = 'image' | 'stage' | 'step';
 
+const reachOf = (run: StageRun, step: Step): Reach =>
+  !step.isLastInstruction ? 'step' : run.isLast ? 'image' : 'stage';
+
+/**
+ * A digest of all that the documents of a step's image come from beside its instruction: the base and the flags. It is
+ * kept with the image; where it is the same there is nothing to compare.
+ */
+export function originOf(run: StageRun, step: Step): string {
+  const { options } = run.session;
+  const { identityLabel, builderVersion, layerLabels, unsetLabels, unsetEnvironment, inheritLabels } =
+    options;
+  const labels = [identityLabel, builderVersion, layerLabels, unsetLabels, unsetEnvironment, inheritLabels];
+  const { platform, platformGiven, osVersion, osFeatures, inheritAnnotations } = options;
+  const others = [platformGiven ? platform : '', osVersion, osFeatures, inheritAnnotations];
+  const place = [reachOf(run, step), run.name !== '', step.isLastStep, run.link];
+  const commit = documentOptions(options, step.isLastStep);
+  const all = [
+    run.container.origin(),
+    options.compatScratchConfig,
+    labels,
+    others,
+    place,
+    { ...commit, blobDirectory: '' },
+  ];
+  return createHash('sha256').update(JSON.stringify(all)).digest('hex');
+}
+
+/** True where no value but those of {@link originOf} goes into the documents. */
+function isLiteral({ effects, instruction }: Step): boolean {
+  return effects.run !== undefined || effects.copy !== undefined || !instruction.original.includes('$');
+}
+
+async function hasOrigin(run: StageRun, view: ImageView, origin: string): Promise<boolean> {
+  const mark = await run.session.surroundings.store.images.bigData(view.record.id, BUILT_HERE);
+  const kept: unknown = mark && JSON.parse(Buffer.from(mark).toString('utf8'));
+  return (kept as { readonly origin?: unknown } | undefined)?.origin === origin;
+}
+
 /** Compares an image that has the step's history with what the step would write. */
 export async function fitOf(run: StageRun, step: Step, createdBy: string, view: ImageView): Promise<Fit> {
-  const { options, surroundings } = run.session;
-  const reach: Reach = !step.isLastInstruction ? 'step' : run.isLast ? 'image' : 'stage';
-  const commit: CommitOptions = {
-    ...documentOptions(options, step.isLastStep),
-    emptyLayer: true,
-    omitLayerHistoryEntry: true,
-  };
+  const { options } = run.session;
+  const origin = originOf(run, step);
+  if (isLiteral(step) && (await hasOrigin(run, view, origin))) return { kind: 'same' };
+  const reach = reachOf(run, step);
+  const commit = { ...documentOptions(options, step.isLastStep), origin };
   const pinned = epochOf(commit);
   const created = pinned === undefined ? (view.config.created ?? '') : dateText(new Date(pinned * 1000));
   const wanted = (layerLabels: readonly string[]) => {
     const named = { createdBy, name: reach === 'image' ? run.name : '', isLastStep: step.isLastStep };
     const planned = run.container.planned();
-    const configured = configuredContainer(planned, run.state, { ...options, layerLabels }, named);
-    const entry = lastEntry(view, configured, pinned === undefined ? undefined : created, run.link);
-    return madeAs(view, configured, entry);
+    return madeAs(view, configuredContainer(planned, run.state, { ...options, layerLabels }, named));
   };
   const layerLabels = options.layerLabels ?? [];
   const container = wanted(reach === 'image' ? layerLabels : []);
-  const layers = await layersUpTo(surroundings.store, view.record.topLayer);
-  const inputs = { layers, format: options.format, created, reproducible: pinned !== undefined };
+  const last = view.history.at(-1) ?? {};
+  const entry = entryOf(last, container, pinned === undefined ? undefined : created, run.link);
   const compared = reach === 'image' ? container : withLabelsOf(view, container, reach);
-  const { config } = imageDocuments(compared, commit, inputs);
-  if (hasDocuments(view, config, imageAnnotations(compared, commit, created), reach)) return { kind: 'same' };
-  if (dependsOnChange(step, view.config, parseImageConfig(config))) return { kind: 'none' };
-  const write = () => storeImage(surroundings, wanted(layerLabels), commit, { layers, created });
-  return { kind: 'layer', write: async () => (await write()).imageId };
+  const now = documentOf(compared, commit, { created, reproducible: pinned !== undefined });
+  const was = storedDocument(view);
+  const isSame = text(now) === text(was) && text(historyDocument(entry)) === text(historyDocument(last));
+  if (isSame && hasAnnotations(view, imageAnnotations(compared, commit, created), reach))
+    return { kind: 'same' };
+  if (dependsOnChange(step, was, now)) return { kind: 'none' };
+  return { kind: 'layer', write: () => rewrite(run, view, wanted(layerLabels), { commit, entry, created }) };
+}
+
+/** Makes an image of the layers and the history of one that is there. */
+async function rewrite(
+  { session }: StageRun,
+  view: ImageView,
+  container: WorkingContainer,
+  given: { readonly commit: CommitOptions; readonly entry: HistoryEntry; readonly created: string },
+): Promise<string> {
+  const { store } = session.surroundings;
+  const layers = await layersUpTo(store, view.record.topLayer);
+  const history = [...view.history.slice(0, -1), given.entry];
+  const { ociConfig, dockerConfig } = container;
+  const made = {
+    ...container,
+    ociConfig: { ...ociConfig, history },
+    dockerConfig: { ...dockerConfig, history },
+  };
+  const options = { ...given.commit, emptyLayer: true, omitLayerHistoryEntry: true };
+  const { created } = given;
+  return (await storeImage(session.surroundings, made, options, { layers, created })).imageId;
 }
 
 /** The history entry that the step would write; its time stays where dates are not pinned. */
-function lastEntry(
-  view: ImageView,
+function entryOf(
+  last: HistoryEntry,
   container: WorkingContainer,
   created: string | undefined,
   isLinked: boolean,
 ): HistoryEntry {
-  const last = view.history.at(-1) ?? {};
   const comment = [container.historyComment, fromComment(container)].filter(Boolean).join(' ');
   const author = isLinked ? last.author : container.ociConfig.author;
   return { ...last, comment, author, ...(created === undefined ? {} : { created }) };
 }
 
-/** The container with what is made up anew in each build, and the history, as the image has it. */
-function madeAs(view: ImageView, container: WorkingContainer, entry: HistoryEntry): WorkingContainer {
-  const history = [...view.history.slice(0, -1), entry];
-  const hostname = view.config.config?.Hostname ?? '';
-  const { ociConfig, dockerConfig } = container;
-  return setHostname(hostname)({
-    ...container,
-    id: view.config.container ?? '',
-    ociConfig: { ...ociConfig, history },
-    dockerConfig: { ...dockerConfig, history },
-  });
+/** The container with what is made up anew in each build as the image has it. */
+function madeAs(view: ImageView, container: WorkingContainer): WorkingContainer {
+  const id = view.config.container ?? '';
+  return setHostname(view.config.config?.Hostname ?? '')({ ...container, id });
 }
+
+const NO_FILES = { type: 'layers', diff_ids: [] } as const;
+
+/** The config without layers and history, which are known to be the same. */
+function documentOf(
+  container: WorkingContainer,
+  commit: CommitOptions,
+  dates: { readonly created: string; readonly reproducible: boolean },
+): Document {
+  const inputs = { ...dates, layers: [], format: commit.format ?? 'oci' };
+  return configDocument(container, { ...commit, omitHistory: true }, inputs);
+}
+
+function storedDocument({ config, format }: ImageView): Document {
+  const bare = { ...config, history: [], rootfs: NO_FILES };
+  return format === 'oci' ? ociDocument(bare) : dockerDocument(bare);
+}
+
+type Document = Readonly<Record<string, unknown>>;
+
+const text = (value: unknown) =>
+  JSON.stringify(value, (_key, item: unknown) => (item instanceof Map ? [...item] : item));
 
 /** Labels of `--layer-label`, which are new in each build of many pipelines, make no step another one. */
 function withLabelsOf(view: ImageView, container: WorkingContainer, reach: Reach): WorkingContainer {
@@ -89,20 +161,16 @@ function withLabelsOf(view: ImageView, container: WorkingContainer, reach: Reach
   if (reach === 'stage' && (identity === undefined) !== (there[IDENTITY_LABEL] === undefined))
     return container;
   if (Object.entries(wanted).some(([name, value]) => there[name] !== value)) return container;
-  const set = Object.entries(there).map(([name, value]) => setLabel(name, value));
-  return changeContainer(container, clearLabels(), ...set);
+  return editRuntime((config) => ({ ...config, Labels: there }))(container);
 }
 
 const CREATED = 'org.opencontainers.image.created';
 
-function hasDocuments(
+function hasAnnotations(
   view: ImageView,
-  config: Uint8Array,
   annotations: Readonly<Record<string, string>>,
   reach: Reach,
 ): boolean {
-  const document = view.format === 'oci' ? ociDocument(view.config) : dockerDocument(view.config);
-  if (Buffer.compare(goJson(document), config) !== 0) return false;
   if (view.format === 'docker') return true;
   const names = new Set([...Object.keys(annotations), ...Object.keys(view.annotations)]);
   // Each commit writes this one anew.
@@ -110,19 +178,14 @@ function hasDocuments(
   return [...names].every((name) => annotations[name] === view.annotations[name]);
 }
 
-/** Of the image's configuration, what the files of a layer may come from. */
+/** Of a configuration, what the files of a layer may come from. */
 const READ_BY_COPY = ['User', 'WorkingDir', 'Volumes'] as const;
 const READ_BY_RUN = [...READ_BY_COPY, 'Env', 'Shell'] as const;
 
-function dependsOnChange({ effects }: Step, was: ImageConfig, now: ImageConfig): boolean {
+function dependsOnChange({ effects }: Step, was: Document, now: Document): boolean {
   if (!effects.run && !effects.copy) return false;
-  if (was.os !== now.os || was.architecture !== now.architecture || was.variant !== now.variant) return true;
-  const keys: readonly (typeof READ_BY_RUN)[number][] = effects.run ? READ_BY_RUN : READ_BY_COPY;
-  const text = (image: ImageConfig) => JSON.stringify(keys.map((key) => filled(image.config?.[key])));
-  return text(was) !== text(now);
-}
-
-/** Documents leave out, or write as null, what is empty. */
-function filled(value: string | object | undefined): unknown {
-  return value === undefined || value === null || Object.keys(value).length === 0 ? null : value;
+  const keys = effects.run ? READ_BY_RUN : READ_BY_COPY;
+  const read = ({ os, architecture, variant, config }: Document) =>
+    text([os, architecture, variant, ...keys.map((key) => (config as Document)[key])]);
+  return read(was) !== read(now);
 }

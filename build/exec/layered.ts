@@ -1,5 +1,5 @@
 import { type CacheQuery, cachedSteps } from './cache.ts';
-import { type Fit, fitOf } from './cached-documents.ts';
+import { type Fit, fitOf, originOf } from './cached-documents.ts';
 import type { ImageView } from './image-view.ts';
 import { usesFreshStage } from './mounts/checksums.ts';
 import { RemoteCache } from './remote-cache.ts';
@@ -150,6 +150,7 @@ export class LayeredSteps {
       name: step.isLastInstruction && !this.#isCommittedAgain(step) ? run.name : '',
       squash: false,
       isLastStep: step.isLastStep,
+      origin: originOf(run, step),
     });
     return { imageId, madeBy };
   }

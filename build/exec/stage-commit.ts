@@ -28,6 +28,8 @@ export interface StageCommitOptions {
   readonly ownsContainer: boolean;
   /** The image goes when the build ends. */
   readonly temporary: boolean;
+  /** See {@link CommitOptions.origin}. */
+  readonly origin?: string;
   /** List the files of the image as `--sbom` says. */
   readonly scan?: boolean;
 }
@@ -51,6 +53,7 @@ export async function commitStage(
     squash: step.squash,
     emptyLayer: step.emptyLayer,
     omitLayerHistoryEntry: step.link,
+    origin: step.origin,
     rewriteTimestamp: options.rewriteTimestamp,
     consumeContainer,
     classicOmissions: options.compatLayerOmissions,

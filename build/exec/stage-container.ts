@@ -1,6 +1,6 @@
 import { setPlatform } from '../container/config.ts';
 import type { CreateWorkingContainerOptions, WorkingContainer } from '../container/contract.ts';
-import { createFromRecord, plannedContainer, rebaseContainer } from '../container/create.ts';
+import { createFromRecord, plannedContainer, rebaseContainer, shownName } from '../container/create.ts';
 import { BuildError } from '../error.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
@@ -64,6 +64,13 @@ export class StageContainer {
     workspace.addContainer(made);
     this.#container = view ? made : setPlatform(platform)(made);
     return this.#container;
+  }
+
+  /** All that the container takes over: the base by name and digest, and the platform. */
+  origin(): readonly unknown[] {
+    const { view, from } = this.#position;
+    const shown = view ? shownName(from, view.record, this.#position) : from;
+    return [shown, view?.digest, this.#session.platformOf(this.#stage)];
   }
 
   /** The container, or, where none was needed so far, what it would be. */

@@ -1,4 +1,4 @@
-import { closeSync, constants, readSync } from 'node:fs';
+import { chmodSync, closeSync, constants, readSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import {
   chownAt,
@@ -141,7 +141,9 @@ function make(parent: number, parentPath: string, name: string, options: EnsureO
     giveOwner(() => chownAt(parent, name, owner.uid, owner.gid), path, status);
   }
   const fd = openAt(parent, name, OPEN.path | OPEN.noFollow);
-  const { inode, device } = statDescriptor(fd);
+  const { inode, device, mode: made } = statDescriptor(fd);
+  // The mask of whoever calls the build is nothing that an image may depend on.
+  if ((made & 0o777) !== mode) chmodSync(`/proc/self/fd/${fd}`, (made & 0o7000) | mode);
   closeDescriptor(fd);
   // What goes away again is not to be seen in the times of its directory meanwhile.
   if (options.onMade) keepTimes(parent, before);
