@@ -1,7 +1,7 @@
 import { accessSync, constants, readFileSync, statSync, writeSync } from 'node:fs';
 import { constants as systemConstants } from 'node:os';
 import { posix } from 'node:path';
-import { ioctl, restoreSignal } from '../../store/kernel/index.ts';
+import { execute, exitAtOnce, ioctl, restoreSignal } from '../../store/kernel/index.ts';
 import { confine, prepareFilter } from './chroot-confine.ts';
 import { bindRoot, enterRoot } from './chroot-filesystem.ts';
 import { setLimits, type TextLimit } from './rlimits.ts';
@@ -33,7 +33,7 @@ try {
 } catch (error) {
   const { code, message, syscall } = error as NodeJS.ErrnoException;
   writeSync(4, JSON.stringify({ code: code ?? '', message, syscall: syscall ?? '' }));
-  process.exitCode = 125;
+  exitAtOnce(125);
 }
 
 function becomeCommand({ spec, limits, filter, maySetGroups, noPivot }: ExecJob): void {
@@ -47,18 +47,16 @@ function becomeCommand({ spec, limits, filter, maySetGroups, noPivot }: ExecJob)
   const root = spec.linux.uidMappings ? bindRoot(spec.root.path) : openRoot(spec.root.path);
   enterRoot(root, wanted.cwd, noPivot);
   setLimits(limits);
-  const environment = Object.fromEntries(
-    wanted.env.map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]),
-  );
+  const path = wanted.env.findLast((entry) => entry.startsWith('PATH='))?.slice('PATH='.length) ?? '';
   // Looked up before privileges go: a filter may forbid what the search needs.
-  const file = findProgram(wanted.args[0] ?? '', environment.PATH ?? '', wanted.cwd);
+  const file = findProgram(wanted.args[0] ?? '', path, wanted.cwd);
   confine({
     process: wanted,
     installFilter,
     maySetGroups,
   });
   for (const number of IGNORED_BY_NODE) restoreSignal(number);
-  process.execve?.(file, [...wanted.args], environment);
+  execute(file, wanted.args, wanted.env);
 }
 
 function findProgram(name: string, path: string, cwd: string): string {
@@ -70,6 +68,7 @@ function findProgram(name: string, path: string, cwd: string): string {
     try {
       accessSync(candidate, constants.X_OK);
       if (statSync(candidate).isFile()) return candidate;
+      reason ??= Object.assign(new Error('it is no file'), { code: 'EACCES' });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || reason === undefined) reason = error as Error;
     }

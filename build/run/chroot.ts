@@ -175,7 +175,7 @@ function killProcess(pid: number): void {
 }
 
 function startError(error: { code: string; message: string; syscall: string }, command: string): BuildError {
-  if (error.syscall.startsWith('spawn')) return spawnError(error.code, command);
+  if (error.syscall.startsWith('spawn') || error.syscall === 'execve') return spawnError(error.code, command);
   if (error.syscall === 'unshare' || error.syscall === 'setns') {
     return new BuildError('isolation-unavailable', `chroot isolation: ${error.message}`, {
       hint: 'It needs root, or a user namespace of its own (buildah unshare).',
@@ -196,7 +196,8 @@ function spawnError(code: string, command: string): BuildError {
     return new BuildError('run-failed', `exec: ${shown}: no such file or directory`, { exitCode: 127 });
   if (code === 'EACCES')
     return new BuildError('run-failed', `exec: ${shown}: permission denied`, { exitCode: 126 });
-  return new BuildError('run-failed', `exec: ${shown}: ${code}`, { exitCode: 126 });
+  const reason = code === 'ENOEXEC' ? 'exec format error' : code;
+  return new BuildError('run-failed', `exec: ${shown}: ${reason}`, { exitCode: 126 });
 }
 
 function signalNumber(signal: NodeJS.Signals): number {

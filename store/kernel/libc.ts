@@ -8,8 +8,8 @@ import { type Sha256, sha256Maker } from './sha256.ts';
 /** A path as bytes, or as text that is written in UTF-8. File names on Linux need not be valid UTF-8. */
 export type PathLike = string | Uint8Array;
 
-/** What a C function of {@link libcFunction} takes: integers, memory, or a null pointer. */
-export type Argument = number | bigint | Uint8Array | null;
+/** What a C function of {@link libcFunction} takes: integers, memory, a null pointer, or texts for a `const char **`. */
+export type Argument = number | bigint | Uint8Array | null | readonly (string | null)[];
 type Native = (...values: Argument[]) => number;
 
 /** A function of C as koffi calls it: here, or with `async` on a thread of libuv's pool. */

@@ -49,6 +49,23 @@ const isRoot = process.getuid?.() === 0 && !readHostFacts().rootless;
 const asRoot = works && isRoot ? test : test.skip;
 if (!isRoot) console.log('SKIP nodes of devices under chroot isolation: needs root');
 
+(works ? test : test.skip)(
+  'what the kernel does not execute is an error line, with limits of its own too',
+  async () => {
+    const programs: readonly (readonly [string, number, number, RegExp])[] = [
+      ['\x01\x02', 0o755, 126, /exec format error/],
+      ['#!/no/interpreter\n', 0o755, 127, /no such file or directory/],
+      ['#!/bin/sh\n', 0o644, 126, /permission denied/],
+    ];
+    const limits = { ulimits: [{ name: 'core', soft: 0, hard: 0 }] };
+    for (const [text, mode, exitCode, message] of programs) {
+      writeFileSync(join(rootfs, 'program'), text, { mode });
+      await assert.rejects(run('chroot', '', { args: ['/program'], limits }), { exitCode, message });
+      rmSync(join(rootfs, 'program'));
+    }
+  },
+);
+
 asRoot("the host's device nodes keep their owner and permissions, those that hide paths too", async () => {
   const before = ['/dev/null', '/dev/zero'].map((path) => statSync(path));
   const script =
