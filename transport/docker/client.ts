@@ -344,8 +344,12 @@ function isLoopbackName(host: string): boolean {
   return /^(?:localhost|127\.[0-9.]+|\[::1\])(?::\d+)?$/.test(host);
 }
 
+const UNREACHABLE = new Set(['ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
 function pingHint(cause: TransportError, insecure: boolean, host: string): string | undefined {
   if (cause.code !== 'network') return undefined;
+  if (UNREACHABLE.has(String(cause.facts.code)))
+    return `check the name ${host}, and that this machine reaches it`;
   return insecure
     ? `check that a registry listens at ${host}`
     : `for a registry without TLS use --tls-verify=false, or insecure = true in registries.conf`;

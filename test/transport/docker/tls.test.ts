@@ -147,6 +147,14 @@ test('plain http is only spoken when TLS checks are off', async () => {
   assert.equal(registry.faults.requests(/^GET .*manifests/).length, 1);
 });
 
+test('a name that leads nowhere is not told to be a registry without TLS', async () => {
+  const reference = parse('//registry.invalid/a:t');
+  await assert.rejects(reference.openSource(dockerContext({ tlsVerify: undefined })), {
+    code: 'network',
+    hint: /check the name registry\.invalid/,
+  });
+});
+
 test('HTTPS_PROXY is used, and NO_PROXY keeps hosts away from it', async () => {
   await using place = await setUp();
   const port = place.registry.port;
