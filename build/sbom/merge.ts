@@ -1,3 +1,4 @@
+import { goJsonText } from '../../image/go-json.ts';
 import { BuildError } from '../error.ts';
 import type { MergeStrategy } from './options.ts';
 
@@ -23,7 +24,14 @@ export function mergeSboms(strategy: MergeStrategy, documents: readonly string[]
           'hasExtractedLicensingInfos',
           (license) => String(license.licenseId ?? ''),
         );
-  return { document: `${JSON.stringify(merged)}\n`, purls: purlDocument([...purls].sort()) };
+  return { document: `${goJsonText(sorted(merged))}\n`, purls: purlDocument([...purls].sort()) };
+}
+
+/** Keys in the order that Go writes a map in. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return new Map(Object.entries(value).map(([key, child]) => [key, sorted(child)]));
 }
 
 function parse(text: string): Json {
@@ -78,5 +86,5 @@ function packageKey(purls: Set<string>): (item: Json) => string {
 }
 
 function purlDocument(dependencies: readonly string[]): string {
-  return `${JSON.stringify({ image_contents: dependencies.length > 0 ? { dependencies } : {} })}\n`;
+  return `${goJsonText({ image_contents: dependencies.length > 0 ? { dependencies } : {} })}\n`;
 }

@@ -86,11 +86,14 @@ export function sbomOptions(flags: SbomFlags): SbomOptions {
       'bad-option',
       'sbom configuration included multiple "--sbom-scanner-command" values but no "--sbom-merge-strategy" value',
     );
+  if (!options.commands.some((command) => /\{(?:ROOTFS|CONTEXT)\}/.test(command)))
+    throw new BuildError('bad-option', 'no "--sbom-scanner-command" would scan anything', {
+      hint: 'a command says what it scans by {ROOTFS} or {CONTEXT}',
+    });
   return { ...options, mergeStrategy: checkedStrategy(options.mergeStrategy) };
 }
 
 function checkedStrategy(text: string): MergeStrategy {
   if (text === 'cat' || text === CYCLONEDX || text === SPDX) return text;
-  if (text === '') return 'cat';
   throw new BuildError('bad-option', `sbom arguments included unrecognized merge strategy "${text}"`);
 }

@@ -1,14 +1,29 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { Writable } from 'node:stream';
+import { isSystemError } from '../../errors.ts';
 import type { BuildSurroundings, PullPolicy, WorkingContainer } from '../container/contract.ts';
 import { createContainer } from '../container/create.ts';
 import { withMount } from '../container/mount.ts';
 import { BuildError } from '../error.ts';
+import { shellWords } from '../parse/shell-words.ts';
 import type { IsolationKind, RunMount } from '../run/contract.ts';
 import { runCommand } from '../run/run.ts';
 import { mergeSboms } from './merge.ts';
 import type { SbomOptions } from './options.ts';
+
+const LARGEST_BYTES = 256 * 1024 * 1024;
 
 /** How the scanner itself is pulled and run. */
 export interface ScanSettings {
@@ -102,11 +117,34 @@ async function runScanner(
         settings,
         join(paths.directory, `run-${index}`),
       );
-    return commands
-      .map((_, index) => join(paths.scans, `scan${index}.json`))
-      .flatMap((file) => (existsSync(file) ? [readFileSync(file, 'utf8')] : []));
+    return commands.map((command, index) => readScan(paths.scans, index, command));
   } finally {
     await surroundings.store.deleteContainer(scanner.id);
+  }
+}
+
+/**
+ * A list that is not there would pass for an image without any package; a link would be followed on the host, and a
+ * pipe waited for.
+ */
+function readScan(directory: string, index: number, command: readonly string[]): string {
+  const path = join(directory, `scan${index}.json`);
+  const refuse = (why: string, cause?: unknown) =>
+    new BuildError('check-failed', `the scanner command ${JSON.stringify(command)} wrote ${why}`, { cause });
+  let file: number;
+  try {
+    file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    throw refuse(cause.code === 'ENOENT' ? 'no {OUTPUT}' : 'an {OUTPUT} that is no file', cause);
+  }
+  try {
+    const status = fstatSync(file);
+    if (!status.isFile()) throw refuse('an {OUTPUT} that is no file');
+    if (status.size > LARGEST_BYTES) throw refuse(`an {OUTPUT} of more than ${LARGEST_BYTES} bytes`);
+    return readFileSync(file, 'utf8');
+  } finally {
+    closeSync(file);
   }
 }
 
@@ -117,7 +155,7 @@ function scanCommands(options: SbomOptions, scanner: WorkingContainer): string[]
   for (const text of options.commands) {
     const words = /[<>|]/.test(text)
       ? [...(shell.length > 0 ? shell : ['/bin/sh', '-c']), text]
-      : text.split(/\s+/).filter(Boolean);
+      : shellWords(text);
     const targets = text.includes('{CONTEXT}')
       ? options.contextDirectories.map((_, index) => ({ '{CONTEXT}': `/.context${index}` }))
       : text.includes('{ROOTFS}')

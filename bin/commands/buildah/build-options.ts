@@ -264,7 +264,7 @@ async function commonOptions(
     secrets: secretSources(flags.list('secret'), environment, io.workingDirectory),
     ssh: sshSources(flags.list('ssh'), environment),
     entitlements: flags.list('allow'),
-    ...(flags.changed('source-policy-file')
+    ...(flags.string('source-policy-file') !== ''
       ? { sourceRules: loadSourcePolicy(resolve(io.workingDirectory, flags.string('source-policy-file'))) }
       : {}),
     run: runSettings({

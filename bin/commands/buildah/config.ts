@@ -1,6 +1,7 @@
 import * as change from '../../../build/container/config.ts';
 import type { WorkingContainer } from '../../../build/container/contract.ts';
 import { saveContainer } from '../../../build/container/state.ts';
+import { shellWords } from '../../../build/parse/shell-words.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { logLine } from '../../cli/log-line.ts';
 import { oneArgument, usage } from './arguments.ts';
@@ -8,7 +9,6 @@ import { findContainer } from './containers-in-store.ts';
 import { changeHealthcheck, HEALTHCHECK_FLAGS } from './healthcheck-flags.ts';
 import { ADD_HISTORY_FLAG, withHistory } from './history.ts';
 import { openSession, type Session } from './session.ts';
-import { shellWords } from './shell-words.ts';
 
 type Change = (container: WorkingContainer) => WorkingContainer;
 

@@ -1,8 +1,8 @@
+import { shellWords } from '../../../build/parse/shell-words.ts';
 import type { Healthcheck } from '../../../image/config.ts';
 import type { FlagSpec, Flags } from '../../cli/contract.ts';
 import { parseDuration } from '../../cli/duration.ts';
 import { usage } from './arguments.ts';
-import { shellWords } from './shell-words.ts';
 
 export const HEALTHCHECK_FLAGS: readonly FlagSpec[] = [
   {

@@ -1,7 +1,8 @@
-import { usage } from './arguments.ts';
+import { BuildError } from '../error.ts';
 
 /**
- * Splits as mattn/go-shellwords does by default: quotes and backslashes, no variables; an unclosed quote is an error.
+ * Splits as mattn/go-shellwords does by default: quotes and backslashes, no variables.
+ * @throws BuildError `bad-option` where a quote has no end
  */
 export function shellWords(text: string): string[] {
   const words: string[] = [];
@@ -29,7 +30,7 @@ export function shellWords(text: string): string[] {
       inWord = true;
     }
   }
-  if (quote) throw usage('invalid command line string');
+  if (quote) throw new BuildError('bad-option', 'invalid command line string');
   if (inWord) words.push(word);
   return words;
 }
