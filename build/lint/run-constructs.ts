@@ -31,11 +31,11 @@ const BUILDKIT_KEYS = new Set(
 );
 /** Keys of BuildKit that Buildah does not read for this type. */
 const MISSING_IN_BUILDAH: Readonly<Record<string, readonly string[]>> = {
-  tmpfs: ['size', 'readwrite', 'rw', 'source', 'src', 'from', 'id'],
-  bind: ['id'],
+  tmpfs: ['size', 'readwrite', 'rw', 'source', 'src', 'from', 'id', 'env'],
+  bind: ['id', 'env'],
   secret: ['source', 'src', 'readonly', 'ro', 'readwrite', 'rw'],
-  ssh: ['env', 'source', 'src', 'readonly', 'ro', 'readwrite', 'rw'],
-  cache: ['required'],
+  ssh: ['env', 'from', 'readonly', 'ro', 'readwrite', 'rw'],
+  cache: ['env'],
 };
 
 function mountConstructs(mount: string, line: number): readonly Use[] {

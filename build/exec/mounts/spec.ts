@@ -62,6 +62,15 @@ const KEYS: Record<MountType, readonly string[]> = {
   ssh: [...COMMON, ...'id required mode uid gid'.split(' ')],
 };
 
+/** What BuildKit takes for the type and makes nothing of. */
+const IGNORED: Record<MountType, readonly string[]> = {
+  bind: ['id', 'env'],
+  cache: ['env'],
+  tmpfs: ['source', 'src', 'from', 'id', 'env'],
+  secret: ['ro', 'readonly', 'rw', 'readwrite'],
+  ssh: ['env', 'from', 'ro', 'readonly', 'rw', 'readwrite'],
+};
+
 /** Keys that never take a value, and keys that may (`ro=true`, as BuildKit reads them). */
 const BARE = new Set([
   ...FLAG_KEYS,
@@ -105,7 +114,7 @@ function mountType(value: string | undefined, text: string): MountType {
 }
 
 function checkKey(type: MountType, key: string, value: string | undefined): void {
-  if (!KEYS[type].includes(key)) {
+  if (!KEYS[type].includes(key) && !IGNORED[type].includes(key)) {
     const near = nearest(key, KEYS[type]);
     throw new BuildError('bad-mount', `${key}: invalid mount option for a ${type} mount`, {
       ...(near ? { hint: `did you mean ${near}?` } : {}),
@@ -190,9 +199,9 @@ function readOnlyOf(values: ReadonlyMap<string, string>): { readOnly?: boolean }
 }
 
 function sharingOf(value: string | undefined): MountSpec['sharing'] {
-  if (value === undefined) return 'shared';
-  if (value === 'shared' || value === 'private' || value === 'locked') return value;
-  const near = nearest(value, ['shared', 'private', 'locked']);
+  const sharing = value?.toLowerCase() ?? 'shared';
+  if (sharing === 'shared' || sharing === 'private' || sharing === 'locked') return sharing;
+  const near = nearest(sharing, ['shared', 'private', 'locked']);
   throw new BuildError('bad-mount', `unrecognized value "${value}" for field \`sharing\``, {
     ...(near ? { hint: `did you mean ${near}?` } : {}),
   });

@@ -315,6 +315,8 @@ test('SECURITY B02, I8: mount options', () => {
   equal(parseMountSpec('type=bind,target=x', '/w').target, '/w/x');
   equal(parseMountSpec('type=tmpfs,target=x,size=1.5GB', '/').sizeText, '1610612736');
   equal(parseMountSpec('type=tmpfs,target=x,size=50%', '/').sizeText, '50%');
+  equal(parseMountSpec('type=tmpfs,target=x,id=a,source=b', '/').target, '/x');
+  equal(parseMountSpec('type=cache,target=x,sharing=LOCKED', '/').sharing, 'locked');
 });
 
 test('beside a Containerfile .dockerignore wins, in a context .containerignore', () => {
