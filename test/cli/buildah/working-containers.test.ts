@@ -114,7 +114,10 @@ test('add --checksum takes a digest that can be checked alone', async () => {
       ['add', '--checksum', 'nonsense', 'checked', 'http://127.0.0.1:1/f'],
       'adding content to container "checked"',
     ],
-    [['build', '-f', 'checked', '.'], 'building at STEP "ADD --checksum=nonsense http://127.0.0.1:1/f /"'],
+    [
+      ['build', '-f', 'checked', '.'],
+      'building at STEP "ADD --checksum=nonsense http://127.0.0.1:1/f /": checked:2',
+    ],
   ] as const) {
     const { code, err } = await run(...words);
     assert.equal(code, 125);
