@@ -55,7 +55,7 @@ function reporting(surroundings: BuildSurroundings, log: BuildLog): BuildSurroun
   return {
     ...surroundings,
     onProgress: (transfer) => {
-      log.event({ type: 'transfer', transfer });
+      log.onTransfer?.(transfer);
       onProgress?.(transfer);
     },
     onWarning: (text) => {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { SlipwayError } from '../../errors.ts';
+import { goTimeText } from '../../image/go-time.ts';
 import { BUILT_HERE } from '../commit/built-mark.ts';
 import { copyStored } from '../commit/copy-stored.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
@@ -93,16 +94,7 @@ export function stepKey(createdBy: string, addsLayer: boolean, base: ImageView |
   hash.update(`${addsLayer}${createdBy}\n${base?.mediaType ?? ''}\n`);
   for (const entry of base?.history ?? [])
     hash.update(
-      `${entry.created_by ?? ''}\n${entry.author ?? ''}\n${entry.comment ?? ''}\n${goTime(entry.created)}\n${entry.empty_layer ?? false}\n`,
+      `${entry.created_by ?? ''}\n${entry.author ?? ''}\n${entry.comment ?? ''}\n${entry.created === undefined ? '<nil>' : goTimeText(entry.created)}\n${entry.empty_layer ?? false}\n`,
     );
   return hash.digest('hex');
-}
-
-/** As Go prints a time that is read from JSON. */
-function goTime(text: string | undefined): string {
-  const [, date, time, fraction = '', zone = ''] =
-    /^(\S{10})T([\d:]{8})(\.\d+)?(Z|[+-]\d\d:\d\d)$/.exec(text ?? '') ?? [];
-  if (date === undefined) return text ?? '<nil>';
-  const offset = zone.replace(':', '');
-  return `${date} ${time}${fraction.replace(/\.?0+$/, '')} ${zone === 'Z' ? '+0000 UTC' : `${offset} ${offset}`}`;
 }

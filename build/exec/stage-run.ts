@@ -1,3 +1,4 @@
+import { dateText } from '../commit/commit.ts';
 import { prependHistory } from '../container/config.ts';
 import type { CommitResult } from '../container/contract.ts';
 import type { Instruction } from '../parse/instruction.ts';
@@ -176,7 +177,7 @@ export class StageRun {
     // Buildah leaves the clock's time here with --source-date-epoch, so that no two of its builds are the same.
     const seconds = timestampSeconds ?? sourceDateEpochSeconds;
     const created = seconds === undefined ? this.session.surroundings.now() : new Date(seconds * 1000);
-    const entry = { created: created.toISOString().replace('.000Z', 'Z'), created_by: createdByLine };
+    const entry = { created: dateText(created), created_by: createdByLine };
     this.container.replace(prependHistory(entry)(await this.container.ensure()));
   }
 

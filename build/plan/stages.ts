@@ -159,7 +159,7 @@ function makeStage(
     named: from.stageName !== undefined,
     from,
     base,
-    ...(from.platform === undefined ? {} : { platform: filled(from, '--platform', expand(from.platform)) }),
+    ...(from.platform === undefined ? {} : { platform: givenPlatform(from, expand(from.platform)) }),
     ...(from.after === undefined ? {} : { after: expand(from.after) }),
     instructions,
     escape: escapeChar,
@@ -168,11 +168,11 @@ function makeStage(
   };
 }
 
-/** What a flag came to; nothing at all is a variable without a value, or a wrong name. */
-function filled(from: FromInstruction, flag: string, value: string): string {
+/** What `--platform` came to; nothing at all is a variable without a value, or a wrong name. */
+function givenPlatform(from: FromInstruction, platform: string): string {
   return atLine(from, () => {
-    if (value === '') throw new BuildError('syntax', `no value specified for ${flag}=`);
-    return value;
+    if (platform === '') throw new BuildError('syntax', 'no value specified for --platform=');
+    return platform;
   });
 }
 

@@ -1,3 +1,5 @@
+import { goTimeText, withoutTrailingZeros } from '../../../image/go-time.ts';
+
 const MONTHS = 'January February March April May June July August September October November December'.split(
   ' ',
 );
@@ -15,9 +17,7 @@ export class GoTime {
   readonly #text: string;
 
   constructor(text: string) {
-    this.#text = text.replace(/(\.\d*?)0*(Z|[+-]\d\d:\d\d)$/, (_all, fraction: string, zone: string) =>
-      fraction === '.' ? zone : fraction + zone,
-    );
+    this.#text = withoutTrailingZeros(text);
   }
 
   toJSON(): string {
@@ -25,10 +25,7 @@ export class GoTime {
   }
 
   toString(): string {
-    const [, date, time, zone] = /^(\S{10})T([^Z+-]*)(.*)$/.exec(this.#text) ?? [];
-    if (date === undefined) return this.#text;
-    const offset = zone === 'Z' ? '+0000 UTC' : `${zone?.replace(':', '')} ${zone?.replace(':', '')}`;
-    return `${date} ${time} ${offset}`;
+    return goTimeText(this.#text);
   }
 
   /** The result of the method that a template calls; undefined where time.Time has none of that name here. */

@@ -1,23 +1,17 @@
 import type { WorkingContainer } from '../../../build/container/contract.ts';
-import type { RunMount } from '../../../build/run/contract.ts';
+import type { PreparedMounts } from '../../../build/exec/mounts/prepare.ts';
 import type { CommandContext } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import type { Session } from './session.ts';
 
-/** What `--mount` needs while a command runs. */
-export interface RunMounts extends AsyncDisposable {
-  readonly mounts: readonly RunMount[];
-  readonly environment: readonly string[];
-}
-
-const NOTHING: RunMounts = { mounts: [], environment: [], [Symbol.asyncDispose]: async () => undefined };
+const NOTHING: PreparedMounts = { mounts: [], environment: [], [Symbol.asyncDispose]: async () => undefined };
 
 /** Opens what `buildah run --mount` names; the same kinds as RUN's but secrets and agents, which only builds have. */
 export async function prepareRunMounts(
   { flags }: CommandContext,
   session: Session,
   container: WorkingContainer,
-): Promise<RunMounts> {
+): Promise<PreparedMounts> {
   const texts = flags.list('mount');
   if (texts.length === 0) return NOTHING;
   for (const text of texts) {

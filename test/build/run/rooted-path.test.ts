@@ -13,12 +13,12 @@ test('what is made has its mode whatever the mask of the caller is', () => {
   const before = process.umask(0o077);
   try {
     using root = openRoot(base);
-    closeSync(ensureInRoot(root, '/work/deep', { kind: 'directory', mode: 0o755 }));
+    closeSync(ensureInRoot(root, '/made/deep', { kind: 'directory', mode: 0o755 }));
     closeSync(ensureInRoot(root, '/stub/file', { kind: 'file' }));
   } finally {
     process.umask(before);
   }
-  const modes = ['work', 'work/deep', 'stub', 'stub/file'].map(
+  const modes = ['made', 'made/deep', 'stub', 'stub/file'].map(
     (path) => statSync(join(base, path)).mode & 0o777,
   );
   equal(modes.map((mode) => mode.toString(8)).join(' '), '755 755 755 755');

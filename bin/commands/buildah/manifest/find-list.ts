@@ -10,18 +10,26 @@ import { parseImageReference } from '../../../../transport/references.ts';
 import { namesTransport } from '../image-name.ts';
 import type { Session } from '../session.ts';
 
+/** A list of local storage and its record. */
+export interface FoundList {
+  readonly record: ImageRecord;
+  readonly list: ManifestList;
+}
+
 /** @throws BuildError where there is no such image, or it is not a manifest list */
-export async function findList(
-  session: Session,
-  name: string,
-): Promise<{ readonly record: ImageRecord; readonly list: ManifestList }> {
+export async function findList(session: Session, name: string): Promise<FoundList> {
   if (name === '') throw new BuildError('bad-argument', 'invalid image name ""');
-  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+  const found = await findListIfThere(session, name);
   if (!found) throw imageNotKnown(name);
-  return {
-    record: found.record,
-    list: await loadList(session.store, found.record, found.resolvedName),
-  };
+  return found;
+}
+
+/** @throws BuildError where the name is that of an image that is not a manifest list */
+export async function findListIfThere(session: Session, name: string): Promise<FoundList | undefined> {
+  const found = await findLocalImage(session.surroundings, name, { forPlatform: false });
+  if (!found) return undefined;
+  const { record, resolvedName } = found;
+  return { record, list: await loadList(session.store, record, resolvedName) };
 }
 
 /** What a name of an image to add means: a transport's reference, a registry, with `local` storage first where asked. */
