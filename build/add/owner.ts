@@ -26,7 +26,8 @@ export function lookUpOwner(root: RootedDirectory, spec: string): Owner {
   const colon = spec.indexOf(':');
   const user = colon < 0 ? spec : spec.slice(0, colon);
   const group = colon < 0 ? '' : spec.slice(colon + 1);
-  if (user === '' && group === '') throw unknown(spec, 'user', '');
+  if (user === '' && group === '')
+    throw new BuildError('bad-user', `looking up UID/GID for "${spec}": can't find uid for user ${spec}`);
   const numeric = (text: string) => (/^\d+$/.test(text) && Number(text) <= ID_MAX ? Number(text) : undefined);
   const account = user === '' ? { uid: 0, gid: 0 } : accountOf(root, spec, user, numeric(user));
   if (group === '') return account;

@@ -188,7 +188,7 @@ function networkOf(
   const network = namespaces.find((option) => option.Name === 'network');
   if (network?.Host) return { mode: 'host' };
   if (policy === 'disabled') return { mode: 'none' };
-  return requestedNetwork(network, options.bridge);
+  return requestedNetwork(network, policy, options.bridge);
 }
 
 function dnsOf(settings: RunOptions, defaults: RunRequest['dns']): RunRequest['dns'] {

@@ -51,7 +51,7 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     network:
       container.network === 'disabled' && !network?.Host
         ? { mode: 'none' }
-        : requestedNetwork(network, configured && bridgeSettings(configured)),
+        : requestedNetwork(network, container.network, configured && bridgeSettings(configured)),
     dns: {
       servers: chosen(options.DNSServers, defaults?.dns_servers),
       search: chosen(options.DNSSearch, defaults?.dns_searches),

@@ -181,7 +181,8 @@ function commandWords(
   const shell = state.config.Shell.length > 0 ? state.config.Shell : ['/bin/sh', '-c'];
   const line = run.words[0] ?? '';
   const [first] = run.heredocs;
-  if (!first) return { words: [...shell, line], mounts: [] };
+  // An empty RUN leaves the shell without the operand of its -c.
+  if (!first) return { words: [...shell, ...run.words], mounts: [] };
   if (!parseHeredocWord(line))
     return {
       words: [...shell, line + run.heredocs.map((heredoc) => `\n${heredoc.content}${heredoc.name}`).join('')],

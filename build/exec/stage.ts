@@ -148,13 +148,16 @@ const NOT_OF_THE_FILE: readonly string[] = [
   'policy-denied',
 ];
 
-/** Failures name the step and, where it is the file that is wrong, its line; the exit code of a RUN stays. */
+/**
+ * Failures name the step and, where it is the file that is wrong, its line, behind the words that scripts look for; the
+ * exit code of a RUN stays.
+ */
 function atStep(error: unknown, instruction: Instruction): unknown {
   if (!(error instanceof SlipwayError)) return error;
   const { file, line } = instruction.position;
   const isOfTheFile = error instanceof BuildError && !NOT_OF_THE_FILE.includes(error.code);
-  const place = isOfTheFile && error.facts.line === undefined ? `${file}:${line}: ` : '';
-  const message = `building at STEP "${stepName(instruction)}": ${place}${error.message}`;
+  const place = isOfTheFile && error.facts.line === undefined ? ` (${file}:${line})` : '';
+  const message = `building at STEP "${stepName(instruction)}": ${error.message}${place}`;
   const details = {
     cause: error,
     exitCode: error.exitCode,

@@ -19,12 +19,14 @@ export interface ConnectedNetwork {
 /** The network of a namespace option as containers store it, which is `--network` with its `none` set aside. */
 export function requestedNetwork(
   option: { readonly Host: boolean; readonly Path: string } | undefined,
+  policy: 'default' | 'disabled' | 'enabled' | undefined,
   bridge: BridgeSettings | undefined,
 ): RequestedNetwork {
   const { Host = false, Path = '' } = option ?? {};
   if (Host) return { mode: 'host' };
   if (isAbsolute(Path)) return { mode: 'private', path: Path };
-  return { mode: 'private', ...parseNetworkName(Path), ...(bridge ? { bridge } : {}) };
+  const strict = option !== undefined && policy === 'enabled';
+  return { mode: 'private', strict, ...parseNetworkName(Path), ...(bridge ? { bridge } : {}) };
 }
 
 /** Words for the default network, which Podman gives to no other. */

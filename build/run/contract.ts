@@ -71,13 +71,13 @@ export interface RunRequest {
   readonly network: {
     readonly mode: 'host' | 'none' | 'private';
     readonly path?: string;
-    /** Options for pasta, which is asked for where they are given, even if there are none. */
+    /** Options for pasta, which alone is asked for where they are given, even if there are none. */
     readonly options?: readonly string[];
     /** Networks of netavark by name or id; absent: the default one. */
     readonly names?: readonly string[];
     /** Where netavark and its networks are; absent: networks come from a user-mode stack. */
     readonly bridge?: BridgeSettings;
-    /** The user asked for `private`: where it cannot be had, fail instead of sharing the host's network with a warning. */
+    /** The user asked for it: where it cannot be had, fail instead of sharing the host's network with a warning. */
     readonly strict?: boolean;
   };
   readonly dns?: {

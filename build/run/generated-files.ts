@@ -13,8 +13,13 @@ import type { SpecMount, SpecNamespaceType } from './runtime-spec.ts';
 
 /** What a private network brings into the generated files. */
 export interface NetworkOffer {
+  /** Resolvers that it offers to the container. */
   readonly resolvers: readonly string[];
+  /** Those of the container in it. */
   readonly addresses: readonly string[];
+  /** By which containers reach this host; absent: by any address of the host that is not theirs. */
+  readonly host?: string | undefined;
+  /** Where the resolvers are asked instead of the host's, if there are any: on a bridge, by netavark. */
   readonly isBridge?: boolean;
 }
 
@@ -63,33 +68,34 @@ function resolverText(dns: NonNullable<RunRequest['dns']>, situation: FileSituat
   });
 }
 
-/**
- * Those of a bridge are asked alone; an ordinary user's network stack is asked first, as Buildah does; root's
- * containers behind one ask the host's resolvers.
- */
-function offeredResolvers({ network, host }: FileSituation): Partial<ResolverParts> {
-  const servers = network?.resolvers;
-  if (network?.isBridge)
-    return {
-      networkServers: servers,
-      withoutIpv6: !network.addresses.some((address) => address.includes(':')),
-    };
-  if (host.rootless) return { networkServers: servers, keepHostServers: network !== undefined };
-  return { fallbackServers: servers };
+/** Those of a bridge are asked alone, those of a user-mode stack before the host's, as Buildah does. */
+function offeredResolvers({ network }: FileSituation): Partial<ResolverParts> {
+  if (network === undefined) return {};
+  return {
+    networkServers: network.resolvers,
+    keepHostServers: !network.isBridge,
+    withoutIpv6: !network.addresses.some((address) => address.includes(':')),
+  };
 }
 
 function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
   const hosts = request.hosts || { entries: [] };
   const hostIs = hostAddress();
   const hasNetwork = kinds.has('network');
-  const own = hasNetwork ? (network?.addresses ?? []) : [hostIs].filter((one) => one !== undefined);
+  const own = hasNetwork ? ownAddresses(network) : [hostIs].filter((one) => one !== undefined);
   const names = hasNetwork ? ownNames(hostname, request) : [hostname];
   return hostsFile({
     extra: hosts.entries.map((entry) => ({ address: entry.address, names: entry.name.split(';') })),
     base: hostText('baseFile' in hosts && hosts.baseFile !== undefined ? hosts.baseFile : '/etc/hosts'),
     own: hostname === '' ? [] : own.map((address) => ({ address, names })),
-    hostGateway: hostIs,
+    hostGateway: network?.host ?? hostAddress(network?.addresses),
   });
+}
+
+/** On a bridge all, elsewhere the first, as Buildah writes them. */
+function ownAddresses(network: NetworkOffer | undefined): readonly string[] {
+  const addresses = network?.addresses ?? [];
+  return network?.isBridge ? addresses : addresses.slice(0, 1);
 }
 
 /** The host name, and the container's own name where it has one: a network of its own knows it by both. */

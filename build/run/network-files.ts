@@ -59,10 +59,12 @@ function parseHosts(text: string): HostEntry[] {
   });
 }
 
-/** The first address of this host that is not loopback; IPv4 before IPv6. */
-export function hostAddress(): string | undefined {
+/** The first address of this host that is neither loopback nor a container's own; IPv4 before IPv6. */
+export function hostAddress(containers: readonly string[] = []): string | undefined {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
-  const outer = addresses.filter((entry) => !entry.internal && !entry.address.startsWith('fe80:'));
+  const outer = addresses.filter(
+    ({ internal, address }) => !(internal || address.startsWith('fe80:') || containers.includes(address)),
+  );
   return (outer.find((entry) => entry.family === 'IPv4') ?? outer[0])?.address;
 }
 
@@ -76,8 +78,6 @@ export interface ResolverParts {
   readonly ownNetwork: boolean;
   /** Resolvers that the network set-up offers (pasta's forwarder, netavark's aardvark). */
   readonly networkServers?: readonly string[];
-  /** Used where no resolver of the host can be reached. */
-  readonly fallbackServers?: readonly string[];
   /** Keep the host's resolvers behind {@link networkServers}. */
   readonly keepHostServers?: boolean;
   /** The container's network has no IPv6, so that such resolvers of the host cannot be reached. */
@@ -103,14 +103,13 @@ const PUBLIC_RESOLVERS = ['8.8.8.8', '8.8.4.4'];
 /** The text of a resolv.conf as containers/common makes it: given values win over the host's, kind by kind. */
 export function resolverFile(parts: ResolverParts): string {
   const host = parseResolver(parts.base);
-  let servers = parts.servers.length > 0 ? [...parts.servers] : [...(parts.networkServers ?? [])];
+  let servers: readonly string[] = parts.servers.length > 0 ? parts.servers : (parts.networkServers ?? []);
   if (servers.length === 0 || (parts.servers.length === 0 && parts.keepHostServers)) {
     const isReachable = (server: string) =>
       !(parts.ownNetwork && isLocal(server)) && !(parts.withoutIpv6 && server.includes(':'));
     const reachable = host.servers.filter(isReachable);
-    servers.push(...reachable);
-    if (servers.length === 0 && parts.ownNetwork)
-      servers = [...(parts.fallbackServers?.length ? parts.fallbackServers : PUBLIC_RESOLVERS)];
+    servers = [...servers, ...reachable];
+    if (servers.length === 0 && parts.ownNetwork) servers = PUBLIC_RESOLVERS;
   }
   const search = parts.search.length > 0 ? parts.search : host.search;
   const options = parts.options.length > 0 ? parts.options : host.options;

@@ -1,11 +1,24 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { BuildError } from '../error.ts';
+import { findProgram } from './programs.ts';
 
 export const PROGRAM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin';
 
-/** Sets kernel parameters of the namespace and keeps it; ends when its input does, which this process alone holds. */
-const HOLDER = `while [ $# -gt 0 ]; do echo "$2" >"$1" || exit 1; shift 2; done
-echo up; exec 1>&-; read -r word`;
+/** Sets kernel parameters of the namespace, before `--`, and becomes what stands behind it. */
+const SETTER = `while [ "$1" != -- ]; do echo "$2" >"$1" || exit 1; shift 2; done
+shift; exec "$@"`;
+/** Keeps the namespace; ends when its input does, which this process alone holds. */
+const HOLDER = 'echo up; exec 1>&-; read -r word';
+
+/**
+ * A process may look into another of its user through /proc only where it has all its capabilities, and pasta gives up
+ * most of its own before it looks for the namespace.
+ */
+function withoutCapabilities(): string[] {
+  const program = findProgram('setpriv', PROGRAM_PATH.split(':'));
+  return program === undefined ? [] : [program, '--bounding-set=-all', '--inh-caps=-all'];
+}
+
 /** A network namespace with nothing in it, for as long as it is held. */
 export interface HeldNamespace extends AsyncDisposable {
   /** Of a process in it. */
@@ -19,7 +32,9 @@ export interface HeldNamespace extends AsyncDisposable {
  */
 export async function holdNamespace(sysctls: readonly string[]): Promise<HeldNamespace> {
   const parameters = networkParameters(sysctls);
-  const holder = spawn('unshare', ['--net', '--', '/bin/sh', '-c', HOLDER, 'holder', ...parameters], {
+  const setter = ['/bin/sh', '-c', SETTER, 'holder', ...parameters, '--'];
+  const words = [...setter, ...withoutCapabilities(), '/bin/sh', '-c', HOLDER];
+  const holder = spawn('unshare', ['--net', '--', ...words], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: PROGRAM_PATH },
     detached: true,
@@ -55,13 +70,16 @@ function saysUp(child: ChildProcess): Promise<boolean> {
   });
 }
 
-/** The last line that a program says on stderr, so far. */
+const NOISE = /to syslog$/;
+
+/** The first line that a program says on stderr: usage may follow. */
 export function complaintsOf(child: ChildProcess): () => string {
   let text = '';
   child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    text = (text + chunk).slice(-2000);
+    text = (text + chunk).slice(0, 2000);
   });
-  return () => text.trim().split('\n').at(-1)?.slice(0, 200) ?? '';
+  const isSaid = (line: string) => line.trim() !== '' && !NOISE.test(line);
+  return () => text.split('\n').find(isSaid)?.trim().slice(0, 200) ?? '';
 }
 
 /** Ends a process that runs for as long as its input does. */

@@ -19,6 +19,8 @@ export interface BridgeSettings {
   readonly dnsPort: number;
   /** Empty: netavark's choice. */
   readonly firewall: string;
+  /** For pasta, before those that a command gives. */
+  readonly pastaOptions?: readonly string[];
 }
 
 /** Root has one network namespace and so one set of these, whatever its stores. */
@@ -39,5 +41,6 @@ export function bridgeSettings({
     configDirectory: network.network_config_dir,
     dnsPort: network.dns_bind_port,
     firewall: network.firewall_driver,
+    pastaOptions: network.pasta_options,
   };
 }

@@ -348,6 +348,7 @@ const BAD: readonly [what: string, sources: string[], options: AddOptions, code:
   ['a pattern without matches', ['none*'], {}, 'missing-file'],
   ['a malformed pattern', ['[a'], {}, 'bad-argument'],
   ['an unknown user', ['f'], { chown: 'nobody-here' }, 'bad-user'],
+  ['neither user nor group', ['f'], { chown: ':' }, 'bad-user'],
   ['a bad mode', ['f'], { chmod: 'u=q' }, 'bad-option'],
   ['a checksum of a local file', ['f'], { checksum: `sha256:${'0'.repeat(64)}` }, 'bad-option'],
   ['an empty name', [''], {}, 'bad-argument'],

@@ -9,7 +9,7 @@ const test = suite('build/run/connect');
 const bridge = bridgeSettings(CONTAINERS_DEFAULTS);
 
 test('a namespace option is host, a path, a user-mode stack or networks', () => {
-  const own = { mode: 'private', bridge };
+  const own = { mode: 'private', strict: false, bridge };
   for (const [Path, expected] of [
     ['', own],
     ['bridge', own],
@@ -21,9 +21,25 @@ test('a namespace option is host, a path, a user-mode stack or networks', () => 
     ['pasta', { ...own, options: [] }],
     ['pasta:--mtu,1500', { ...own, options: ['--mtu', '1500'] }],
   ] as const)
-    deepEqual(requestedNetwork({ Host: false, Path }, bridge), expected, Path);
-  deepEqual(requestedNetwork({ Host: true, Path: '' }, bridge), { mode: 'host' });
-  deepEqual(requestedNetwork(undefined, undefined), { mode: 'private' });
+    deepEqual(requestedNetwork({ Host: false, Path }, 'default', bridge), expected, Path);
+  deepEqual(requestedNetwork({ Host: true, Path: '' }, 'enabled', bridge), { mode: 'host' });
+  deepEqual(requestedNetwork(undefined, undefined, undefined), { mode: 'private', strict: false });
+});
+
+test('a private network that is asked for is not replaced', () => {
+  const strictness = (path: string | undefined, policy: 'default' | 'enabled') => {
+    const option = path === undefined ? undefined : { Host: false, Path: path };
+    return requestedNetwork(option, policy, undefined).strict;
+  };
+  deepEqual(
+    [
+      strictness('', 'enabled'),
+      strictness('pasta', 'enabled'),
+      strictness('', 'default'),
+      strictness(undefined, 'enabled'),
+    ],
+    [true, true, false, false],
+  );
 });
 
 test("nothing is made for runs that have a network, want none, or share the host's", async () => {

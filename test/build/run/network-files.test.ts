@@ -79,16 +79,6 @@ const RESOLVERS: readonly (readonly [string, Partial<ResolverParts>, string])[] 
     'search home.test\nnameserver 10.0.2.3\nnameserver 192.0.2.1\noptions ndots:1\n',
   ],
   [
-    "the network's resolver in place of a local one",
-    { ownNetwork: true, fallbackServers: ['10.0.2.3'], base: 'nameserver 127.0.0.53\n' },
-    'nameserver 10.0.2.3\n',
-  ],
-  [
-    "the host's resolver without the network's, where it can be reached",
-    { ownNetwork: true, fallbackServers: ['10.0.2.3'], base: 'nameserver 192.0.2.7\n' },
-    'nameserver 192.0.2.7\n',
-  ],
-  [
     "a bridge's resolver alone",
     { ownNetwork: true, networkServers: ['10.89.0.1'], withoutIpv6: true },
     'search home.test\nnameserver 10.89.0.1\noptions edns0\n',
