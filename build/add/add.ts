@@ -32,7 +32,8 @@ export async function addToContainer(
   const { rootfs } = mount.use(await withMount(surroundings.store, container));
   const root = mount.use(new RootedDirectory(rootfs));
   using context = new RootedDirectory(contextOf(options));
-  const sources = await findSources(surroundings, context, list, options);
+  await using held = new AsyncDisposableStack();
+  const sources = await findSources(surroundings, context, list, options, held);
   if (sources.length === 0) return { summary: summarize([]), container };
   const owner = options.chown ? lookUpOwner(root, options.chown) : defaultOwner(options);
   const workingDirectory = container.ociConfig.config?.WorkingDir || '/';
@@ -83,7 +84,8 @@ export async function summarizeSources(
   options: AddOptions = {},
 ): Promise<ContentSummary> {
   using context = new RootedDirectory(contextOf(options));
-  const sources = await findSources(surroundings, context, list, options);
+  await using held = new AsyncDisposableStack();
+  const sources = await findSources(surroundings, context, list, options, held);
   const owner = options.chown
     ? (numericOwner(options.chown) ?? (await namedOwner(surroundings, await container(), options.chown)))
     : defaultOwner(options);
@@ -109,15 +111,16 @@ async function namedOwner(
 
 /** Empty where patterns matched nothing and that is allowed. */
 async function findSources(
-  { workingDirectory }: BuildSurroundings,
+  surroundings: BuildSurroundings,
   context: RootedDirectory,
   list: readonly AddSource[],
   options: AddOptions,
+  held: AsyncDisposableStack,
 ): Promise<readonly Source[]> {
   const contextPath = contextOf(options);
   const sources: Source[] = [];
   for (const source of list)
-    sources.push(await findSource(context, contextPath, source, options, workingDirectory));
+    sources.push(await findSource(surroundings, context, contextPath, source, options, held));
   if (sources.some((source) => source.kind !== 'local' || source.source.matches.length > 0)) return sources;
   if (options.allowEmptyWildcard) return [];
   throw new BuildError(
@@ -199,6 +202,7 @@ function linkedLayer(
 function shapeOf(sources: readonly Source[], given: number, options: AddOptions) {
   const [first] = sources;
   const match = first?.kind === 'local' ? first.source.matches[0] : undefined;
+  const isArchive = first?.kind === 'remote' && first.fetched?.isArchive === true;
   const single = given === 1;
   const keepsDirectories =
     first?.kind === 'local' && match
@@ -208,7 +212,7 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
     count: given,
     isSingleFile:
       single &&
-      (first?.kind === 'remote' ||
+      ((first?.kind === 'remote' && !isArchive) ||
         first?.kind === 'inline' ||
         match?.kind === 'file' ||
         (match?.kind === 'other' && options.followSymlinks === false)) &&
@@ -216,7 +220,7 @@ function shapeOf(sources: readonly Source[], given: number, options: AddOptions)
     isTree:
       keepsDirectories ||
       (single && (first?.kind === 'git' || match?.kind === 'directory' || match?.kind === 'archive')) ||
-      (single && first?.kind === 'remote' && options.extractRemote) ||
+      (single && isArchive) ||
       false,
     isIndependent: options.link ?? false,
   };

@@ -28,6 +28,8 @@ export interface AddOptions {
   readonly checksum?: string;
   /** Rules as of .containerignore, and the file they came from for messages. */
   readonly excludes?: readonly string[];
+  /** The rules for git repositories, counted from the directory that is taken. Default: {@link excludes}. */
+  readonly gitExcludes?: readonly string[];
   readonly ignoreFile?: string;
   /** Keep the sources' directories, from behind a `/./` where there is one. */
   readonly parents?: boolean;

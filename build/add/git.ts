@@ -1,16 +1,18 @@
 import { spawn } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { S_IF } from '../../store/kernel/index.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import type { RemoteOptions } from './contract.ts';
 import { type GitSource, parseGitSource } from './git-source.ts';
 import { redact } from './redact.ts';
+import { fromText, RootedDirectory, toText } from './rooted.ts';
 import { openAgent } from './ssh-agent.ts';
 
 /** A repository that was checked out. */
 export interface Checkout {
-  /** Below the directory that was given. */
+  /** The repository, or the directory in it that is asked for, below the directory that was given; no link. */
   readonly name: string;
   readonly keepGitDirectory: boolean | undefined;
   /** Of the commit, where the source asks for it; else 0. */
@@ -42,7 +44,18 @@ export async function checkOut(
   if (parsed.submodules)
     await git.run(clone, 'submodule', 'update', '-q', '--init', '--recursive', '--depth=1');
   const date = parsed.commitTimes ? await git.run(clone, 'log', '-1', '--format=%ct') : '0';
-  return { name: `repository/${parsed.directory}`, keepGitDirectory, modifiedMs: Number(date) * 1000 };
+  const below = directoryBelow(clone, parsed.directory, source);
+  return { name: join('repository', below), keepGitDirectory, modifiedMs: Number(date) * 1000 };
+}
+
+/** SECURITY B09: neither `..` nor a link of the repository leads out of it. */
+function directoryBelow(clone: string, wanted: string, source: string): string {
+  using root = new RootedDirectory(clone);
+  const resolved = root.resolve(fromText(wanted));
+  const status = root.status(resolved, false);
+  if (status && (status.mode & S_IF.mask) === S_IF.directory) return toText(resolved);
+  const why = status ? 'not a directory' : 'no such file or directory';
+  throw new BuildError('missing-file', `reading "${redact(source)}": ${JSON.stringify(wanted)}: ${why}`);
 }
 
 function isSsh(repository: string): boolean {

@@ -10,7 +10,7 @@ import { redact } from './redact.ts';
 /** Downloaded content in a temporary directory, removed when disposed. */
 export interface RemoteContent extends AsyncDisposable {
   readonly directory: string;
-  /** File, or directory of a repository, below {@link directory}. */
+  /** File, or directory of a repository, below {@link directory}; no link leads there. */
   readonly name: string;
   /** Milliseconds since the epoch; 0: not known. */
   readonly modifiedMs: number;

@@ -1,7 +1,8 @@
 import { createHash, type Hash, randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
-import { extractArchive, extractStream } from './archive.ts';
+import { extractArchive, isArchive } from './archive.ts';
 import { parseChmod } from './chmod.ts';
 import { ContentDigest, startFileDigest } from './content-digest.ts';
 import type { AddOptions, AddSource } from './contract.ts';
@@ -19,28 +20,47 @@ import type { ContentReader, TreeEntry } from './tree-writer.ts';
 /** What a source turned out to be. */
 export type Source =
   | { readonly kind: 'local'; readonly source: LocalSource }
-  | { readonly kind: 'remote'; readonly url: string }
+  | { readonly kind: 'remote'; readonly url: string; readonly fetched?: FetchedDownload }
   | { readonly kind: 'git'; readonly url: string }
   | { readonly kind: 'inline'; readonly name: string; readonly data: Uint8Array };
 
-/** @throws BuildError `bad-argument`, `bad-option`, `missing-file`, `unsafe-path` */
+/** A download that may be unpacked: where it goes depends on what it is, so that it has to be here first. */
+export interface FetchedDownload {
+  readonly content: RemoteContent;
+  readonly isArchive: boolean;
+}
+
+/**
+ * @param held what has to stay until the source was read
+ * @throws BuildError `bad-argument`, `bad-option`, `missing-file`, `unsafe-path`
+ */
 export async function findSource(
+  surroundings: BuildSurroundings,
   context: RootedDirectory,
   contextPath: string,
   source: AddSource,
   options: AddOptions,
-  workingDirectory: string,
+  held: AsyncDisposableStack,
 ): Promise<Source> {
   if (typeof source !== 'string') return { kind: 'inline', ...source };
   if (source === '') throw new BuildError('bad-argument', 'empty source location');
   if (isGitSource(source)) return { kind: 'git', url: source };
-  if (isRemoteSource(source)) return { kind: 'remote', url: source };
+  if (isRemoteSource(source)) {
+    if (!options.extractRemote) return { kind: 'remote', url: source };
+    const content = held.use(await fetchRemote(source, options, surroundings));
+    return { kind: 'remote', url: source, fetched: { content, isArchive: await isArchiveIn(content) } };
+  }
   if (options.checksum)
     throw new BuildError('bad-option', 'checksum flag is not supported for local sources');
   return {
     kind: 'local',
-    source: await findLocalSource(context, contextPath, source, options, workingDirectory),
+    source: await findLocalSource(context, contextPath, source, options, surroundings.workingDirectory),
   };
+}
+
+async function isArchiveIn({ directory, name }: RemoteContent): Promise<boolean> {
+  using root = new RootedDirectory(directory);
+  return isArchive(root, fromText(name));
 }
 
 /** Reads sources entry by entry, and digests what it reads on the way. */
@@ -89,7 +109,8 @@ export class SourceReader {
     this.#surroundings.signal?.throwIfAborted();
     if (source.kind === 'local') await this.#local(context, source.source);
     else if (source.kind === 'inline') this.#inline(source.name, source.data);
-    else await this.#fetched(source);
+    else if (source.kind === 'git') await this.#git(source.url);
+    else await this.#download(source.url, source.fetched);
   }
 
   #readOptions(owner: Owner | undefined): ReadOptions {
@@ -185,31 +206,36 @@ export class SourceReader {
     return { timestampNs: this.#timestampNs(), temporaryDirectory, signal };
   }
 
-  async #fetched(source: { readonly kind: 'remote' | 'git'; readonly url: string }): Promise<void> {
+  async #git(url: string): Promise<void> {
     const sink = this.#sink(this.#start(''));
-    await using content: RemoteContent = await fetchRemote(source.url, this.#options, this.#surroundings);
+    await using content = await fetchRemote(url, this.#options, this.#surroundings);
+    this.#sawTime(nanoseconds(content.modifiedMs));
+    // Buildah keeps it, where BuildKit wants to be asked.
+    const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? true;
+    const timestampNs = content.modifiedMs > 0 ? nanoseconds(content.modifiedMs) : undefined;
+    const read: ReadOptions = {
+      ...this.#read,
+      timestampNs: this.#read.timestampNs ?? timestampNs,
+      ignore: gitIgnore(this.#options, keep),
+    };
+    using tree = new RootedDirectory(join(content.directory, content.name));
+    new TreeReader(tree, read, sink).contents('', '');
+  }
+
+  async #download(url: string, fetched: FetchedDownload | undefined): Promise<void> {
+    const sink = this.#sink(this.#start(''));
+    await using own = fetched ? undefined : await fetchRemote(url, this.#options, this.#surroundings);
+    const content = fetched?.content ?? (own as RemoteContent);
     using root = new RootedDirectory(content.directory);
-    this.#sawTime(BigInt(Math.floor(content.modifiedMs)) * 1_000_000n);
-    if (source.kind === 'git') {
-      const below = root.resolve(fromText(content.name));
-      // Buildah keeps it, where BuildKit wants to be asked.
-      const keep = content.keepGitDirectory ?? this.#options.keepGitDirectory ?? true;
-      const timestampNs = content.modifiedMs > 0 ? BigInt(content.modifiedMs) * 1_000_000n : undefined;
-      const read: ReadOptions = {
-        ...this.#read,
-        timestampNs: this.#read.timestampNs ?? timestampNs,
-        ignore: gitIgnore(this.#options, keep),
-      };
-      new TreeReader(root, read, sink).contents(below, '');
-      return;
-    }
+    this.#sawTime(nanoseconds(content.modifiedMs));
     const name = fromText(content.name);
-    if (this.#options.extractRemote && (await extractStream(root, name, sink, this.#archiveOptions())))
-      return;
+    if (fetched?.isArchive) return await extractArchive(root, name, sink, this.#archiveOptions());
     const read: ReadOptions = {
       ...this.#read,
       owner: this.#read.owner ?? { uid: 0, gid: 0 },
-      timestampNs: this.#read.timestampNs ?? BigInt(Math.floor(content.modifiedMs)) * 1_000_000n,
+      timestampNs: this.#read.timestampNs ?? nanoseconds(content.modifiedMs),
+      // What is named by a URL is wanted, whatever rules say of files.
+      ignore: undefined,
     };
     new TreeReader(root, read, sink).file(name, name);
   }
@@ -245,6 +271,8 @@ export class SourceReader {
     };
   }
 }
+
+const nanoseconds = (ms: number): bigint => BigInt(Math.floor(ms)) * 1_000_000n;
 
 /** Of a file that changed while it was copied, whose old digest is not that of the copy: no step is found by it. */
 function changedDigest(known: Uint8Array): Uint8Array {
@@ -308,5 +336,6 @@ function bytesReader(bytes: Uint8Array): ContentReader {
 }
 
 function gitIgnore(options: AddOptions, keepGitDirectory: boolean): IgnoreRules {
-  return new IgnoreRules([...(options.excludes ?? []), ...(keepGitDirectory ? [] : ['**/.git'])]);
+  const excludes = options.gitExcludes ?? options.excludes ?? [];
+  return new IgnoreRules([...excludes, ...(keepGitDirectory ? [] : ['**/.git'])]);
 }

@@ -118,6 +118,7 @@ async function sourceOptions(
     | 'contextName'
     | 'knownDigests'
     | 'excludes'
+    | 'gitExcludes'
     | 'ignoreFile'
     | 'preserveOwnership'
     | 'sourceIdMappings'
@@ -131,6 +132,7 @@ async function sourceOptions(
       contextDirectory: session.contextDirectory,
       contextName: session.options.contextName,
       excludes: [...session.ignore.patterns, ...own],
+      gitExcludes: own,
       ignoreFile: session.ignore.path,
       knownDigests: session.digests(session.options.contextDirectory),
       stripSetuid: true,

@@ -50,10 +50,8 @@ export async function fetchContext(
       : url.replace(/^github\.com\//, 'https://github.com/');
   const content = await fetchOrExplain(address, options, surroundings);
   if (isGitSource(address)) {
-    using root = new RootedDirectory(content.directory);
-    const below = root.resolve(fromText(content.name));
     return {
-      directory: join(content.directory, Buffer.from(below, 'latin1').toString()),
+      directory: join(content.directory, content.name),
       isFile: false,
       [Symbol.asyncDispose]: () => content[Symbol.asyncDispose](),
     };

@@ -15,6 +15,8 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -57,6 +59,7 @@ function place(): Place {
     workingDirectory: context,
     temporaryDirectory: directory,
     environment: {},
+    docker: {},
     now: () => new Date(0),
   } as unknown as BuildSurroundings;
   const own = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
@@ -281,6 +284,33 @@ test('T01: links of an archive lead nowhere above the directory it is unpacked t
   assert.deepEqual(readdirSync(root), ['to']);
   assert.deepEqual(readdirSync(join(root, 'to')), ['r', 'top', 'up', 'x', 'z']);
   assert.deepEqual(readdirSync(join(root, 'to/r')), ['y']);
+});
+
+test('a download: rules leave it alone, and one that may be unpacked goes where it would go otherwise', async () => {
+  const tar = tarOf([{ name: 'f', body: 'packed' }]);
+  const server = createServer((request, response) => {
+    response.end(request.url === '/plain.txt' ? 'plain' : tar);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const { root, add } = place();
+    const text = (path: string) => readFileSync(join(root, path), 'utf8');
+    await add('/kept', [`${url}/plain.txt`], { excludes: ['*.txt'] });
+    assert.equal(text('kept'), 'plain');
+    const unpack = { extractRemote: true };
+    await add('/file', [`${url}/plain.txt`], unpack);
+    await add('/file', [`${url}/plain.txt`], unpack);
+    assert.equal(text('file'), 'plain');
+    await add('/directory/', [`${url}/plain.txt`], unpack);
+    await add('/directory', [`${url}/plain.txt`], { ...unpack, excludes: ['*'] });
+    assert.equal(text('directory/plain.txt'), 'plain');
+    await add('/tree', [`${url}/t.tar`], unpack);
+    assert.equal(text('tree/f'), 'packed');
+    await assert.rejects(add('/file', [`${url}/t.tar`], unpack), { code: 'bad-argument' });
+  } finally {
+    server.close();
+  }
 });
 
 test('inline data is a file', async () => {

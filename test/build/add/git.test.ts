@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import { addToContainer } from '../../../build/add/add.ts';
-import type { RemoteOptions } from '../../../build/add/contract.ts';
+import type { AddOptions, RemoteOptions } from '../../../build/add/contract.ts';
 import { parseGitSource } from '../../../build/add/git-source.ts';
 import { fetchRemote } from '../../../build/add/remote.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
@@ -260,6 +260,53 @@ testWithGit('an added repository keeps its .git directory unless it is not wante
     });
     equal(existsSync(join(rootfs, 'source/.git')), expected, `${name} ${keepGitDirectory}`);
   }
+});
+
+/** What is in the container after ADD of a repository. */
+async function added(name: string, options: AddOptions = {}): Promise<string[]> {
+  const rootfs = mkdtempSync(join(place, 'rootfs-'));
+  const store = { rootless: false, layers: { mount: async () => rootfs, unmount: async () => true } };
+  await addToContainer(
+    { ...surroundings, store } as unknown as BuildSurroundings,
+    sampleContainer(),
+    '/source/',
+    [`${server.url}/${name}`],
+    {
+      contextDirectory: place,
+      chown: `${process.getuid?.() ?? 0}:${process.getgid?.() ?? 0}`,
+      keepGitDirectory: false,
+      ...options,
+    },
+  );
+  const found = execFileSync('find', ['source', '-mindepth', '1'], { cwd: rootfs, encoding: 'utf8' });
+  return found
+    .split('\n')
+    .filter(Boolean)
+    .map((path) => path.slice('source/'.length))
+    .sort();
+}
+
+testWithGit('rules count from the directory of the repository that is added', async () => {
+  const rest = ['.gitmodules', 'escape', 'module'];
+  deepEqual(await added('outer.git', { excludes: ['sub'] }), rest);
+  deepEqual(await added('outer.git', { excludes: ['sub/*.txt'] }), [...rest, 'sub']);
+  deepEqual(await added('outer.git#:sub', { excludes: ['sub'] }), ['file.txt']);
+  deepEqual(await added('outer.git#:sub', { excludes: ['*.txt'] }), []);
+  deepEqual(await added('outer.git#:sub', { excludes: ['*.txt'], gitExcludes: ['x'] }), ['file.txt']);
+});
+
+testWithGit('SECURITY B09: no directory of a repository leads out of it', async () => {
+  const all = ['.gitmodules', 'escape', 'module', 'sub', 'sub/file.txt'];
+  for (const name of [
+    'outer.git#:..',
+    'outer.git#:sub/../..',
+    'outer.git?subdir=..&submodules=0',
+    'outer.git#:escape',
+  ])
+    deepEqual(await added(name), all, name);
+  deepEqual(await added('outer.git#:escape/sub'), ['file.txt']);
+  for (const name of ['outer.git#:../repository', 'outer.git#:escape/etc', 'outer.git#:sub/file.txt'])
+    await rejects(added(name), { code: 'missing-file' }, name);
 });
 
 test.run();
