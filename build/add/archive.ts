@@ -200,11 +200,12 @@ function extractPlain(fd: number, sink: OnEntry, options: ExtractOptions): void 
 }
 
 function contentOf(reader: TarReader): ContentReader {
-  return (buffer) => {
+  const read = (buffer: Buffer) => {
     const view = reader.content(buffer.length);
     buffer.set(view);
     return view.length;
   };
+  return Object.assign(read, { hole: () => reader.hole() });
 }
 
 function treeEntry(

@@ -24,7 +24,7 @@ export class ContentDigest {
 
   /**
    * @param sizeBytes of a file's content; 0 for others
-   * @param content what {@link startFileDigest} gave for a file, its attributes and bytes
+   * @param content what a `FileDigest` gave for a file, its attributes and bytes
    */
   entry(entry: TreeEntry, sizeBytes: number, content?: Uint8Array): void {
     const { path, kind, mode, uid, gid, link = '', deviceMajor = 0, deviceMinor = 0 } = entry;
@@ -49,14 +49,7 @@ export class ContentDigest {
   }
 }
 
-/** The digest of one file's attributes and, as far as the caller adds them, bytes. */
-export function startFileDigest(xattrs: TreeEntry['xattrs']): Hash {
-  const hash = createHash('sha256');
-  addAttributes(hash, xattrs);
-  return hash;
-}
-
-function addAttributes(hash: Hash, xattrs: TreeEntry['xattrs'] = []): void {
+export function addAttributes(hash: Hash, xattrs: TreeEntry['xattrs'] = []): void {
   for (const [name, value] of xattrs) hash.update(`${name}\0${value.length}\0`).update(value);
 }
 

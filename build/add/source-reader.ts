@@ -1,11 +1,11 @@
-import { createHash, type Hash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { extractArchive, isArchive } from './archive.ts';
 import { parseChmod } from './chmod.ts';
-import { ContentDigest, startFileDigest } from './content-digest.ts';
+import { ContentDigest } from './content-digest.ts';
 import type { AddOptions, AddSource } from './contract.ts';
+import { changedDigest, drain, FileDigest, isSame } from './file-digest.ts';
 import { joinBytes } from './glob.ts';
 import { toContainer } from './id-mapping.ts';
 import { findLocalSource, type LocalSource, type Match, splitAtPivot } from './local-source.ts';
@@ -14,7 +14,7 @@ import { IgnoreRules } from './pattern.ts';
 import { fetchRemote, isGitSource, isRemoteSource, type RemoteContent } from './remote.ts';
 import type { ReusedFiles } from './reused-files.ts';
 import { type BytePath, fromText, RootedDirectory, toText } from './rooted.ts';
-import { type FileOrigin, type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
+import { type OnEntry, type ReadOptions, TreeReader } from './tree-reader.ts';
 import type { ContentReader, TreeEntry } from './tree-writer.ts';
 
 /** What a source turned out to be. */
@@ -258,12 +258,12 @@ export class SourceReader {
       const entry = sourceIdMappings ? { ...original, ...toContainer(sourceIdMappings, original) } : original;
       const readAtMs = origin && knownDigests ? this.#surroundings.now().getTime() : 0;
       const known = origin?.digest ?? (origin && knownDigests?.get(origin.status));
-      const file = entry.kind === 'file' && !known ? startFileDigest(entry.xattrs) : undefined;
-      const reader = content && file ? digesting(content, file) : content;
+      const file = entry.kind === 'file' && !known ? new FileDigest(entry.xattrs) : undefined;
+      const reader = content && file ? file.reading(content) : content;
       if (this.#emit && !origin?.digest) this.#emit(entry, sizeBytes, reader);
       else if (reader) drain(reader);
       const isStable = !content || !origin || isSame(origin);
-      const contentDigest = known && !isStable ? changedDigest(known) : (known ?? file?.digest());
+      const contentDigest = known && !isStable ? changedDigest(known) : (known ?? file?.finish());
       digest.entry(entry, sizeBytes, contentDigest);
       if (knownDigests && file && origin && contentDigest && isStable)
         knownDigests.put(origin.status, contentDigest, readAtMs);
@@ -273,35 +273,6 @@ export class SourceReader {
 }
 
 const nanoseconds = (ms: number): bigint => BigInt(Math.floor(ms)) * 1_000_000n;
-
-/** Of a file that changed while it was copied, whose old digest is not that of the copy: no step is found by it. */
-function changedDigest(known: Uint8Array): Uint8Array {
-  return createHash('sha256').update(known).update(randomBytes(16)).digest();
-}
-
-function isSame({ status, again }: FileOrigin): boolean {
-  const now = again();
-  return (
-    now.sizeBytes === status.sizeBytes &&
-    now.modifiedNs === status.modifiedNs &&
-    now.changedNs === status.changedNs
-  );
-}
-
-function digesting(content: ContentReader, digest: Hash): ContentReader {
-  return (buffer) => {
-    const count = content(buffer);
-    if (count > 0) digest.update(buffer.subarray(0, count));
-    return count;
-  };
-}
-
-let scratch: Buffer | undefined;
-
-function drain(reader: ContentReader): void {
-  scratch ??= Buffer.allocUnsafe(1 << 18);
-  while (reader(scratch) > 0);
-}
 
 function emitParents(reader: TreeReader, match: Match, pivot: number, done: Set<string>): void {
   const { above, kept } = splitAtPivot(match, pivot);

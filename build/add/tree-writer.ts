@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, readSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { isSystemError } from '../../errors.ts';
 import {
   chmodDescriptor,
@@ -44,8 +44,12 @@ export interface TreeEntry {
   readonly xattrs?: readonly (readonly [string, Uint8Array])[];
 }
 
-/** The content of a file: gives the next chunk, undefined at the end. */
-export type ContentReader = (buffer: Buffer) => number;
+/** The content of a file: fills a buffer and says how far, 0 at the end. */
+export interface ContentReader {
+  (buffer: Buffer): number;
+  /** Passes over the zeros of a sparse file that come next, and says how many. Absent: everything is read. */
+  hole?(): number;
+}
 
 export interface TreeWriterOptions {
   /** Owner of directories made on the way, in host ids. */
@@ -204,9 +208,19 @@ export class TreeWriter implements Disposable {
   }
 
   #write(fd: number, content: ContentReader): void {
-    for (let count = content(this.#buffer); count > 0; count = content(this.#buffer))
+    let at = 0;
+    let end = 0;
+    for (;;) {
+      at += content.hole?.() ?? 0;
+      const count = content(this.#buffer);
+      if (count === 0) break;
       for (let written = 0; written < count; )
-        written += writeSync(fd, this.#buffer, written, count - written);
+        written += writeSync(fd, this.#buffer, written, count - written, at + written);
+      at += count;
+      end = at;
+    }
+    // A few bytes of an archive may stand for more zeros than the disk holds.
+    if (at > end) ftruncateSync(fd, at);
   }
 
   #makeHardLink(directory: number, name: Buffer, entry: TreeEntry): void {

@@ -1,7 +1,13 @@
 import { StoreError } from '../error.ts';
-import { parsePaxRecords, paxTimeToNs } from './pax.ts';
+import { applyPaxRecords, parsePaxRecords } from './pax.ts';
 import { BLOCK_BYTES, paddingOf, TAR_TYPE, type TarEntry } from './tar-entry.ts';
-import { readOldSparseMap, readPaxSparseMap, SparseContent, type SparseMap } from './tar-sparse.ts';
+import {
+  checkPieces,
+  readOldSparseMap,
+  readPaxSparseMap,
+  SparseContent,
+  type SparseMap,
+} from './tar-sparse.ts';
 
 /** Where a {@link TarReader} gets its bytes from; an empty view is the end. */
 export interface ByteSource {
@@ -78,6 +84,11 @@ export class TarReader {
     return this.#sparse?.next(limit, (wanted) => this.#stored(wanted)) ?? this.#stored(limit);
   }
 
+  /** Passes over the zeros of a sparse file that come next, and says how many; 0 where there are none. */
+  hole(): number {
+    return this.#sparse?.hole() ?? 0;
+  }
+
   #stored(limit: number): Buffer {
     if (this.#left === 0) return EMPTY;
     const view = this.#source.next(Math.min(this.#left, limit));
@@ -102,7 +113,7 @@ export class TarReader {
     longName: string | undefined,
     longLink: string | undefined,
   ): TarEntry {
-    if (records) applyRecords(entry, records);
+    if (records) applyPaxRecords(entry, records);
     if (longName !== undefined) entry.name = longName;
     if (longLink !== undefined) entry.linkName = longLink;
     if (
@@ -134,12 +145,7 @@ export class TarReader {
       throw new StoreError('unsupported', `the sparse file ${quote(entry.name)} cannot be unpacked`, {
         hint: 'Make the archive without --sparse.',
       });
-    const stored = map.pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-    if (stored !== this.#left)
-      throw new StoreError(
-        'bad-layer',
-        `the map of the sparse file ${quote(entry.name)} does not fit its size`,
-      );
+    checkPieces(map, this.#left, quote(entry.name));
     this.#sparse = new SparseContent(map);
     entry.type = TAR_TYPE.file;
     entry.sizeBytes = map.sizeBytes;
@@ -213,31 +219,6 @@ export class TarReader {
 const EMPTY = Buffer.alloc(0);
 const quote = (text: string) => JSON.stringify(text.slice(0, 200));
 const truncated = () => new StoreError('truncated', 'the archive ends in the middle of an entry');
-
-function applyRecords(entry: TarEntry, records: Map<string, string>): void {
-  for (const [key, value] of records) {
-    // An empty value of a header field means: as if the record were not there (POSIX pax, and Go).
-    if (value === '' && !key.includes('.')) continue;
-    if (key === 'path') entry.name = value;
-    else if (key === 'linkpath') entry.linkName = value;
-    else if (key === 'uname') entry.userName = value;
-    else if (key === 'gname') entry.groupName = value;
-    else if (key === 'uid') entry.uid = wholeNumber(key, value);
-    else if (key === 'gid') entry.gid = wholeNumber(key, value);
-    else if (key === 'size') entry.sizeBytes = wholeNumber(key, value);
-    else if (key === 'mtime') entry.modifiedNs = paxTimeToNs(value);
-    else if (key === 'atime') entry.accessedNs = paxTimeToNs(value);
-    else if (key === 'ctime') entry.changedNs = paxTimeToNs(value);
-    else entry.pax.set(key, value);
-  }
-}
-
-function wholeNumber(key: string, value: string): number {
-  const number = /^\d{1,16}$/.test(value) ? Number(value) : Number.NaN;
-  if (!Number.isSafeInteger(number))
-    throw new StoreError('bad-layer', `the ${key} ${quote(value)} of an entry is not a number in range`);
-  return number;
-}
 
 /** True where these bytes start with the header of an entry, of whatever type. */
 export function isTarHeader(bytes: Buffer): boolean {

@@ -77,6 +77,13 @@ function leadingNumbers(take: () => Buffer): string[] {
   }
 }
 
+/** @throws StoreError `bad-layer` where the pieces are not all of what the archive has of the file */
+export function checkPieces({ pieces }: SparseMap, storedBytes: number, name: string): void {
+  const stored = pieces.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  if (stored === storedBytes) return;
+  throw new StoreError('bad-layer', `the map of the sparse file ${name} does not fit its size`);
+}
+
 function checked(map: SparseMap): SparseMap {
   let end = 0;
   for (const { offset, sizeBytes } of map.pieces) {
@@ -111,14 +118,28 @@ export class SparseContent {
 
   /** @param read up to so many bytes of the archive; empty views end the content */
   next(limit: number, read: (limit: number) => Buffer): Buffer {
+    const { isHole, leftBytes } = this.#here();
+    const wanted = Math.min(limit, leftBytes);
+    const view = isHole ? ZEROS.subarray(0, Math.min(wanted, ZEROS.length)) : read(wanted);
+    this.#at += view.length;
+    return view;
+  }
+
+  /** Passes over the zeros that come next, and says how many; 0 before a piece and at the end. */
+  hole(): number {
+    const { isHole, leftBytes } = this.#here();
+    if (!isHole) return 0;
+    this.#at += leftBytes;
+    return leftBytes;
+  }
+
+  /** The piece or hole that the content is in, and how much of it there is left. */
+  #here(): { readonly isHole: boolean; readonly leftBytes: number } {
     const { pieces, sizeBytes } = this.#map;
     let piece = pieces[this.#piece];
     while (piece && this.#at >= piece.offset + piece.sizeBytes) piece = pieces[++this.#piece];
-    const isInside = piece !== undefined && this.#at >= piece.offset;
-    const end = isInside ? piece!.offset + piece!.sizeBytes : (piece?.offset ?? sizeBytes);
-    const wanted = Math.min(limit, end - this.#at);
-    const view = isInside ? read(wanted) : ZEROS.subarray(0, Math.min(wanted, ZEROS.length));
-    this.#at += view.length;
-    return view;
+    if (piece && this.#at >= piece.offset)
+      return { isHole: false, leftBytes: piece.offset + piece.sizeBytes - this.#at };
+    return { isHole: true, leftBytes: (piece?.offset ?? sizeBytes) - this.#at };
   }
 }

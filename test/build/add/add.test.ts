@@ -1,19 +1,25 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
   existsSync,
+  fstatSync,
+  ftruncateSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   rmSync,
   statSync,
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -234,6 +240,31 @@ test('archives are unpacked by ADD, plain and compressed, and copied by COPY', a
   await add('/copied', ['a.tgz']);
   assert.equal(readFileSync(join(root, 'added/f'), 'utf8'), 'x');
   assert.ok(statSync(join(root, 'copied')).isFile());
+});
+
+test('D: a hole in an archive is one in the file, of whatever size, and no zeros are written for it', async () => {
+  const { root, context, add, summarize } = place();
+  const archive = (name: string, at: number) => {
+    const fd = openSync(join(context, 'f'), 'w');
+    writeSync(fd, 'data', at);
+    ftruncateSync(fd, 2 ** 40);
+    closeSync(fd);
+    execFileSync('tar', ['-C', context, '-cSzf', join(context, name), 'f']);
+    rmSync(join(context, 'f'));
+  };
+  archive('a.tgz', 2 ** 39);
+  archive('b.tgz', 2 ** 38);
+  const { summary } = await add('/a', ['a.tgz'], { extract: true });
+  const fd = openSync(join(root, 'a/f'), 'r');
+  const bytes = Buffer.alloc(6);
+  readSync(fd, bytes, 0, 6, 2 ** 39 - 1);
+  const { size, blocks } = fstatSync(fd);
+  closeSync(fd);
+  assert.equal(bytes.toString(), '\0data\0');
+  assert.equal(size, 2 ** 40);
+  assert.ok(blocks < 100, `${blocks} blocks`);
+  assert.deepEqual(await summarize(['a.tgz'], { extract: true }), summary);
+  assert.notDeepEqual(await summarize(['b.tgz'], { extract: true }), summary);
 });
 
 const OWN = process.geteuid?.() === 0 ? 0 : (process.getuid?.() as number);

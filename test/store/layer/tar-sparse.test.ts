@@ -22,7 +22,7 @@ function sparseFile(name: string, pieces: number): Buffer {
   return readFileSync(join(base, name));
 }
 
-function read(archive: Buffer, expandSparse: boolean): [name: string, content: Buffer][] {
+function read(archive: Buffer, expandSparse: boolean, passHoles = false): [name: string, content: Buffer][] {
   let at = 0;
   const next = (limit: number) => {
     const view = archive.subarray(at, at + Math.min(limit, 1000));
@@ -33,8 +33,13 @@ function read(archive: Buffer, expandSparse: boolean): [name: string, content: B
   const found: [string, Buffer][] = [];
   for (let entry = reader.next(); entry; entry = reader.next()) {
     const chunks: Buffer[] = [];
-    for (let view = reader.content(); view.length > 0; view = reader.content())
+    const pass = () => passHoles && chunks.push(Buffer.alloc(reader.hole()));
+    pass();
+    for (let view = reader.content(100); view.length > 0; view = reader.content(100)) {
       chunks.push(Buffer.from(view));
+      pass();
+      assert.equal(passHoles && reader.hole(), passHoles && 0, 'a hole is passed over as a whole');
+    }
     assert.equal(Buffer.concat(chunks).length, entry.sizeBytes);
     found.push([entry.name, Buffer.concat(chunks)]);
   }
@@ -61,6 +66,7 @@ for (const [name, ...flags] of FORMATS)
     );
     assert.ok(found[0]?.[1].equals(few));
     assert.ok(found[1]?.[1].equals(many));
+    assert.deepEqual(read(archive, true, true), found);
     assert.throws(() => read(archive, false), { code: 'unsupported' });
   });
 
