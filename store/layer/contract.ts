@@ -90,6 +90,8 @@ export interface PackResult {
   readonly gids: readonly number[];
   /** What `omitUnchanged` left out. */
   readonly unchanged: readonly string[];
+  /** Paths, latin1 like names of entries, of what has POSIX access control lists, which changesets do not carry. */
+  readonly withAccessLists: readonly string[];
   readonly tarSplit: Uint8Array | string;
 }
 

@@ -48,6 +48,8 @@ export interface PackCounts {
   readonly gids: Set<number>;
   /** Directories that stayed out since they change nothing, by their paths. */
   readonly unchanged: string[];
+  /** Paths of what has POSIX access control lists, which changesets do not carry. */
+  readonly withAccessLists: string[];
 }
 
 /**
@@ -57,7 +59,13 @@ export interface PackCounts {
 export class TreePacker {
   readonly #settings: PackSettings;
   readonly #sink: PackSink;
-  readonly #counts: PackCounts = { contentBytes: 0, uids: new Set(), gids: new Set(), unchanged: [] };
+  readonly #counts: PackCounts = {
+    contentBytes: 0,
+    uids: new Set(),
+    gids: new Set(),
+    unchanged: [],
+    withAccessLists: [],
+  };
   readonly #excluded: ReadonlySet<string>;
   /** First names of files that have several, by device and inode. */
   readonly #linked = new Map<number | string, string>();
@@ -282,6 +290,8 @@ export class TreePacker {
             facts: { overlay: kind },
           });
       }
+      if (name.startsWith(ACCESS_LISTS) && this.#counts.withAccessLists.at(-1) !== entry.name)
+        this.#counts.withAccessLists.push(entry.name);
       if (!this.#isPacked(name)) continue;
       const value = getXattr(fd, name);
       if (value) entry.pax.set(PAX_XATTR + latin1Of(name), value.toString('latin1'));
@@ -295,6 +305,8 @@ export class TreePacker {
     return name !== OVERRIDE_XATTR || !this.#settings.ownerOverrides;
   }
 }
+
+const ACCESS_LISTS = 'system.posix_acl_';
 
 const NO_MAPPINGS: NonNullable<PackSettings['idMappings']> = { uids: [], gids: [] };
 

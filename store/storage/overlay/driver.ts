@@ -173,6 +173,7 @@ export class OverlayDriver implements GraphDriver {
     await adjustTree(directory, {
       timestamp: options.timestamp,
       exclude: [...(options.exclude ?? []), ...result.unchanged],
+      withAccessLists: result.withAccessLists,
     });
     return { directory, result, hasRoot: true };
   }

@@ -175,7 +175,7 @@ export class VfsDriver implements GraphDriver {
     } else await copyTree(tree, directory, options.signal);
     const below = this.#treeOf(options.parent);
     const exclude = options.exclude?.filter((path) => !below || !existsSync(join(below, path)));
-    await adjustTree(directory, { exclude });
+    await adjustTree(directory, { exclude, withAccessLists: result.withAccessLists });
     return { directory, result, hasRoot: true };
   }
 

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { suite } from 'uvu';
-import { setXattr } from '../../../store/kernel/index.ts';
+import { listXattrs, setXattr } from '../../../store/kernel/index.ts';
 import { openStore } from '../../../store/storage/open.ts';
 
 const test = suite('directories that a container left as they were');
@@ -106,6 +106,25 @@ for (const [name, change, wanted] of CASES)
   for (const move of [true, false])
     test(`${name}, ${move ? 'moved' : 'copied'}`, async () => {
       assert.deepEqual(await committed(change, move), wanted);
+    });
+
+for (const move of [true, false])
+  for (const driver of ['overlay', 'vfs'] as const)
+    test(`access control lists stay out of a layer here as in its changeset (${driver}, ${move ? 'moved' : 'copied'})`, async () => {
+      const name = `s${count++}`;
+      const [graphRoot, runRoot] = [join(directory, name, 'root'), join(directory, name, 'run')];
+      await using store = await openStore({ graphRoot, runRoot, driver });
+      const { id } = await store.layers.create({});
+      const place = join(await store.layers.diffDirectory(id), 'dé');
+      mkdirSync(place);
+      // setfacl -m u:1:rwx
+      const list = '0200000001000700ffffffff020007000100000004000500ffffffff10000700ffffffff20000500ffffffff';
+      setXattr(place, 'system.posix_acl_access', Buffer.from(list, 'hex'));
+      setXattr(place, 'system.posix_acl_default', Buffer.from(list, 'hex'));
+      const layer = await store.layers.commitFrom(id, { move });
+      const kept = join(await store.layers.diffDirectory(layer.id), 'dé');
+      assert.deepEqual(listXattrs(kept), []);
+      assert.equal(statSync(kept).mode & 0o777, 0o775);
     });
 
 if (process.geteuid?.() === 0) test.run();
