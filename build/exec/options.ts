@@ -165,7 +165,8 @@ export interface BuildOptions {
   readonly prefixOutput?: boolean;
   /** Remove working containers of steps that succeeded; default true. */
   readonly removeIntermediate?: boolean;
-  readonly forceRemove?: boolean;
+  /** Keep the working container of a step that fails, as the steps before it left it or further; default false. */
+  readonly keepFailed?: boolean;
   readonly compatVolumes?: boolean;
   readonly compatScratchConfig?: boolean;
   readonly compatLayerOmissions?: boolean;

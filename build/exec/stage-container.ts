@@ -156,6 +156,12 @@ export class StageContainer {
     else await this.#drop();
   }
 
+  /** The container stays when the build ends, for those who look into what failed. */
+  async keep(): Promise<void> {
+    const { id } = await this.ensure();
+    this.#session.workspace.keepContainer(id);
+  }
+
   async #drop(): Promise<void> {
     const container = this.#container;
     this.#container = undefined;

@@ -119,6 +119,7 @@ async function oneStep(
     const { message, exitCode } =
       error instanceof BuildError ? error : { message: String(error), exitCode: undefined };
     run.log.failed(message, exitCode);
+    if (run.session.options.keepFailed) await run.container.keep();
     throw atStep(error, instruction);
   }
 }

@@ -259,7 +259,7 @@ async function commonOptions(
     decryptionKeys: await decryptionKeys(context),
     ...(flags.changed('jobs') ? { jobs: flags.number('jobs') } : {}),
     removeIntermediate: flags.bool('rm'),
-    forceRemove: flags.bool('force-rm'),
+    keepFailed: flags.bool('layers') && flags.changed('force-rm') && !flags.bool('force-rm'),
     compatVolumes: flags.bool('compat-volumes'),
     secrets: secretSources(flags.list('secret'), environment, io.workingDirectory),
     ssh: sshSources(flags.list('ssh'), environment),

@@ -41,6 +41,27 @@ test('--add-host takes addresses alone', async () => {
   }
 });
 
+asRoot('the container of a step that fails is kept where --force-rm=false asks for it', async () => {
+  writeFileSync(join(base, 'failing'), 'FROM scratch\nCOPY file /\nCOPY nothing /\n');
+  writeFileSync(join(base, 'file'), 'x');
+  const containers = async () => (await ok('containers', '-q')).split('\n').filter(Boolean);
+  const before = (await containers()).length;
+  for (const [words, left] of [
+    [['--layers'], 0],
+    [['--layers', '--force-rm'], 0],
+    [['--no-cache', '--force-rm=false'], 0],
+    [['--layers', '--force-rm=false'], 1],
+  ] as const) {
+    assert.equal((await run('build', ...words, '-f', 'failing', '.')).code, 125);
+    assert.equal((await containers()).length - before, left, words.join(' '));
+  }
+  const [name = ''] = (await ok('containers', '--format', '{{.ContainerName}}')).split('\n');
+  const root = await ok('mount', name);
+  assert.deepEqual(readdirSync(root), ['file']);
+  await ok('umount', name);
+  await ok('rm', name);
+});
+
 test('a log file that cannot be written is one line, not a crash', async () => {
   writeFileSync(join(base, 'Containerfile'), 'FROM scratch\nLABEL a=b\n');
   for (const [flag, path, reason] of [
