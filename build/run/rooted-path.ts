@@ -3,6 +3,7 @@ import { isSystemError } from '../../errors.ts';
 import {
   chownAt,
   closeDescriptor,
+  type FileStatus,
   mkdirAt,
   OPEN,
   openAt,
@@ -11,7 +12,6 @@ import {
   readLinkAt,
   S_IF,
   setTimesAt,
-  setTimesOfDescriptor,
   statAtIfExists,
   statDescriptor,
   unlinkAt,
@@ -43,13 +43,12 @@ export interface MadePath {
   /** Absolute in the root, without links. */
   readonly path: string;
   readonly isDirectory: boolean;
-  readonly inode: number;
-  readonly device: number;
-  /** Times of the directory that holds it, in nanoseconds: before, and right after it was made. */
-  readonly parentAccessedNs: bigint;
-  readonly parentModifiedNs: bigint;
-  readonly parentModifiedThenNs: bigint;
+  /** As it was made; {@link MADE_NS} is its time. */
+  readonly status: FileStatus;
 }
+
+/** The time of what was made, which shows later whether a command changed it: Buildah's choice. */
+const MADE_NS = 0n;
 
 export interface EnsureOptions {
   readonly kind: 'directory' | 'file';
@@ -141,24 +140,21 @@ function make(parent: number, parentPath: string, name: string, options: EnsureO
     giveOwner(() => chownAt(parent, name, owner.uid, owner.gid), path, status);
   }
   const fd = openAt(parent, name, OPEN.path | OPEN.noFollow);
-  const { inode, device, mode: made } = statDescriptor(fd);
+  const { mode: made } = statDescriptor(fd);
   // The mask of whoever calls the build is nothing that an image may depend on.
   if ((made & 0o777) !== mode) chmodSync(`/proc/self/fd/${fd}`, (made & 0o7000) | mode);
+  if (options.onMade) {
+    setTimesAt(parent, name, MADE_NS, MADE_NS);
+    // What goes away again is not to be seen in the times of its directory meanwhile.
+    keepTimes(parent, before);
+  }
+  const status = statDescriptor(fd);
   closeDescriptor(fd);
-  // What goes away again is not to be seen in the times of its directory meanwhile.
-  if (options.onMade) keepTimes(parent, before);
-  options.onMade?.({
-    path: parentPath === '/' ? `/${name}` : `${parentPath}/${name}`,
-    isDirectory: options.kind === 'directory',
-    inode,
-    device,
-    parentAccessedNs: before.accessedNs,
-    parentModifiedNs: before.modifiedNs,
-    parentModifiedThenNs: statDescriptor(parent).modifiedNs,
-  });
+  const path = parentPath === '/' ? `/${name}` : `${parentPath}/${name}`;
+  options.onMade?.({ path, isDirectory: options.kind === 'directory', status });
 }
 
-function keepTimes(directory: number, { accessedNs, modifiedNs }: ReturnType<typeof statDescriptor>): void {
+function keepTimes(directory: number, { accessedNs, modifiedNs }: FileStatus): void {
   try {
     setTimesAt(directory, '.', accessedNs, modifiedNs);
   } catch (error) {
@@ -177,8 +173,8 @@ function unsafe(path: string, cause: unknown): unknown {
 }
 
 /**
- * Takes a made path away again if it is still what was made: the same inode, an empty directory or an empty file, in
- * a directory that is reached without links (SECURITY B05). A directory that nothing else changed gets its times back.
+ * Takes a made path away again if it is still what was made: the same inode with the same owner and time, an empty
+ * directory or an empty file, in a directory that is reached without links (SECURITY B05) and keeps its times.
  */
 export function removeMade(root: RootHandle, made: MadePath): void {
   const slash = made.path.lastIndexOf('/');
@@ -197,17 +193,28 @@ export function removeMade(root: RootHandle, made: MadePath): void {
   }
   try {
     const now = statAtIfExists(parent, name);
-    const wanted = made.isDirectory ? S_IF.directory : S_IF.regular;
-    if (!now || now.inode !== made.inode || now.device !== made.device) return;
-    if ((now.mode & S_IF.mask) !== wanted || (!made.isDirectory && now.sizeBytes > 0)) return;
-    const untouched = statDescriptor(parent).modifiedNs === made.parentModifiedThenNs;
+    if (!now || !isAsMade(now, made)) return;
+    const before = statDescriptor(parent);
     unlinkAt(parent, name, made.isDirectory);
-    if (untouched) setTimesOfDescriptor(parent, made.parentAccessedNs, made.parentModifiedNs);
+    keepTimes(parent, before);
   } catch (error) {
     if (!isSystemError(error, 'ENOTEMPTY', 'EEXIST', 'EBUSY', 'ENOENT')) throw error;
   } finally {
     closeDescriptor(parent);
   }
+}
+
+function isAsMade(now: FileStatus, { status, isDirectory }: MadePath): boolean {
+  const wanted = isDirectory ? S_IF.directory : S_IF.regular;
+  return (
+    now.inode === status.inode &&
+    now.device === status.device &&
+    now.uid === status.uid &&
+    now.gid === status.gid &&
+    now.modifiedNs === status.modifiedNs &&
+    (now.mode & S_IF.mask) === wanted &&
+    (isDirectory || now.sizeBytes === 0)
+  );
 }
 
 /**
