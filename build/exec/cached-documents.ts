@@ -151,8 +151,13 @@ function storedDocument({ config, format }: ImageView): Document {
 
 type Document = Readonly<Record<string, unknown>>;
 
+/** Documents are written with sorted names, whatever order they were given in. */
 const text = (value: unknown) =>
-  JSON.stringify(value, (_key, item: unknown) => (item instanceof Map ? [...item] : item));
+  JSON.stringify(value, (_key, item: unknown) => {
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item;
+    const entries = item instanceof Map ? [...item] : Object.entries(item);
+    return entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  });
 
 /** Labels of `--layer-label`, which are new in each build of many pipelines, make no step another one. */
 function withLabelsOf(view: ImageView, container: WorkingContainer, reach: Reach): WorkingContainer {

@@ -27,7 +27,7 @@ export function createdBy(instruction: Instruction | undefined, inputs: CreatedB
   if (!instruction) return '/bin/sh';
   const { kind, original } = instruction;
   const metadata = buildMetadata(inputs.options, inputs.isLastStep, kind === 'add' || kind === 'copy');
-  if (kind === 'arg') return `/bin/sh -c #(nop) ARG ${declaredNames(inputs.state)}${metadata}`;
+  if (kind === 'arg') return `/bin/sh -c #(nop) ARG ${visibleNames(inputs.state).join(' ')}${metadata}`;
   if (kind === 'run') return runLine(instruction, inputs) + metadata;
   if (kind === 'add' || kind === 'copy') {
     const link = inputs.link ? ' --link' : '';
@@ -55,23 +55,26 @@ function heredocText(content: string): string {
   return content === `${trimmed}\n` ? trimmed : content;
 }
 
-function declaredNames(state: StageState): string {
-  return [...state.arguments.keys()]
-    .filter((name) => state.allowed.has(name))
+/** Names of the arguments that have a value, in order. */
+export function visibleNames(state: StageState): string[] {
+  return [...state.arguments.keys()].filter((name) => state.allowed.has(name)).sort();
+}
+
+function usedArguments(state: StageState): string {
+  return runArguments(state)
+    .map(([name, value]) => `${name}=${value}`)
     .sort()
     .join(' ');
 }
 
 /** Values that a RUN sees as arguments; proxies count only where an ARG names them (SECURITY B27). */
-function usedArguments(state: StageState): string {
+export function runArguments(state: StageState): (readonly [name: string, value: string])[] {
   const configured = environmentMap(state.config.Env);
   const proxies: readonly string[] = PROXY_ARGUMENTS;
   return [...state.arguments]
     .filter(([name]) => state.allowed.has(name))
     .filter(([name]) => configured.has(name) || !proxies.includes(name) || state.declared.includes(name))
-    .map(([name, value]) => `${name}=${configured.get(name) ?? value}`)
-    .sort()
-    .join(' ');
+    .map(([name, value]) => [name, configured.get(name) ?? value]);
 }
 
 /** The flags that change what a step makes, so that a build without them does not take it for its own. */

@@ -54,12 +54,16 @@ export class LayeredSteps {
   /** The step's history line where it had to be known, and the image of an earlier build that has it. */
   async #find(step: Step, remote: RemoteCache): Promise<Found> {
     const run = this.#run;
+    const { options } = run.session;
     const { effects, isLastStep } = step;
     const fresh = effects.run ? await usesFreshStage(run.session, run.stage, effects.run) : false;
+    if (fresh) run.inputs?.pass('fresh-stage');
+    if (!options.useCache) run.inputs?.pass('no-cache');
     if (!this.#searching || fresh) return {};
     const isAlone = run.session.stages.length === 1;
     if (effects.copy && isAlone && !remote.pulls && !(await this.#hasCandidates(step))) {
-      run.session.options.debug?.('Cache missed');
+      options.debug?.('Cache missed');
+      await this.#noteExpiry(undefined, step);
       return {};
     }
     const summary = effects.copy ? await run.summary(effects.copy) : '';
@@ -67,7 +71,17 @@ export class LayeredSteps {
     let cached = await this.#lookUp(line, step);
     if (!cached && remote.pulls && (await remote.pull({ ...this.#query(line, step), createdBy: line })))
       cached = await this.#lookUp(line, step);
+    if (!cached) await this.#noteExpiry(line, step);
     return cached ? { line, cached } : this.#orWait(step, line);
+  }
+
+  /** Whoever is told what steps were made from learns that an older image was there, too. */
+  async #noteExpiry(createdBy: string | undefined, step: Step): Promise<void> {
+    const { session, inputs } = this.#run;
+    if (!inputs || session.options.cacheTtlMs === undefined) return;
+    const query = { ...this.#query(createdBy, step), cacheTtlMs: undefined };
+    const found = await cachedSteps(session.surroundings.store, session.views, query).next();
+    if (!found.done) inputs.pass('expired');
   }
 
   /** The step as another stage makes it just now, else the claim to make it. */

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { dateText } from '../commit/commit.ts';
 import { prependHistory } from '../container/config.ts';
 import type { CommitResult } from '../container/contract.ts';
@@ -84,6 +85,7 @@ export class StageRun {
 
   /** The summary of what COPY or ADD would bring. No container is made for it. */
   async summary(copy: ResolvedCopy): Promise<string> {
+    this.#noteRules(copy);
     this.link = copy.link && this.session.options.layers;
     const container = async () => (await this.container.mounted()).container;
     return copySummary(this.session, this.stage, container, copy, this.#onContent());
@@ -94,6 +96,7 @@ export class StageRun {
     this.link = copy.link && options.layers;
     if (copy.link && !options.layers)
       surroundings.onWarning?.('--link is not supported when building without --layers, ignoring --link');
+    this.#noteRules(copy);
     const { container } = await this.container.mounted();
     const reuse = this.#ownsContainer() ? await this.#remembered(copy) : undefined;
     const collect = this.#onContent();
@@ -115,6 +118,12 @@ export class StageRun {
     return RememberedCopy.open(this.session, this.container, copy, this.state.config.WorkingDir ?? '');
   }
 
+  #noteRules({ from, sources }: ResolvedCopy): void {
+    const { path, patterns } = this.session.ignore;
+    if (from === undefined && sources.length > 0 && path !== undefined)
+      this.inputs?.other(`the ignore file ${basename(path)}`, patterns);
+  }
+
   #onContent(): InputCollector['file'] | undefined {
     this.inputs?.restart();
     return this.inputs?.file.bind(this.inputs);
@@ -123,7 +132,7 @@ export class StageRun {
   /** The history line of a step. */
   async createdBy(step: Step | undefined, contentSummary: string, isLastStep: boolean): Promise<string> {
     const run = step?.effects.run;
-    const checksums = run ? await mountChecksums(this.session, this.stage, run) : [];
+    const checksums = run ? await mountChecksums(this.session, this.stage, run, this.#onContent()) : [];
     this.inputs?.mounts(checksums);
     return createdBy(step?.instruction, {
       state: this.state,

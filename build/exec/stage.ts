@@ -15,7 +15,8 @@ import { contextInstructions, findBase, type NamedBase, nameBase, parseTriggers 
 import { StageContainer } from './stage-container.ts';
 import { StageRun, type Step } from './stage-run.ts';
 import { formatWarnings } from './step-config.ts';
-import { InputCollector } from './step-inputs.ts';
+import { tellFlags } from './step-flags.ts';
+import { InputCollector, type StepInputs } from './step-inputs.ts';
 import { stageInstructions } from './synthetic.ts';
 
 /** Builds one stage: executes its instructions in order, with or without an image for each. */
@@ -77,8 +78,10 @@ async function baseOf(
       stageName: stage.name,
       isCached: true,
       baseImage: view?.record.id ?? '',
+      isBaseStage: base.isStage,
       arguments: [],
       mounts: [],
+      others: [],
     });
     return view;
   } catch (error) {
@@ -100,7 +103,8 @@ async function oneStep(
 ): Promise<StageResult> {
   const text = stepText(instruction);
   run.log.step(text, instruction.position);
-  run.inputs = run.session.options.onInputs ? new InputCollector() : undefined;
+  run.inputs = run.session.options.onInputs ? new InputCollector(instruction) : undefined;
+  if (run.inputs) tellFlags(run.session.options, run.inputs, later.length === 0 && run.isLast);
   try {
     const effects = applyInstruction(run.state, instruction, run.stage.escape);
     warnOfFormat(run.session, run.state, instruction);
@@ -112,7 +116,7 @@ async function oneStep(
       preservesVolumes: later.length === 0 || later.some((next) => next.kind === 'run'),
     });
     const { isCached } = run.log.done(result.imageId || undefined);
-    tellInputs(run, text, { isCached });
+    tellInputs(run, text, { isCached, ...(result.imageId ? { imageId: result.imageId } : {}) });
     return result;
   } catch (error) {
     tellInputs(run, text, { isCached: false, hasFailed: true });
@@ -127,7 +131,7 @@ async function oneStep(
 function tellInputs(
   run: StageRun,
   text: string,
-  outcome: { readonly isCached: boolean; readonly hasFailed?: boolean },
+  outcome: Pick<StepInputs, 'isCached' | 'hasFailed' | 'imageId'>,
 ): void {
   const { session, stage, log, state, inputs } = run;
   if (!inputs) return;

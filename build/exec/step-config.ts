@@ -94,20 +94,24 @@ function platformChanges(options: BuildOptions) {
   ];
 }
 
+/** The image says which version built it. */
+export function hasIdentity(options: BuildOptions): boolean {
+  const timeless = options.timestampSeconds === undefined && options.sourceDateEpochSeconds === undefined;
+  return options.identityLabel ?? timeless;
+}
+
 function withLabels(
   container: WorkingContainer,
   labels: Readonly<Record<string, string>>,
   options: BuildOptions,
   commit: StepCommit,
 ): WorkingContainer {
-  const timeless = options.timestampSeconds === undefined && options.sourceDateEpochSeconds === undefined;
-  const identity = options.identityLabel ?? timeless;
   const layerLabels = commit.name === '' ? (options.layerLabels ?? []) : [];
   return changeContainer(
     container,
     ...layerLabels.map((label) => setLabel(nameOf(label), assignedValue(label))),
     ...Object.entries(labels).map(([name, value]) => setLabel(name, value)),
-    ...(identity ? [setLabel(IDENTITY_LABEL, options.builderVersion)] : []),
+    ...(hasIdentity(options) ? [setLabel(IDENTITY_LABEL, options.builderVersion)] : []),
     ...(options.unsetLabels ?? []).map(unsetLabel),
   );
 }

@@ -11,12 +11,14 @@ import type { BuildSession } from './session.ts';
 export function stageInstructions(session: BuildSession, stage: Stage): readonly Instruction[] {
   const { options } = session;
   const isLast = stage.index === session.stages.length - 1;
-  const before = [
+  const stageLabels = [
     ...(options.stageLabels && options.saveStages && stage.instructions.length > 0
       ? [
           `LABEL ${pair('io.buildah.stage.name', stage.name)} ${pair('io.buildah.stage.base', baseOf(session, stage))}`,
         ]
       : []),
+  ];
+  const environment = [
     ...(options.environment?.length
       ? [`ENV ${options.environment.map((entry) => pair(nameOf(entry), assignedValue(entry))).join(' ')}`]
       : []),
@@ -26,13 +28,16 @@ export function stageInstructions(session: BuildSession, stage: Stage): readonly
     labels.length > 0
       ? [`LABEL ${labels.map((label) => pair(nameOf(label), assignedValue(label))).join(' ')}`]
       : [];
-  return [...parsed(before), ...stage.instructions, ...parsed(after)];
+  return [
+    ...parsed('--stage-labels', stageLabels),
+    ...parsed('--env', environment),
+    ...stage.instructions,
+    ...parsed('--label', after),
+  ];
 }
 
-function parsed(lines: readonly string[]): readonly Instruction[] {
-  return lines.length === 0
-    ? []
-    : parseContainerfile(lines.join('\n'), { file: 'command line' }).instructions;
+function parsed(flag: string, lines: readonly string[]): readonly Instruction[] {
+  return lines.length === 0 ? [] : parseContainerfile(lines.join('\n'), { file: flag }).instructions;
 }
 
 /** Go's `%q=%q`. */

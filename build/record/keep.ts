@@ -59,7 +59,7 @@ function readRecord(path: string): BuildRecord | undefined {
       return undefined;
     const bytes = gunzipSync(readFileSync(path), { maxOutputLength: LIMIT_BYTES });
     const record = JSON.parse(bytes.toString('utf8')) as BuildRecord;
-    return record.version === 1 && Array.isArray(record.steps) ? record : undefined;
+    return record.version === 2 && Array.isArray(record.steps) ? record : undefined;
   } catch {
     return undefined;
   }

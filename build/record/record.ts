@@ -21,7 +21,7 @@ export interface BuildIdentity {
 
 /** What is kept of one build. */
 export interface BuildRecord {
-  readonly version: 1;
+  readonly version: 2;
   readonly identity: BuildIdentity;
   /** RFC 3339. */
   readonly startedAt: string;

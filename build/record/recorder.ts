@@ -1,3 +1,4 @@
+import type { Store } from '../../store/storage/contract.ts';
 import type { BuildOptions } from '../exec/options.ts';
 import type { StepInputs } from '../exec/step-inputs.ts';
 import { explain } from './explain.ts';
@@ -10,14 +11,29 @@ export class BuildRecorder {
   readonly #identity: BuildIdentity;
   readonly #startedAt: string;
   readonly #before: BuildRecord | undefined;
+  readonly #there = new Set<string>();
   readonly #steps: StepInputs[] = [];
 
-  /** @param directory where records are kept */
-  constructor(directory: string, identity: BuildIdentity, now: Date) {
+  private constructor(directory: string, identity: BuildIdentity, now: Date) {
     this.#directory = directory;
     this.#identity = identity;
     this.#startedAt = now.toISOString();
     this.#before = findRecord(directory, identity);
+  }
+
+  /**
+   * To be called before the build begins.
+   * @param directory where records are kept
+   */
+  static async open(
+    directory: string,
+    identity: BuildIdentity,
+    surroundings: { readonly store: Store; readonly now: () => Date },
+  ): Promise<BuildRecorder> {
+    const recorder = new BuildRecorder(directory, identity, surroundings.now());
+    for (const { imageId } of recorder.#before?.steps ?? [])
+      if (imageId && (await surroundings.store.images.get(imageId))) recorder.#there.add(imageId);
+    return recorder;
   }
 
   /** For {@link BuildOptions.onInputs}. */
@@ -28,12 +44,14 @@ export class BuildRecorder {
   /** @param imageId empty where the build failed */
   finish(imageId: string): BuildRecord {
     const record: BuildRecord = {
-      version: 1,
+      version: 2,
       identity: this.#identity,
       startedAt: this.#startedAt,
       imageId,
       steps: this.#steps,
-      ...(this.#before ? { explanations: explain(this.#steps, this.#before) } : {}),
+      ...(this.#before
+        ? { explanations: explain(this.#steps, this.#before, (id) => this.#there.has(id)) }
+        : {}),
     };
     keepRecord(this.#directory, record);
     return record;

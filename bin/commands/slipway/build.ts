@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { BuildSurroundings } from '../../../build/container/contract.ts';
 import { buildImage } from '../../../build/exec/build.ts';
 import type { BuildEvent } from '../../../build/exec/events.ts';
 import type { BuildOptions, BuildResult } from '../../../build/exec/options.ts';
@@ -113,7 +114,7 @@ async function buildShown(context: CommandContext, view: BuildView, outer: Comma
     build: async (surroundings, given) => {
       const onEvent = listeners(view, report);
       const options = { ...given, ...ownDefaults(context, given), ...(onEvent ? { onEvent } : {}) };
-      const recorder = openRecorder(context, options, surroundings.now());
+      const recorder = await openRecorder(context, options, surroundings);
       let result: BuildResult | undefined;
       try {
         result = await buildImage(surroundings, { ...options, onInputs: recorder?.onInputs });
@@ -178,9 +179,13 @@ function ownDefaults(
 }
 
 /** Steps that are not kept one by one cannot be compared one by one. */
-function openRecorder(context: CommandContext, options: BuildOptions, now: Date): BuildRecorder | undefined {
+async function openRecorder(
+  context: CommandContext,
+  options: BuildOptions,
+  surroundings: BuildSurroundings,
+): Promise<BuildRecorder | undefined> {
   if (!options.layers) return undefined;
-  return new BuildRecorder(
+  return BuildRecorder.open(
     recordsDirectory(context.io),
     {
       context: contextIdentity(context.args[0], options.contextDirectory),
@@ -188,7 +193,7 @@ function openRecorder(context: CommandContext, options: BuildOptions, now: Date)
       target: options.target,
       platform: formatPlatform(options.platform),
     },
-    now,
+    surroundings,
   );
 }
 

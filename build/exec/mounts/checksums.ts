@@ -1,12 +1,17 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { posix } from 'node:path';
 import { isSystemError } from '../../../errors.ts';
 import { summarizeSources } from '../../add/add.ts';
+import type { AddOptions } from '../../add/contract.ts';
+import { fromText } from '../../add/rooted.ts';
 import type { ResolvedRun } from '../../plan/apply.ts';
 import type { Stage } from '../../plan/stages.ts';
 import type { BuildSession } from '../session.ts';
 import { openSource } from './source.ts';
 import { type MountSpec, parseMountSpec } from './spec.ts';
+
+type OnContent = NonNullable<AddOptions['onContent']>;
 
 /** True where a mount's stage was built just now: its RUN is not looked up, the stage may have changed. */
 export async function usesFreshStage(
@@ -33,10 +38,11 @@ export async function mountChecksums(
   session: BuildSession,
   stage: Stage,
   run: ResolvedRun,
+  onContent?: OnContent,
 ): Promise<(readonly [text: string, checksum: string])[]> {
   const checksums: (readonly [string, string])[] = [];
   for (const text of run.mounts) {
-    const checksum = await checksumOf(session, stage, parseMountSpec(text, '/'));
+    const checksum = await checksumOf(session, stage, parseMountSpec(text, '/'), onContent);
     if (checksum !== undefined) checksums.push([text, checksum]);
   }
   return checksums;
@@ -46,25 +52,38 @@ async function checksumOf(
   session: BuildSession,
   stage: Stage,
   { type, text, from, source = '.' }: MountSpec,
+  onContent: OnContent | undefined,
 ): Promise<string | undefined> {
   if (type !== 'bind' && (type !== 'cache' || from === undefined)) return undefined;
   const files = from === undefined ? undefined : await session.filesFrom(stage.index, from, `${text} from`);
   if (files && files.kind !== 'context') return files.digest;
   const directory = files?.directory ?? session.contextDirectory;
-  return pathChecksum(session, directory, source);
+  return pathChecksum(session, directory, source, onContent && below(source, onContent));
 }
 
 function allMounts(session: BuildSession, run: ResolvedRun): readonly string[] {
   return [...run.mounts, ...(session.options.run.mounts ?? [])];
 }
 
+/** Tells paths as they are from the top of the context. */
+function below(source: string, onContent: OnContent): OnContent {
+  const top = posix.normalize(source).replace(/^\/+|\/+$/g, '');
+  if (top === '.' || top === '') return onContent;
+  return (path, ...rest) => onContent(`${fromText(top)}/${path}`, ...rest);
+}
+
 /** `sha256:…` over names, types, modes, owners, link targets, attributes and bytes below a path. */
-async function pathChecksum(session: BuildSession, directory: string, source: string): Promise<string> {
+async function pathChecksum(
+  session: BuildSession,
+  directory: string,
+  source: string,
+  onContent: OnContent | undefined,
+): Promise<string> {
   const opened = openSource(directory, source, source);
   try {
     const { mode, uid, gid } = statSync(opened.path);
     const hash = createHash('sha256').update(JSON.stringify([mode, uid, gid]));
-    if (opened.isDirectory) hash.update(await treeChecksum(session, opened.path, directory));
+    if (opened.isDirectory) hash.update(await treeChecksum(session, opened.path, directory, onContent));
     else addBytes(hash, opened.path);
     return `sha256:${hash.digest('hex')}`;
   } finally {
@@ -72,12 +91,18 @@ async function pathChecksum(session: BuildSession, directory: string, source: st
   }
 }
 
-async function treeChecksum(session: BuildSession, directory: string, known: string): Promise<string> {
+async function treeChecksum(
+  session: BuildSession,
+  directory: string,
+  known: string,
+  onContent: OnContent | undefined,
+): Promise<string> {
   const surroundings = { ...session.surroundings, onWarning: undefined };
   const summary = await summarizeSources(surroundings, noContainer, ['.'], {
     contextDirectory: directory,
     preserveOwnership: true,
     knownDigests: session.digests(known),
+    onContent,
   });
   return summary.hex;
 }

@@ -1,4 +1,4 @@
-import { equal, notEqual } from 'node:assert/strict';
+import { deepEqual, equal, notEqual } from 'node:assert/strict';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -97,6 +97,13 @@ onlyRoot('flags that only change what is written about an image execute no step 
     equal(changed.cached, 2);
   }
   equal((await build(text)).id, first.id);
+});
+
+test('the order of labels makes no image another one', async () => {
+  const text = 'FROM scratch\nLABEL z=1 a=1\nUSER 1';
+  const first = await build(text);
+  const again = await build(text, { platformGiven: true });
+  deepEqual([again.id, again.cached], [first.id, 2]);
 });
 
 onlyRoot('a date that is asked for stands in images of an earlier build without one', async () => {

@@ -20,11 +20,12 @@ const step = (number: number, text: string, more: Partial<StepInputs> = {}): Ste
   isCached: false,
   arguments: [],
   mounts: [],
+  others: [],
   files: [],
   ...more,
 });
 const record = (steps: readonly StepInputs[], target = ''): BuildRecord => ({
-  version: 1,
+  version: 2,
   identity: { context: '/context', files: ['Containerfile'], target, platform: 'linux/amd64' },
   startedAt: '2026-01-01T00:00:00.000Z',
   imageId: 'a',
@@ -69,16 +70,16 @@ for (const [name, before, after, reasons] of [
   ],
   ['text', step(2, 'RUN x'), step(2, 'RUN y'), ['the instruction changed: it was RUN x']],
   [
-    'a new step',
+    'a new stage',
     undefined,
     step(2, 'RUN y'),
-    ['the step was not there, or not reached, in the build before'],
+    ['the stage was not built, or had another name, in the build before'],
   ],
   [
     'nothing',
     step(2, 'RUN x'),
     step(2, 'RUN x'),
-    ['none of its inputs changed: the image of the build before is gone, or the cache was not used'],
+    ['none of its inputs changed: no image that was there had its history and configuration'],
   ],
   ['a failure', step(2, 'RUN x', { hasFailed: true }), step(2, 'RUN x'), ['it failed in the build before']],
   [
@@ -89,7 +90,7 @@ for (const [name, before, after, reasons] of [
   ],
 ] as const)
   test(`names what changed: ${name}`, () => {
-    const [explanation] = explain([after], record(before ? [before] : []));
+    const [explanation] = explain([after], record(before ? [before] : []), () => false);
     deepEqual(explanation?.reasons, reasons);
   });
 
@@ -101,7 +102,7 @@ test('what stands on a changed step says so, and what was cached says nothing', 
     step(4, 'RUN y'),
   ];
   deepEqual(
-    explain(after, record(before)).map(({ step: number, reasons }) => [number, reasons]),
+    explain(after, record(before), () => true).map(({ step: number, reasons }) => [number, reasons]),
     [
       [2, ['removed: src/a']],
       [4, ['it stands on step 2, which changed']],
@@ -109,9 +110,27 @@ test('what stands on a changed step says so, and what was cached says nothing', 
   );
 });
 
+test('what a failed build did not reach is not called new', () => {
+  const failed = { ...record([step(2, 'RUN x', { hasFailed: true })]), imageId: '' };
+  deepEqual(
+    explain([step(2, 'RUN x'), step(3, 'RUN y')], failed, () => true).map(({ reasons }) => reasons),
+    [
+      ['it failed in the build before'],
+      ['the build before failed and did not reach it', 'it stands on step 2, which changed'],
+    ],
+  );
+});
+
+test('attributes of a file are told from its bytes', () => {
+  const state = (rest: string) => [step(2, 'COPY f /', { files: [['f', `file 644 0:0 ${rest}`]] })];
+  const reasons = (rest: string) => explain(state(rest), record(state('1 aa -')), () => true)[0]?.reasons;
+  deepEqual(reasons('1 bb cc'), ['changed: f (attributes, perhaps content)']);
+  deepEqual(reasons('2 bb cc'), ['changed: f (content, attributes)']);
+});
+
 test('many files are counted', () => {
   const files = Array.from({ length: 25 }, (_, at) => [`f${at}`, 'x'] as const);
-  const [explanation] = explain([step(2, 'COPY . /', { files })], record([step(2, 'COPY . /')]));
+  const [explanation] = explain([step(2, 'COPY . /', { files })], record([step(2, 'COPY . /')]), () => true);
   equal(explanation?.reasons.length, 11);
   equal(explanation?.reasons.at(-1), 'added: 15 more');
 });
