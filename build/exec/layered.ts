@@ -36,6 +36,8 @@ export class LayeredSteps {
     const { options } = run.session;
     if (options.removeIntermediate === false) await run.container.ensure();
     run.link = step.effects.copy?.link ?? false;
+    // Also of a step that is not executed: the directory is made for a later one.
+    run.container.noteWorkingDirectory();
     const remote = new RemoteCache(run.session, run.log);
     const { line, cached, claim } = await this.#find(step, remote);
     using _claim = claim;

@@ -123,10 +123,17 @@ export class StageContainer {
     return mounted;
   }
 
-  /** A working directory that is missing belongs to the user of the first step that has it, also where that step touches no file. */
-  noteWorkingDirectory(): void {
+  /**
+   * A working directory that is missing belongs to the user of the first step that has it, also where that step touches
+   * no file. With layers only the last one is made, for a RUN as its own user's, as in Buildah.
+   */
+  noteWorkingDirectory(isRun = false): void {
     const { WorkingDir, User } = this.#state.config;
-    if (WorkingDir && this.#wanted.at(-1)?.WorkingDir !== WorkingDir) this.#wanted.push({ WorkingDir, User });
+    const { layers } = this.#session.options;
+    const isNoted = this.#wanted.at(-1)?.WorkingDir === WorkingDir && !(layers && isRun);
+    if (!WorkingDir || isNoted) return;
+    if (layers) this.#wanted.length = 0;
+    this.#wanted.push({ WorkingDir, User });
   }
 
   /** Until files are touched again: the layer of a mounted container can only be copied, not moved into an image. */

@@ -67,6 +67,7 @@ export class StageRun {
   /** Does what the step wants done to the file system, and gives the summary of added content. */
   async execute(step: Step): Promise<string> {
     const { instruction, effects } = step;
+    this.container.noteWorkingDirectory(effects.run !== undefined);
     if (effects.run) {
       const mounted = await this.container.mounted();
       const later = this.stage.instructions.slice(this.stage.instructions.indexOf(instruction) + 1);
@@ -76,7 +77,6 @@ export class StageRun {
     }
     if (effects.copy) return this.#copy(effects.copy, step.isLastStep);
     if (this.session.options.layers) return '';
-    this.container.noteWorkingDirectory();
     if (effects.volumes && step.preservesVolumes)
       for (const path of effects.volumes) ensureDirectory(await this.container.mounted(), path, undefined);
     if (instruction.kind === 'workdir') await this.container.mounted();

@@ -230,6 +230,26 @@ onlyRoot(
   },
 );
 
+const OWNERS: readonly [lines: string, owner: string][] = [
+  ['WORKDIR /w\nUSER 7\nCOPY f .\nRUN stat -c %u:%g /w', '0:0'],
+  ['USER 7:8\nWORKDIR /w\nUSER root\nCOPY f .\nRUN stat -c %u:%g /w', '7:8'],
+  ['WORKDIR /w\nUSER 7\nRUN stat -c %u:%g /w', '7:7'],
+];
+for (const [lines, owner] of OWNERS)
+  onlyRoot(
+    `with layers, cached or not: the directory is of ${owner} after ${JSON.stringify(lines)}`,
+    async () => {
+      const before = lines.replace(/\n(?:COPY|RUN).*/gs, '');
+      await build(`${BASE}FROM base\n${before}`, { layers: true });
+      for (const useCache of [true, false]) {
+        // The RUN has to be executed for its output.
+        const text = `${BASE}FROM base\n${lines}; : ${useCache}`;
+        const { text: output } = await build(text, { layers: true, useCache });
+        match(output(), new RegExp(`^${owner}$`, 'm'));
+      }
+    },
+  );
+
 onlyRoot('an output directory that is a file is an error, and nothing is left', async () => {
   const file = { type: 'local', path: join(context, 'f') } as const;
   await rejects(
