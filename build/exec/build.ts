@@ -8,6 +8,7 @@ import { BUILTIN_ARGUMENTS, platformArguments } from '../plan/arguments.ts';
 import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
 import { warnAboutArguments } from './argument-warnings.ts';
+import { failOnFindings } from './check-file.ts';
 import { checkNames, destinationOf } from './destination.ts';
 import { removeLeftovers } from './leftovers.ts';
 import { BuildLog } from './log.ts';
@@ -77,6 +78,7 @@ async function buildInside(
   const session = openSession(surroundings, options, workspace, log);
   announce(session);
   warnAboutArguments(session);
+  await failOnFindings(session);
   const temporary: string[] = [];
   try {
     const result = await finishedImage(session, controller, temporary);

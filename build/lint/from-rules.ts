@@ -77,8 +77,8 @@ function checkConstantPlatform(
 }
 
 function checkDefaultBase(from: FromInstruction, scope: FromScope, findings: Findings): void {
-  const { text, set, unset, problem } = expansionOf(from.image, scope.defaults, scope.escape);
-  if (problem || (set.size === 0 && unset.size === 0) || isReference(text)) return;
+  const { text, problem } = expansionOf(from.image, scope.defaults, scope.escape);
+  if (problem || isReference(text)) return;
   findings.add(
     'InvalidDefaultArgInFrom',
     from,

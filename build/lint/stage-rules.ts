@@ -6,8 +6,10 @@ import { mountFields } from '../parse/mount-fields.ts';
 import { nearest } from '../parse/nearest.ts';
 import { parseContainerfile } from '../parse/parse.ts';
 import { applyInstruction } from '../plan/apply.ts';
+import { PROXY_ARGUMENTS } from '../plan/arguments.ts';
 import type { StageState } from '../plan/stage-state.ts';
 import type { Stage } from '../plan/stages.ts';
+import { nameOf } from '../plan/variables.ts';
 import type { Findings } from './findings.ts';
 import { type Expansion, expansionOf } from './lookups.ts';
 import { checkPort, checkSecretName, checkSource, type IgnoreScope } from './value-rules.ts';
@@ -81,11 +83,23 @@ class StageWalk {
 
   #checkVariables(instruction: Instruction): void {
     const unset = new Set<string>();
-    for (const word of expandedWords(instruction, this.#state))
+    for (const word of expandedWords(instruction))
       for (const name of this.#expand(word).unset) unset.add(name);
+    if (instruction.kind === 'arg')
+      for (const name of this.#unsetDefaults(instruction.words)) unset.add(name);
     for (const text of expandedHeredocs(instruction))
       for (const name of this.#expand(text, true).unset) unset.add(name);
     for (const name of unset) this.#reportUnset(instruction, name);
+  }
+
+  /** Later words of one ARG see the names of those before; a default that is not used looks nothing up. */
+  #unsetDefaults(words: readonly string[]): string[] {
+    const { userArguments } = this.#state;
+    return words.flatMap((word, at) => {
+      if (userArguments.has(nameOf(word))) return [];
+      const before = words.slice(0, at).map(nameOf);
+      return [...this.#expand(word).unset].filter((name) => !before.includes(name));
+    });
   }
 
   #expand(word: string, heredoc = false): Expansion {
@@ -94,8 +108,9 @@ class StageWalk {
 
   /** Where the base image is not known, only a name that looks mistyped is one that nobody sets. */
   #reportUnset(instruction: Instruction, name: string): void {
-    const { allowed } = this.#state;
-    if (allowed.has(name)) return;
+    const { allowed, declared } = this.#state;
+    const isProxy = (PROXY_ARGUMENTS as readonly string[]).includes(name);
+    if (allowed.has(name) && (!isProxy || declared.includes(name))) return;
     const known = [
       ...allowed,
       ...this.#state.imageEnvironment().map((entry) => entry.split('=', 1)[0] as string),
@@ -164,7 +179,8 @@ class StageWalk {
     const name = instruction.kind.toUpperCase();
     this.#findings.add(
       'MultipleInstructionsDisallowed',
-      before,
+      // What the later one's comments skip is skipped.
+      { position: before.position, comments: instruction.comments },
       `this ${name} has no effect: the one in line ${instruction.position.line} replaces it`,
     );
   }
@@ -198,7 +214,7 @@ class StageWalk {
 }
 
 /** The words of an instruction in which variables are replaced. */
-function expandedWords(instruction: Instruction, state: StageState): readonly string[] {
+function expandedWords(instruction: Instruction): readonly string[] {
   switch (instruction.kind) {
     case 'env':
     case 'label':
@@ -213,12 +229,9 @@ function expandedWords(instruction: Instruction, state: StageState): readonly st
     case 'stopsignal':
       return [instruction.text];
     case 'volume':
-    case 'expose':
       return instruction.words;
     case 'run':
       return instruction.mounts.flatMap((mount) => mountFields(mount).map(([, value]) => value ?? ''));
-    case 'arg':
-      return instruction.words.filter((word) => !state.userArguments.has(word.split('=', 1)[0] as string));
     default:
       return [];
   }

@@ -24,7 +24,7 @@ export function checkPort(instruction: Instruction, port: string, findings: Find
   const protocol = slash < 0 ? '' : port.slice(slash + 1);
   if (protocol !== protocol.toLowerCase())
     findings.add('ExposeProtoCasing', instruction, `the protocol of ${port} is not in lower case`);
-  if ((slash < 0 ? port : port.slice(0, slash)).includes(':'))
+  if (/[^:].*:/.test(slash < 0 ? port : port.slice(0, slash)))
     findings.add(
       'ExposeInvalidFormat',
       instruction,

@@ -11,7 +11,7 @@ export interface InstructionBase {
   readonly flags: readonly string[];
   readonly heredocs: readonly Heredoc[];
   readonly comments: readonly string[];
-  /** The first empty line inside a continuation. */
+  /** The line in which a continuation ends that has an empty line inside it. */
   readonly emptyLine?: number;
 }
 

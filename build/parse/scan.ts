@@ -147,7 +147,7 @@ class FileScanner {
 
   #join(first: string, start: number): { original: string; emptyLine: number | undefined } {
     const parts: string[] = [];
-    let emptyLine: number | undefined;
+    let hasEmptyLine = false;
     let length = 0;
     let row: string | undefined = first;
     for (;;) {
@@ -158,11 +158,11 @@ class FileScanner {
       if (length > LIMIT_LINE) this.#fail(start, `line is longer than ${LIMIT_LINE} characters`);
       if (joined.length === row.length) break;
       const next = this.#nextContinued();
-      emptyLine ??= next.emptyLine;
+      hasEmptyLine ||= next.hasEmptyLine;
       if (next.row === undefined) break;
       row = next.row;
     }
-    return { original: parts.join(''), emptyLine };
+    return { original: parts.join(''), emptyLine: hasEmptyLine ? this.#row : undefined };
   }
 
   /** What cannot be in a file name, an argument or an image's configuration. */
@@ -173,17 +173,17 @@ class FileScanner {
   }
 
   /** Comments and empty lines inside a continuation do not end it. */
-  #nextContinued(): { row: string | undefined; emptyLine: number | undefined } {
-    let emptyLine: number | undefined;
+  #nextContinued(): { row: string | undefined; hasEmptyLine: boolean } {
+    let hasEmptyLine = false;
     for (; this.#row < this.#rows.length; this.#row += 1) {
       const trimmed = (this.#rows[this.#row] as string).trimStart();
       if (trimmed !== '' && !trimmed.startsWith('#')) {
         this.#row += 1;
-        return { row: this.#rows[this.#row - 1], emptyLine };
+        return { row: this.#rows[this.#row - 1], hasEmptyLine };
       }
-      if (trimmed === '') emptyLine ??= this.#row + 1;
+      if (trimmed === '') hasEmptyLine = true;
     }
-    return { row: undefined, emptyLine };
+    return { row: undefined, hasEmptyLine };
   }
 
   #push(original: string, start: number, emptyLine: number | undefined): void {
