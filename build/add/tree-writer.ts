@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, ftruncateSync, readSync, writeSync } from 'node:fs';
-import { isSystemError } from '../../errors.ts';
+import { isSystemError, SlipwayError } from '../../errors.ts';
 import {
   chmodDescriptor,
   chownAt,
@@ -103,7 +103,7 @@ export class TreeWriter implements Disposable {
       throw new BuildError(
         'unsafe-path',
         `storing "/${toText([this.#base, entry.path].filter(Boolean).join('/'))}": ${(cause as Error).message}`,
-        { cause },
+        { cause, ...(cause instanceof SlipwayError && cause.hint ? { hint: cause.hint } : {}) },
       );
     }
   }

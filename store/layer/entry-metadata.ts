@@ -7,6 +7,11 @@ import { bytesOf, type Place } from './rooted.ts';
 import { PAX_XATTR, type TarEntry } from './tar-entry.ts';
 import type { UnpackSettings } from './unpack.ts';
 
+interface Ids {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Gives files the owners and attributes that their entries have, as far as the settings and the caller's rights go. */
 export class EntryMetadata {
   readonly #settings: UnpackSettings;
@@ -15,29 +20,29 @@ export class EntryMetadata {
     this.#settings = settings;
   }
 
-  #hostIds(entry: { readonly uid: number; readonly gid: number }): readonly [number, number] {
+  #hostIds(entry: Ids): readonly [number, number] {
     const { idMappings } = this.#settings;
     return [toHost(idMappings?.uids, entry.uid, 'uid'), toHost(idMappings?.gids, entry.gid, 'gid')];
   }
 
   setOwner(fd: number, entry: TarEntry, type: number): void {
-    if (!this.#gives(() => chownDescriptor(fd, ...this.#hostIds(entry))))
+    if (!this.#gives(entry, (ids) => chownDescriptor(fd, ...ids)))
       setOverride(fd, { ...entry, mode: type | entry.mode });
   }
 
   setOwnerAt(place: Place, entry: TarEntry, mode?: number): void {
-    if (!this.#gives(() => chownAt(place.directory, place.name, ...this.#hostIds(entry))))
+    if (!this.#gives(entry, (ids) => chownAt(place.directory, place.name, ...ids)))
       if (mode !== undefined) setOverride(procPath(place), { ...entry, mode });
   }
 
-  #gives(chown: () => void): boolean {
-    return mayGive(chown, this.#settings.ignoreChownErrors === true);
+  #gives(entry: Ids, chown: (hostIds: readonly [number, number]) => void): boolean {
+    return mayGive(() => chown(this.#hostIds(entry)), entry, this.#settings.ignoreChownErrors === true);
   }
 
   /** Implied parents and whiteouts belong to the container's root. */
   own(place: Place): void {
     if (!this.#settings.idMappings) return;
-    this.#gives(() => chownAt(place.directory, place.name, ...this.#hostIds({ uid: 0, gid: 0 })));
+    this.#gives({ uid: 0, gid: 0 }, (ids) => chownAt(place.directory, place.name, ...ids));
   }
 
   setXattrs(fd: number, entry: TarEntry): void {

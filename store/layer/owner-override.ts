@@ -1,4 +1,5 @@
 import { isSystemError } from '../../errors.ts';
+import { StoreError } from '../error.ts';
 import { S_IF } from '../kernel/stat.ts';
 import { getXattr, setXattr, type XattrTarget } from '../kernel/xattr.ts';
 import type { PackOptions } from './contract.ts';
@@ -64,19 +65,31 @@ export function setOverride(target: XattrTarget, status: OverriddenStatus): void
  * To be called before the file's mode is set.
  */
 export function giveOwner(chown: () => void, target: XattrTarget, status: OverriddenStatus): void {
-  if (mayGive(chown, isOrdinaryUser())) return;
+  if (mayGive(chown, status, isOrdinaryUser())) return;
   const needed = usableMode(status.mode) !== status.mode;
   if (status.uid !== 0 || status.gid !== 0 || needed) setOverride(target, status);
 }
 
-/** Changes an owner. False where it may not and `tolerant` lets that pass. */
-export function mayGive(chown: () => void, tolerant: boolean): boolean {
+/**
+ * Changes an owner. False where it may not and `tolerant` lets that pass.
+ * @throws StoreError `system` for an owner that a user namespace has no id for
+ */
+export function mayGive(
+  chown: () => void,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  tolerant: boolean,
+): boolean {
   try {
     chown();
     return true;
-  } catch (error) {
-    if (!tolerant || !isSystemError(error, 'EPERM', 'EINVAL')) throw error;
-    return false;
+  } catch (cause) {
+    if (tolerant && isSystemError(cause, 'EPERM', 'EINVAL')) return false;
+    if (!isSystemError(cause, 'EINVAL')) throw cause;
+    const lack = 'potentially insufficient UIDs or GIDs available in user namespace';
+    throw new StoreError('system', `${lack} (requested ${uid}:${gid})`, {
+      hint: 'Give this user ranges of ids in /etc/subuid and /etc/subgid.',
+      cause,
+    });
   }
 }
 

@@ -100,6 +100,26 @@ it('RUN works inside with chroot isolation', () => {
   rmSync(home, { recursive: true });
 });
 
+it('an owner that the namespace has no id for is told with what to do', () => {
+  const home = mkdtempSync(join(tmpdir(), 'rootless-'));
+  chmodSync(home, 0o777);
+  writeFileSync(join(home, 'Containerfile'), 'FROM scratch\nCOPY --chown=5:7 Containerfile /etc/f\n');
+  const env = { PATH: process.env.PATH, HOME: home, XDG_RUNTIME_DIR: home };
+  const identity = process.getuid?.() === 0 ? { uid: UID, gid: UID } : {};
+  const { status, stderr } = spawnSync(join(project, 'bin/buildah'), ['build', '--quiet', home], {
+    ...{ encoding: 'utf8', env, cwd: home },
+    ...identity,
+  });
+  if (/single mapping/.test(stderr)) {
+    assert.equal(status, 125);
+    assert.match(
+      stderr,
+      /": potentially insufficient UIDs or GIDs available in user namespace \(requested 5:7\) \(Give .* \/etc\/subuid and \/etc\/subgid\.\)\n$/,
+    );
+  } else assert.equal(status, 0, stderr);
+  rmSync(home, { recursive: true });
+});
+
 it('where unshare is missing, the reason is told and nothing is executed', () => {
   const home = mkdtempSync(join(tmpdir(), 'rootless-'));
   chmodSync(home, 0o755);
