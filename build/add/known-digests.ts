@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FileStatus } from '../../store/kernel/index.ts';
+import { type FileStatus, statDescriptor } from '../../store/kernel/index.ts';
 import { keepFile, openMemory, readKept } from './kept-files.ts';
+import { RootedDirectory } from './rooted.ts';
 
 /** Digests of files' contents from earlier builds, found again as long as the file is the same one. */
 export interface KnownDigests {
@@ -22,9 +23,18 @@ const RACY_NS = 100_000_000n;
 /** The same where times have no fractions of seconds. */
 const RACY_COARSE_NS = 2_000_000_000n;
 /** NFS, SMB (three), 9p, FUSE, AFS, Ceph: their times are another machine's, or anything. */
-const FOREIGN_CLOCKS = new Set([
+const FOREIGN_CLOCKS = [
   0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x65735546, 0x5346414f, 0x00c36400,
-]);
+];
+/**
+ * squashfs, EROFS, ISO 9660, UDF, cramfs, romfs: another image at the same place may have the times of the one before.
+ * FAT, exFAT, NTFS (two), HFS+: their times can be those of the one who wrote them, too.
+ */
+const MADE_ELSEWHERE = [
+  0x73717368, 0xe0f5e1e2, 0x9660, 0x15013346, 0x28cd3d45, 0x7275, 0x4d44, 0x2011bab0, 0x5346544e, 0x7366746e,
+  0x482b,
+];
+const UNTRUSTED_TIMES: ReadonlySet<number> = new Set([...FOREIGN_CLOCKS, ...MADE_ELSEWHERE]);
 
 interface Row {
   readonly device: number;
@@ -44,14 +54,17 @@ interface Row {
  */
 export class DigestFile implements KnownDigests {
   readonly #path: string;
+  /** Of the context: what is mounted below it may be of any file system. */
+  readonly #mountId: number;
   readonly #kept: Buffer;
   /** By inode: the files of a context are on one device, but for the odd one. */
   readonly #rows = new Map<number | string, Row>();
   #device: number | undefined;
   #changed = false;
 
-  private constructor(path: string, kept: Buffer) {
+  private constructor(path: string, mountId: number, kept: Buffer) {
     this.#path = path;
+    this.#mountId = mountId;
     this.#kept = kept;
     for (let at = 0; at < kept.length; at += ROW_BYTES) {
       const row = readRow(kept, at);
@@ -60,15 +73,16 @@ export class DigestFile implements KnownDigests {
   }
 
   /**
-   * Undefined where nothing may be kept: a directory of somebody else, a file system with another clock.
+   * Undefined where nothing may be kept: a directory of somebody else, a file system whose times prove nothing.
    * @param directory where the files are; made when missing
    */
   static open(directory: string, contextDirectory: string): DigestFile | undefined {
-    if (FOREIGN_CLOCKS.has(statfsSync(contextDirectory).type) || !openMemory(directory)) return undefined;
+    if (UNTRUSTED_TIMES.has(statfsSync(contextDirectory).type) || !openMemory(directory)) return undefined;
     const name = createHash('sha256').update(contextDirectory).digest('hex').slice(0, 32);
     const path = join(directory, name);
     const kept = readKept(path, MAGIC, LIMIT_ROWS * ROW_BYTES) ?? Buffer.alloc(0);
-    return new DigestFile(path, kept.length % ROW_BYTES === 0 ? kept : Buffer.alloc(0));
+    const whole = kept.length % ROW_BYTES === 0 ? kept : Buffer.alloc(0);
+    return new DigestFile(path, mountOf(contextDirectory), whole);
   }
 
   #keyOf({ device, inode }: Pick<FileStatus, 'device' | 'inode'>): number | string {
@@ -81,6 +95,7 @@ export class DigestFile implements KnownDigests {
   }
 
   get(status: FileStatus): Uint8Array | undefined {
+    if (status.mountId !== this.#mountId) return undefined;
     const row = this.#rows.get(this.#keyOf(status));
     if (!row || row.sizeBytes !== status.sizeBytes) return undefined;
     if (row.modifiedNs !== status.modifiedNs || row.changedNs !== status.changedNs) return undefined;
@@ -89,7 +104,8 @@ export class DigestFile implements KnownDigests {
   }
 
   put(status: FileStatus, digest: Uint8Array, readAtMs: number): void {
-    const { device, inode, sizeBytes, modifiedNs, changedNs } = status;
+    const { device, inode, sizeBytes, modifiedNs, changedNs, mountId } = status;
+    if (mountId !== this.#mountId) return;
     const margin = changedNs % 1_000_000_000n === 0n ? RACY_COARSE_NS : RACY_NS;
     if (changedNs > BigInt(Math.floor(readAtMs)) * 1_000_000n - margin) return;
     const key = this.#keyOf(status);
@@ -119,6 +135,11 @@ export class DigestFile implements KnownDigests {
     }
     return body;
   }
+}
+
+function mountOf(directory: string): number {
+  using root = new RootedDirectory(directory);
+  return statDescriptor(root.fd).mountId;
 }
 
 function writeRow(body: Buffer, at: number, row: Row): void {

@@ -5,6 +5,7 @@ import type { BuildSurroundings } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { type Containerfile, parseContainerfile } from '../parse/parse.ts';
 import { BUILTIN_ARGUMENTS, platformArguments } from '../plan/arguments.ts';
+import { writersBefore } from '../plan/context-writes.ts';
 import { stageGraph } from '../plan/graph.ts';
 import { type Stage, splitStages, throughTarget } from '../plan/stages.ts';
 import { warnAboutArguments } from './argument-warnings.ts';
@@ -227,6 +228,7 @@ async function runStages(
 ): Promise<StageResult | undefined> {
   const { stages, graph, options } = session;
   const wanted = stages.filter((stage) => isWanted(session, stage));
+  const writers = writersBefore(graph, wanted);
   const slots = new Limit(stagesAtOnce(session));
   const turns = options.jobs === undefined && wanted.length > 1 ? takeTurns(session, wanted) : undefined;
   const build = (stage: Stage) => {
@@ -237,7 +239,7 @@ async function runStages(
   const start = (stage: Stage): Promise<StageResult> => {
     const known = running.get(stage.index);
     if (known) return known;
-    const needs = [...(graph.needs[stage.index]?.all ?? [])];
+    const needs = [...(graph.needs[stage.index]?.all ?? []), ...writers(stage)];
     const promise = (async () => {
       for (const need of needs) await start(stages[need] as Stage);
       const result = await slots.run(() => build(stage), session.surroundings.signal);

@@ -1,3 +1,4 @@
+import { isContextReadAfter, writesContext } from '../plan/context-writes.ts';
 import { type CacheQuery, cachedSteps } from './cache.ts';
 import { type Fit, fitOf, originOf } from './cached-documents.ts';
 import type { ImageView } from './image-view.ts';
@@ -42,6 +43,7 @@ export class LayeredSteps {
     const { line, cached, claim } = await this.#find(step, remote);
     using _claim = claim;
     const base = run.container.view;
+    if (cached && this.#writesForOthers(step)) await run.execute(step);
     const { imageId, madeBy } = cached
       ? { imageId: await this.#reuse(cached, step), madeBy: line as string }
       : await this.#make(step, line);
@@ -51,6 +53,13 @@ export class LayeredSteps {
     await run.container.moveTo(final, step.isLastInstruction);
     run.link = false;
     return run.result(final);
+  }
+
+  /** Of a cached RUN, what it writes to the context for later steps is not there without it. */
+  #writesForOthers({ instruction, effects }: Step): boolean {
+    const { session, stage } = this.#run;
+    if (!effects.run || !writesContext(effects.run.mounts)) return false;
+    return isContextReadAfter(session.stages, stage, instruction);
   }
 
   /** The step's history line where it had to be known, and the image of an earlier build that has it. */

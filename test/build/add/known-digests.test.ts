@@ -5,12 +5,18 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import { summarizeSources } from '../../../build/add/add.ts';
 import { DigestFile } from '../../../build/add/known-digests.ts';
+import { RootedDirectory } from '../../../build/add/rooted.ts';
 import type { BuildSurroundings } from '../../../build/container/contract.ts';
-import type { FileStatus } from '../../../store/kernel/index.ts';
+import { type FileStatus, statDescriptor } from '../../../store/kernel/index.ts';
 
 const test = suite('known digests');
 const base = mkdtempSync(join(tmpdir(), 'known-digests-'));
 process.on('exit', () => rmSync(base, { recursive: true, force: true }));
+
+function mountOf(directory: string): number {
+  using root = new RootedDirectory(directory);
+  return statDescriptor(root.fd).mountId;
+}
 
 const SECOND = 1_000_000_000n;
 const CHANGED = 1000n * SECOND + 5n;
@@ -24,7 +30,7 @@ const status: FileStatus = {
   device: 3,
   deviceMajor: 0,
   deviceMinor: 0,
-  mountId: 1,
+  mountId: mountOf(base),
   modifiedNs: CHANGED,
   accessedNs: CHANGED,
   changedNs: CHANGED,
@@ -47,6 +53,7 @@ test('finds a file again as long as nothing about it changed', () => {
   for (const change of [
     { inode: 78 },
     { device: 4 },
+    { mountId: -1 },
     { sizeBytes: 6 },
     { modifiedNs: CHANGED + 1n },
     { changedNs: CHANGED + 1n },

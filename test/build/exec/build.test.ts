@@ -250,6 +250,23 @@ for (const [lines, owner] of OWNERS)
     },
   );
 
+onlyRoot(
+  'what a RUN writes to the context reaches later steps and stages, cached or not, and no disk',
+  async () => {
+    const write = 'RUN --mount=type=bind,target=/m,rw sh -c "echo changed >/m/f; touch /m/new"';
+    const stages = `FROM base AS writer\n${write}\nCOPY f new /c/\nFROM base\nCOPY --from=writer /c/f /w\nCOPY f new /c/`;
+    const text = (tail: string) => `${BASE}${stages}\nRUN cat /c/f /w; ls /c${tail}`;
+    const { result: first } = await build(text(''), { layers: true });
+    const { result: second, text: output } = await build(text(''), { layers: true });
+    equal(second.imageId, first.imageId);
+    equal(output().match(/Using cache/g)?.length, output().match(/ STEP (?!1\/)/g)?.length);
+    const { text: again } = await build(text('; : again'), { layers: true });
+    match(again(), /^changed\nchanged\nf\nnew$/m);
+    equal(readFileSync(join(context, 'f'), 'utf8'), 'hello\n');
+    equal(existsSync(join(context, 'new')), false);
+  },
+);
+
 onlyRoot('an output directory that is a file is an error, and nothing is left', async () => {
   const file = { type: 'local', path: join(context, 'f') } as const;
   await rejects(
