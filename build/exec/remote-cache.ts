@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { SlipwayError } from '../../errors.ts';
 import { goTimeText } from '../../image/go-time.ts';
+import type { ImageRecord } from '../../store/storage/contract.ts';
 import { BUILT_HERE } from '../commit/built-mark.ts';
 import { copyStored } from '../commit/copy-stored.ts';
 import type { BuildSurroundings } from '../container/contract.ts';
 import { pullImage } from '../container/pull.ts';
+import { removeImage } from '../container/remove-image.ts';
 import { type CacheQuery, isStep } from './cache.ts';
 import type { ImageView } from './image-view.ts';
 import type { StageLog } from './log.ts';
@@ -40,9 +42,11 @@ export class RemoteCache {
   async pull(query: CacheQuery & { readonly createdBy: string }): Promise<boolean> {
     const key = stepKey(query.createdBy, query.addsLayer, query.base);
     const { surroundings, options, unreachable, views } = this.#session;
+    const { images } = surroundings.store;
     for (const repository of options.cacheFrom ?? []) {
       if (unreachable.has(repository)) continue;
       try {
+        const before = await images.list();
         const record = await pullImage(this.#surroundings, `docker://${repository}:${key}`, {
           pullPolicy: 'ifnewer',
           retries: options.retries,
@@ -51,9 +55,10 @@ export class RemoteCache {
         const view = await views.get(record);
         if (!view || !isStep(view, query)) {
           options.debug?.(`what the cache ${repository} has as ${key} is another image`);
+          await this.#putBack(record, before);
           continue;
         }
-        await surroundings.store.images.setBigData(record.id, BUILT_HERE, Buffer.from('{}'));
+        await images.setBigData(record.id, BUILT_HERE, Buffer.from('{}'));
       } catch (error) {
         if (!(error instanceof SlipwayError)) throw error;
         // Every step would wait for all tries again.
@@ -66,6 +71,15 @@ export class RemoteCache {
       return true;
     }
     return false;
+  }
+
+  /** What nobody asked for does not stay; an image that was there keeps the names that it had. */
+  async #putBack(pulled: ImageRecord, before: readonly ImageRecord[]): Promise<void> {
+    const { surroundings } = this.#session;
+    const known = before.find(({ id }) => id === pulled.id);
+    const added = pulled.names.filter((name) => !known?.names.includes(name));
+    if (known) await surroundings.store.images.removeNames(pulled.id, added);
+    else await removeImage(surroundings, pulled, '', { keepParents: true });
   }
 
   async push(

@@ -79,4 +79,31 @@ onlyRoot('a registry that has nothing, or is not there, costs the cache alone', 
   equal(text().includes('Cache pulled'), false);
 });
 
+onlyRoot('what a registry has under the key of a step without being the step does not stay', async () => {
+  await using registry = await startTestRegistry();
+  const repository = `${registry.address}/team/forged`;
+  const { text } = await machine('forger').build(FILE, { cacheTo: [repository] });
+  const keys = [...text().matchAll(/--> Pushing cache \[.*\]:(\w+)/g)].map(([, key]) => key);
+  const manifests = `http://${registry.address}/v2/team/forged/manifests`;
+  const type = 'application/vnd.oci.image.manifest.v1+json';
+  const last = await fetch(`${manifests}/${keys.at(-1)}`, { headers: { accept: type } });
+  const body = await last.arrayBuffer();
+  for (const key of keys) {
+    const put = await fetch(`${manifests}/${key}`, {
+      method: 'PUT',
+      headers: { 'content-type': type },
+      body,
+    });
+    equal(put.status, 201);
+  }
+  const place = machine('victim');
+  const events: BuildEvent[] = [];
+  await place.build(FILE, { cacheFrom: [repository], onEvent: (event) => events.push(event) });
+  deepEqual(outcomes(events), ['built', 'built', 'built', 'built']);
+  const names = await place.withStore(async (store) =>
+    (await store.images.list()).flatMap((image) => image.names),
+  );
+  deepEqual(names, []);
+});
+
 test.run();
