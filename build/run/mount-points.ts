@@ -5,9 +5,13 @@ import type { RunPlan } from './plan.ts';
 import { ensureInRoot, type MadePath, openRoot, removeMade } from './rooted-path.ts';
 import type { SpecMount } from './runtime-spec.ts';
 
+/** Where Buildah and the builders before it leave an empty directory in the layer. */
+const STAYING = new Set(['/dev', '/proc', '/sys']);
+
 /**
  * Makes what a RUN needs in the root file system: its working directory and volumes, which stay, and the places that
- * things are mounted on, which go away with the returned object. Only what was made and is still empty is removed.
+ * things are mounted on, which go away with the returned object. Only what was made and is still empty is removed;
+ * places that every container needs stay.
  * @throws BuildError `unsafe-path`, `bad-mount`
  */
 export function makeMountPoints(plan: RunPlan, volumes: readonly string[]): Disposable {
@@ -26,7 +30,7 @@ export function makeMountPoints(plan: RunPlan, volumes: readonly string[]): Disp
       const fd = ensureInRoot(root, mount.destination, {
         kind,
         owner: plan.rootOwner,
-        onMade: (path) => made.push(path),
+        onMade: STAYING.has(mount.destination) ? undefined : (path) => made.push(path),
       });
       checkKind(fd, kind, mount);
     }
