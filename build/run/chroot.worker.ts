@@ -55,6 +55,10 @@ const send = (event: ChrootEvent) => {
   }
 };
 
+// A closing socket asks whether it is this one. Node would make it then, and the pipe behind it non-blocking, which is
+// the command's too: what it writes faster than anyone reads would be lost.
+if (!port) Object.defineProperty(process, 'stderr', { value: null });
+
 // Loads the native library, and what starts processes, now, while nobody waits.
 processControl(PR.capbsetRead, 0);
 process.getBuiltinModule('node:child_process');

@@ -1,7 +1,9 @@
+import { readlinkSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { chownDescriptor, closeDescriptor } from '../../store/kernel/index.ts';
+import { isSystemError } from '../../errors.ts';
+import { chownDescriptor, closeDescriptor, OPEN, openAt } from '../../store/kernel/index.ts';
 import { libcFunction } from '../../store/kernel/libc.ts';
 import type { RunRequest } from './contract.ts';
 import { openHostTerminal, TerminalRelay } from './terminal.ts';
@@ -31,8 +33,15 @@ export function openStdio(
   const theirs: number[] = [];
   const pumps: Promise<void>[] = [];
   const sockets: Socket[] = [];
-  const output = (target: Writable | 'inherit' | undefined): number | 'inherit' => {
-    if (target === undefined || target === 'inherit') return 'inherit';
+  const own = (number: 0 | 1 | 2, flags: number): number | 'inherit' => {
+    const fd = reopenPipe(number, flags);
+    if (fd !== undefined) theirs.push(fd);
+    // A socket cannot be opened anew. Starting the command sets back what this does to it.
+    else process.stderr.writable;
+    return fd ?? 'inherit';
+  };
+  const output = (number: 1 | 2, target: Writable | 'inherit' | undefined): number | 'inherit' => {
+    if (target === undefined || target === 'inherit') return own(number, OPEN.writeOnly);
     const [readEnd, writeEnd] = openPipe();
     chownDescriptor(writeEnd, owner.uid, owner.gid);
     theirs.push(writeEnd);
@@ -43,7 +52,7 @@ export function openStdio(
   };
   const input = (source: Readable | 'inherit' | 'ignore' | undefined): number | 'ignore' | 'inherit' => {
     if (source === undefined || source === 'ignore') return 'ignore';
-    if (source === 'inherit') return 'inherit';
+    if (source === 'inherit') return own(0, OPEN.readOnly);
     const [readEnd, writeEnd] = openPipe();
     chownDescriptor(readEnd, owner.uid, owner.gid);
     theirs.push(readEnd);
@@ -58,8 +67,8 @@ export function openStdio(
   };
   const descriptors: CommandStdio['descriptors'] = [
     input(request.stdin),
-    output(request.stdout),
-    output(request.stderr),
+    output(1, request.stdout),
+    output(2, request.stderr),
   ];
   return {
     descriptors,
@@ -74,6 +83,21 @@ export function openStdio(
       for (const socket of sockets) socket.destroy();
     },
   };
+}
+
+/**
+ * A pipe of ours, opened anew for the command: Node makes its own non-blocking when it first needs it, at the latest when
+ * a socket closes, and what the command then wrote faster than anyone reads would be lost.
+ * @returns nothing for what is no pipe, or is another user's
+ */
+function reopenPipe(number: number, flags: number): number | undefined {
+  try {
+    const path = `/proc/self/fd/${number}`;
+    return readlinkSync(path).startsWith('pipe:') ? openAt(-100, path, flags) : undefined;
+  } catch (error) {
+    if (isSystemError(error, 'EACCES', 'ENOENT')) return undefined;
+    throw error;
+  }
 }
 
 /** Hands on what arrives without closing the target, and reads no faster than the target takes it. */

@@ -37,7 +37,8 @@ const nativePrctl = libcFunction('prctl', 'int', ['int', 'long', 'long', 'long',
 const nativeExecute = libcFunction('execve', 'int', ['void*', 'const char **', 'const char **']);
 const nativeControl = libcFunction('fcntl', 'int', ['int', 'int', 'int']);
 const nativeExit = libcFunction('_exit', 'void', ['int']);
-const SET_DESCRIPTOR_FLAGS = 2;
+const CONTROL = { setDescriptorFlags: 2, getStatusFlags: 3, setStatusFlags: 4 } as const;
+const NON_BLOCKING = 0o4000;
 const nativeSignal = libcFunction('signal', 'intptr_t', ['int', 'intptr_t']);
 const nativeUmask = libcFunction('umask', 'unsigned int', ['unsigned int']);
 const nativeSethostname = libcFunction('sethostname', 'int', ['void*', 'size_t']);
@@ -48,12 +49,16 @@ export function exitAtOnce(code: number): void {
 }
 
 /**
- * execve(2), which descriptors 0 to 2 survive. Node's own ends the process where the kernel refuses the program, and leaves standard error not blocking.
+ * execve(2), which descriptors 0 to 2 survive, blocking. Node's own ends the process where the kernel refuses the
+ * program, and leaves standard error not blocking.
  * @param environment `NAME=value`
  * @throws a system error: `ENOENT`, `EACCES`, `ENOEXEC`
  */
 export function execute(file: PathLike, words: readonly string[], environment: readonly string[]): never {
-  for (const fd of [0, 1, 2]) nativeControl(fd, SET_DESCRIPTOR_FLAGS, 0);
+  for (const fd of [0, 1, 2]) {
+    nativeControl(fd, CONTROL.setDescriptorFlags, 0);
+    nativeControl(fd, CONTROL.setStatusFlags, nativeControl(fd, CONTROL.getStatusFlags, 0) & ~NON_BLOCKING);
+  }
   checked(nativeExecute(cString(file), [...words, null], [...environment, null]), 'execve', file);
   throw new Error('execve returned');
 }

@@ -4,12 +4,7 @@ import { BuildError } from '../../error.ts';
 import type { RunMount } from '../../run/contract.ts';
 import { discardingOverlay } from './bind.ts';
 import { changeOwner } from './change-owner.ts';
-
-const OPTIONS = new Set(
-  'ro rw z Z U O nosuid suid nodev dev noexec exec bind rbind private rprivate shared rshared slave rslave unbindable runbindable nocopy copy'.split(
-    ' ',
-  ),
-);
+import { MOUNT_OPTIONS, volumeOptions } from './volume-options.ts';
 
 /** What {@link prepareVolumes} may need. */
 export interface VolumeSurroundings {
@@ -49,17 +44,22 @@ export function parseVolume(text: string): { host: string; container: string; op
   if (!existsSync(host)) throw new BuildError('bad-mount', `stat ${host}: no such file or directory`);
   if (!posix.isAbsolute(container))
     throw new BuildError('bad-mount', `invalid container path "${container}", must be an absolute path`);
-  const list = options ? options.split(',') : [];
-  for (const option of list)
-    if (!OPTIONS.has(option) && !/^(upperdir|workdir)=\//.test(option))
-      throw new BuildError('bad-mount', `invalid option "${option}" specified for volume mount "${text}"`);
-  return { host, container, options: list };
+  return { host, container, options: volumeOptions(options ? options.split(',') : []) };
 }
 
 function prepareVolume(text: string, { scratch, owner }: VolumeSurroundings): RunMount {
   const { host, container, options } = parseVolume(text);
   if (options.includes('U')) changeOwner(host, owner());
-  if (options.includes('O')) return discardingOverlay(host, container, scratch, options);
-  const kept = options.filter((option) => !['z', 'Z', 'U', 'O', 'copy', 'nocopy'].includes(option));
+  if (options.includes('O')) {
+    checkOverlay(options);
+    return discardingOverlay(host, container, scratch, options);
+  }
+  const kept = options.filter((option) => MOUNT_OPTIONS.has(option));
   return { type: 'bind', source: host, destination: container, options: kept };
+}
+
+function checkOverlay(options: readonly string[]): void {
+  const has = (name: string) => options.some((option) => option.startsWith(`${name}=`));
+  if (has('upperdir') !== has('workdir'))
+    throw new BuildError('bad-mount', 'if specifying upperdir then workdir must be specified or vice versa');
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   existsSync,
   lstatSync,
@@ -39,6 +39,14 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
     console.log(`SKIP ${kind}: ${name}: ${reason}`);
     test.skip(name, body);
   };
+
+  const programThatRuns = (script: string) =>
+    `import { runCommand } from ${JSON.stringify(join(import.meta.dirname, '../../../build/run/run.ts'))};
+     await runCommand({ rootfs: ${JSON.stringify(rootfs)}, stateDirectory: ${JSON.stringify(join(base, 'killed'))},
+       args: ['/bin/sh', '-c', ${JSON.stringify(script)}], environment: ['PATH=/bin'], workingDirectory: '/',
+       user: '', mounts: [], isolation: ${JSON.stringify(kind)},
+       ...${JSON.stringify({ runtime })}, network: { mode: 'host' },
+       capabilities: { add: [], drop: [] }, stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' });`;
 
   const oneId = /^\s*0\s+[0-9]+\s+1\s*$/.test(readFileSync('/proc/self/uid_map', 'utf8'));
   const itWithUsers = (name: string, body: () => Promise<void>) => {
@@ -335,17 +343,20 @@ export function isolationCases(kind: IsolationKind, runtime?: string): void {
     assert.deepEqual(mounts(), []);
   });
 
+  it('a command that writes faster than anyone reads loses nothing', async () => {
+    const program = join(base, 'fast.ts');
+    const script = 'sleep 0.5; head -c 1000000 /dev/zero && echo >&2 all';
+    writeFileSync(program, programThatRuns(script));
+    const slowly = `"$0" --disable-warning=ExperimentalWarning "$1" 2>&1 | (sleep 2; cat)`;
+    const { stdout, stderr } = spawnSync('sh', ['-c', slowly, process.execPath, program], {
+      maxBuffer: 2 ** 24,
+    });
+    assert.equal(stdout.length, 1_000_000 + 'all\n'.length, `${stderr}${stdout.subarray(-200)}`);
+  });
+
   it('SIGKILL of this process takes the command along', async () => {
     const program = join(base, 'killed.ts');
-    writeFileSync(
-      program,
-      `import { runCommand } from ${JSON.stringify(join(import.meta.dirname, '../../../build/run/run.ts'))};
-       await runCommand({ rootfs: ${JSON.stringify(rootfs)}, stateDirectory: ${JSON.stringify(join(base, 'killed'))},
-         args: ['/bin/sh', '-c', 'echo up; sleep 985 & sleep 985'], environment: ['PATH=/bin'], workingDirectory: '/',
-         user: '', mounts: [], isolation: ${JSON.stringify(kind)},
-         ...${JSON.stringify({ runtime })}, network: { mode: 'host' },
-         capabilities: { add: [], drop: [] }, stdin: 'ignore', stdout: 'inherit', stderr: 'inherit' });`,
-    );
+    writeFileSync(program, programThatRuns('echo up; sleep 985 & sleep 985'));
     const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
