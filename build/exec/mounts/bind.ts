@@ -10,7 +10,9 @@ import type { MountSpec } from './spec.ts';
  * for a single file, a copy: writes are seen by this RUN alone and never reach what was mounted (SECURITY B14).
  */
 export async function prepareBind(spec: MountSpec, context: MountContext): Promise<PreparedMount> {
-  return { mount: { ...(await bindMount(spec, context)), foreign: true } };
+  // What the one who runs a command names is their own; a context or an image may be anyone's.
+  const foreign = spec.from !== undefined || !context.forgetsWrites;
+  return { mount: { ...(await bindMount(spec, context)), foreign } };
 }
 
 async function bindMount(spec: MountSpec, context: MountContext): Promise<RunMount> {

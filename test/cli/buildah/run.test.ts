@@ -41,6 +41,34 @@ withRuntime('writes to a mounted directory are lost, and its name may have a col
   assert.equal(existsSync(join(directory, 'was:empty/file')), false);
 });
 
+withRuntime('a mount names what it mounts and where, as nothing else stands for it', async () => {
+  const { id } = await container();
+  const refused = async (mount: string) => {
+    const { code, err } = await run('run', '--network', 'none', '--mount', mount, id, 'true');
+    assert.equal(code, 125);
+    return err.trim();
+  };
+  assert.equal(await refused('type=bind,target=/seen'), 'Error: must set volume source');
+  assert.match(
+    await refused('type=bind,src=/etc,target=seen'),
+    /invalid container path "seen", must be an abs/,
+  );
+  assert.match(await refused('type=tmpfs'), /"type=tmpfs": incorrect mount format/);
+});
+
+withRuntime('devices of a directory of the user are theirs under chroot isolation too', async () => {
+  const { id } = await container();
+  const script =
+    'while read -r _ on _ flags _; do [ $on = /seen ] && case $flags in *nodev*) exit 3;; *) exit 4;; esac; done';
+  const seen = async (mount: string) => {
+    const look = ['--isolation', 'chroot', '--network', 'host', '--mount', `type=bind,${mount},target=/seen`];
+    return (await run('run', ...look, id, 'sh', '-c', `${script} </proc/mounts`)).code;
+  };
+  mkdirSync(join(directory, 'own'));
+  assert.equal(await seen(`src=${directory}/own`), 4);
+  assert.equal(await seen(`src=${directory}/own,nodev`), 3);
+});
+
 withRuntime('a passwd file that is a link to itself lists nobody', async () => {
   const { id, root } = await container();
   unlinkSync(join(root, 'etc/passwd'));
