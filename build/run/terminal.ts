@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { isSystemError } from '../../errors.ts';
 import { ioctl } from '../../store/kernel/index.ts';
 import type { RunRequest } from './contract.ts';
+import { makeRaw } from './raw-terminal.ts';
 
 const SET_LOCK = 0x4004_5431; // TIOCSPTLCK
 const GET_NUMBER = 0x8004_5430; // TIOCGPTN
@@ -28,11 +29,16 @@ export function openTerminalPair(open: (name: string, flags: number) => number):
   return { master, slave: open(String(value.readUInt32LE(0)), NO_TERMINAL) };
 }
 
-/** A pseudo-terminal of the host's own devpts. */
+/**
+ * A pseudo-terminal of the host's own devpts, through which a runtime is to reach the container's: what comes before the
+ * runtime is ready, the end of input above all, has to reach it as it is.
+ */
 export function openHostTerminal(): TerminalPair {
-  return openTerminalPair((name, flags) =>
+  const pair = openTerminalPair((name, flags) =>
     openSync(name === 'ptmx' ? '/dev/ptmx' : `/dev/pts/${name}`, flags),
   );
+  makeRaw(pair.slave);
+  return pair;
 }
 
 /** True where the request hands on this process's own terminal, which a runtime can use directly. */
@@ -95,8 +101,7 @@ export class TerminalRelay {
   #readKeys(): void {
     const source = this.#source;
     if (!source) return;
-    const terminal = source === process.stdin && process.stdin.isTTY ? process.stdin : undefined;
-    terminal?.setRawMode(true);
+    if (source === process.stdin && process.stdin.isTTY) this.#undo.push(makeRaw(0));
     const forward = (chunk: Buffer) => {
       source.pause();
       writeBytes(this.#master, chunk).then(
@@ -111,7 +116,6 @@ export class TerminalRelay {
       source.off('data', forward);
       source.off('end', end);
       source.pause();
-      terminal?.setRawMode(false);
     });
   }
 
