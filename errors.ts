@@ -52,3 +52,29 @@ export function ifThere<T>(read: () => T, ...codes: string[]): T | undefined {
     throw error;
   }
 }
+
+/** What Go says where libuv has other words. */
+const GO_REASONS: Readonly<Record<string, string>> = {
+  'illegal operation on a directory': 'is a directory',
+  'file already exists': 'file exists',
+  'resource busy or locked': 'device or resource busy',
+  'cross-device link not permitted': 'invalid cross-device link',
+  'too many symbolic links encountered': 'too many levels of symbolic links',
+  'name too long': 'file name too long',
+  'i/o error': 'input/output error',
+  'text file is busy': 'text file busy',
+};
+
+/** A failed system call in the words of the originals: `open /x: no such file or directory`. Words before it stay. */
+export function systemErrorText({ message }: Error): string {
+  const parts = /^(.*?)\bE[A-Z0-9]{2,}: ([^,]+), (\w+)(?: '([^']*)')?$/s.exec(message);
+  if (!parts) return message;
+  const [, before = '', reason = '', call, path] = parts;
+  return `${before}${[call, path].filter(Boolean).join(' ')}: ${GO_REASONS[reason] ?? reason}`;
+}
+
+/** Why a system call failed, without the call and its path: `permission denied`. */
+export function systemReason(error: Error): string {
+  const text = systemErrorText(error);
+  return text.slice(text.lastIndexOf(': ') + 1).trim();
+}

@@ -18,6 +18,7 @@ export type BuildErrorCode =
   | 'pull-failed'
   | 'policy-denied'
   | 'check-failed'
+  | 'system'
   | 'unsupported';
 
 /** Everything that goes wrong between a Containerfile and an image. */

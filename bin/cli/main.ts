@@ -1,7 +1,8 @@
 import { fstatSync, statSync, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
+import { systemErrorText } from '../../errors.ts';
 import type { ToolSpec } from './contract.ts';
-import { systemErrorText, UsageError } from './error.ts';
+import { UsageError } from './error.ts';
 import { runTool } from './run-tool.ts';
 import { standardOutput } from './standard-output.ts';
 

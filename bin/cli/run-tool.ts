@@ -1,7 +1,7 @@
-import { SlipwayError } from '../../errors.ts';
+import { SlipwayError, systemErrorText } from '../../errors.ts';
 import { printable } from '../../image/printable.ts';
 import type { CommandContext, CommandEntry, CommandIo, CommandSpec, FlagSpec, ToolSpec } from './contract.ts';
-import { systemErrorText, UsageError } from './error.ts';
+import { UsageError } from './error.ts';
 import { HELP_FLAG, type ParsedFlags, parseFlags } from './flags.ts';
 import { renderHelp } from './help.ts';
 import { suggestions } from './nearest.ts';

@@ -1,4 +1,4 @@
-import { isSystemError } from '../../errors.ts';
+import { isSystemError, systemReason } from '../../errors.ts';
 import {
   closeDescriptor,
   type FileStatus,
@@ -82,8 +82,7 @@ export class TreeReader {
 
   /** A directory's own entry under the name `as`, without what is in it. */
   directoryEntry(path: BytePath, as: BytePath): void {
-    const fd = this.#root.open(path, OPEN.readOnly | OPEN.directory);
-    if (fd === undefined) throw notThere(path);
+    const fd = this.#openDirectory(path);
     try {
       this.#emitDirectory(fd, statDescriptor(fd), as);
     } finally {
@@ -93,13 +92,18 @@ export class TreeReader {
 
   /** Everything in a directory, under the prefix `as`. Gives the number of entries read. */
   contents(path: BytePath, as: BytePath): number {
-    const fd = this.#root.open(path, OPEN.readOnly | OPEN.directory);
-    if (fd === undefined) throw notThere(path);
+    const fd = this.#openDirectory(path);
     try {
       return this.#walk(fd, path, as);
     } finally {
       closeDescriptor(fd);
     }
+  }
+
+  #openDirectory(path: BytePath): number {
+    const fd = reading(path, () => this.#root.open(path, OPEN.readOnly | OPEN.directory));
+    if (fd === undefined) throw notThere(path);
+    return fd;
   }
 
   #walk(directory: number, path: BytePath, as: BytePath): number {
@@ -126,7 +130,8 @@ export class TreeReader {
     if ((status.mode & S_IF.mask) !== S_IF.directory)
       return !excluded && this.#one(directory, name, status, path, as) ? 1 : 0;
     if (excluded && !this.#options.ignore?.mayIncludeBelow(toText(path))) return 0;
-    const fd = openAt(directory, name, OPEN.readOnly | OPEN.directory | OPEN.noFollow);
+    const flags = OPEN.readOnly | OPEN.directory | OPEN.noFollow;
+    const fd = reading(path, () => openAt(directory, name, flags));
     try {
       if (!excluded) this.#emitDirectory(fd, status, as);
       return (excluded ? 0 : 1) + this.#walk(fd, path, as);
@@ -181,14 +186,8 @@ export class TreeReader {
   }
 
   #regular(directory: number, name: Buffer, path: BytePath, metadata: Omit<TreeEntry, 'kind'>): void {
-    let fd: number;
-    try {
-      fd = openAt(directory, name, OPEN.readOnly | OPEN.noFollow | OPEN.nonBlock);
-    } catch (cause) {
-      throw new BuildError('missing-file', `reading "${toText(path)}": ${(cause as Error).message}`, {
-        cause,
-      });
-    }
+    const flags = OPEN.readOnly | OPEN.noFollow | OPEN.nonBlock;
+    const fd = reading(path, () => openAt(directory, name, flags));
     try {
       const status = statDescriptor(fd);
       this.#onEntry(
@@ -222,6 +221,20 @@ export class TreeReader {
       gid: owner?.gid ?? status.gid,
       modifiedNs: timestampNs ?? status.modifiedNs,
     };
+  }
+}
+
+/** @throws BuildError `missing-file` where the system refuses it */
+function reading<T>(path: BytePath, open: () => T): T {
+  try {
+    return open();
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const hint = 'Make it readable, or name it in .containerignore.';
+    throw new BuildError('missing-file', `reading "${toText(path) || '.'}": ${systemReason(cause)}`, {
+      ...(isSystemError(cause, 'EACCES') ? { hint } : {}),
+      cause,
+    });
   }
 }
 

@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, ftruncateSync, readSync, writeSync } from 'node:fs';
-import { isSystemError, SlipwayError } from '../../errors.ts';
+import { isSystemError, SlipwayError, systemReason } from '../../errors.ts';
 import {
   chmodDescriptor,
   chownAt,
@@ -100,11 +100,13 @@ export class TreeWriter implements Disposable {
       this.#make(directory, name, entry, content);
     } catch (cause) {
       if (cause instanceof BuildError) throw cause;
-      throw new BuildError(
-        'unsafe-path',
-        `storing "/${toText([this.#base, entry.path].filter(Boolean).join('/'))}": ${(cause as Error).message}`,
-        { cause, ...(cause instanceof SlipwayError && cause.hint ? { hint: cause.hint } : {}) },
-      );
+      const { message, hint } =
+        cause instanceof SlipwayError ? cause : { message: systemReason(cause as Error), hint: undefined };
+      const path = toText([this.#base, entry.path].filter(Boolean).join('/'));
+      throw new BuildError('unsafe-path', `storing "/${path}": ${message}`, {
+        cause,
+        ...(hint ? { hint } : {}),
+      });
     }
   }
 

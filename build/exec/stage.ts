@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { SlipwayError } from '../../errors.ts';
+import { isSystemError, SlipwayError, systemErrorText } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import { applyInstruction } from '../plan/apply.ts';
@@ -151,13 +151,15 @@ const NOT_OF_THE_FILE: readonly string[] = [
   'isolation-unavailable',
   'pull-failed',
   'policy-denied',
+  'system',
 ];
 
 /**
  * Failures name the step and, where it is the file that is wrong, its line, behind the words that scripts look for; the
  * exit code of a RUN stays.
  */
-function atStep(error: unknown, instruction: Instruction): unknown {
+function atStep(thrown: unknown, instruction: Instruction): unknown {
+  const error = ofSystem(thrown);
   if (!(error instanceof SlipwayError)) return error;
   const { file, line } = instruction.position;
   const isOfTheFile = error instanceof BuildError && !NOT_OF_THE_FILE.includes(error.code);
@@ -172,6 +174,12 @@ function atStep(error: unknown, instruction: Instruction): unknown {
   return error instanceof BuildError
     ? new BuildError(error.code, message, details)
     : new SlipwayError(error.code, message, details);
+}
+
+/** A failed system call as an error of the build; others are passed through. */
+function ofSystem(error: unknown): unknown {
+  if (error instanceof SlipwayError || !isSystemError(error) || error.syscall === undefined) return error;
+  return new BuildError('system', systemErrorText(error), { cause: error });
 }
 
 /** FROM alone: the base image itself, unless flags change something in it. */

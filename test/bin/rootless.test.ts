@@ -120,6 +120,30 @@ it('an owner that the namespace has no id for is told with what to do', () => {
   rmSync(home, { recursive: true });
 });
 
+it('what may not be read in a context is told with its path, step and line', () => {
+  const home = mkdtempSync(join(tmpdir(), 'rootless-'));
+  chmodSync(home, 0o777);
+  for (const name of ['directory', 'sub']) mkdirSync(join(home, name));
+  mkdirSync(join(home, 'sub/closed'), { mode: 0 });
+  writeFileSync(join(home, 'file'), '', { mode: 0 });
+  chmodSync(join(home, 'directory'), 0);
+  const env = { PATH: process.env.PATH, HOME: home, XDG_RUNTIME_DIR: home };
+  const identity = process.getuid?.() === 0 ? { uid: UID, gid: UID } : {};
+  for (const [source, path] of [
+    ['file', 'file'],
+    ['directory', 'directory'],
+    ['sub', 'sub/closed'],
+  ] as const) {
+    writeFileSync(join(home, 'Containerfile'), `FROM scratch\nCOPY ${source} /to/\n`);
+    const options = { encoding: 'utf8', env, cwd: home, ...identity } as const;
+    const { status, stderr } = spawnSync(join(project, 'bin/buildah'), ['build', '--quiet', '.'], options);
+    assert.equal(status, 125);
+    const said = `Error: building at STEP "COPY ${source} /to/": reading "${path}": permission denied (Containerfile:2)`;
+    assert.ok(stderr.includes(said), stderr);
+  }
+  rmSync(home, { recursive: true });
+});
+
 it('where unshare is missing, the reason is told and nothing is executed', () => {
   const home = mkdtempSync(join(tmpdir(), 'rootless-'));
   chmodSync(home, 0o755);

@@ -2,10 +2,9 @@ import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { AutomaticIds } from '../../../build/container/automatic-ids.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption } from '../../../build/container/contract.ts';
-import { isSystemError } from '../../../errors.ts';
+import { isSystemError, systemErrorText } from '../../../errors.ts';
 import type { IdRange } from '../../../store/layer/contract.ts';
 import type { Flags } from '../../cli/contract.ts';
-import { systemErrorText } from '../../cli/error.ts';
 import { usage } from './arguments.ts';
 
 /** What the flags say about the user namespace. */

@@ -1,4 +1,4 @@
-import { SlipwayError } from '../../../errors.ts';
+import { SlipwayError, systemErrorText } from '../../../errors.ts';
 import { convertImage, ociConfigBytes } from '../../../image/convert.ts';
 import { parseDigest } from '../../../image/digest.ts';
 import { goJsonText } from '../../../image/go-json.ts';
@@ -10,7 +10,6 @@ import type { AdmissionPolicy, ImageSource, TransportContext } from '../../../tr
 import { type OpenedImage, openImage, readConfigBytes, readImageConfig } from '../../../transport/inspect.ts';
 import { readManifest } from '../../../transport/read-manifest.ts';
 import { parseImageReference } from '../../../transport/references.ts';
-import { systemErrorText } from '../../cli/error.ts';
 import { isNotFound } from './exit-code.ts';
 import { OutgoingPipe } from './outgoing-pipe.ts';
 

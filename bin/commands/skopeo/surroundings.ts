@@ -1,7 +1,8 @@
 import { resolve } from 'node:path';
+import { systemErrorText } from '../../../errors.ts';
 import type { AdmissionPolicy, ImageReference, OnProgress } from '../../../transport/contract.ts';
 import type { CommandContext, FlagSpec } from '../../cli/contract.ts';
-import { systemErrorText, UsageError } from '../../cli/error.ts';
+import { UsageError } from '../../cli/error.ts';
 import { renamedFlags } from '../../cli/flags.ts';
 import { logLine } from '../../cli/log-line.ts';
 

@@ -1,5 +1,6 @@
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
+import { systemErrorText } from '../../../errors.ts';
 import { parseReference } from '../../../image/reference.ts';
 import type { TransportContext } from '../../../transport/contract.ts';
 import type { CopyOptions } from '../../../transport/copy-options.ts';
@@ -13,7 +14,7 @@ import type {
   SyncTarget,
 } from '../../../transport/sync.ts';
 import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
-import { systemErrorText, UsageError } from '../../cli/error.ts';
+import { UsageError } from '../../cli/error.ts';
 import { imageSigners, signingChoice } from '../../cli/image-signers.ts';
 import { logLine } from '../../cli/log-line.ts';
 import { createProgress, type ImageProgress } from '../../cli/progress.ts';

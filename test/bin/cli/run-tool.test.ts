@@ -3,9 +3,8 @@ import * as fs from 'node:fs';
 import { Writable } from 'node:stream';
 import { suite } from 'uvu';
 import type { CommandContext, CommandSpec, ToolSpec } from '../../../bin/cli/contract.ts';
-import { systemErrorText } from '../../../bin/cli/error.ts';
 import { runTool } from '../../../bin/cli/run-tool.ts';
-import { SlipwayError } from '../../../errors.ts';
+import { SlipwayError, systemErrorText } from '../../../errors.ts';
 
 const seen: CommandContext[] = [];
 const echo: CommandSpec = {
