@@ -151,6 +151,7 @@ const NOT_OF_THE_FILE: readonly string[] = [
   'isolation-unavailable',
   'pull-failed',
   'policy-denied',
+  'check-failed',
   'system',
 ];
 
