@@ -5,6 +5,7 @@ import { readContainersConfig } from '../config/containers.ts';
 import { buildMemoryOf, cacheHomeOf } from '../config/host.ts';
 import { isSystemError } from '../errors.ts';
 import type { BuildSurroundings, NamespaceOption, WorkingContainer } from './container/contract.ts';
+import { namespaceOption, networkChoice } from './container/namespace-option.ts';
 import { BuildError } from './error.ts';
 import type { BuildOptions, ContainerfileText, RunSettings } from './exec/options.ts';
 import { runSettings } from './exec/run-settings.ts';
@@ -37,7 +38,7 @@ export interface BuildRequest extends Partial<Omit<BuildOptions, Replaced>> {
   /** Default: what works on this machine. */
   readonly isolation?: IsolationKind;
   /**
-   * `none`, `host`, `private`, the path of a namespace, or what `--network` takes beyond them: networks by name, `pasta`
+   * `none`, `host`, `private` or `container`, the path of a namespace, or what `--network` takes beyond them: networks by name, `pasta`
    * with its options. Default: as containers.conf says.
    */
   readonly network?: string;
@@ -113,9 +114,7 @@ function networkOf(network: string | undefined): {
   readonly namespaces?: readonly NamespaceOption[];
 } {
   if (network === undefined) return {};
-  if (network === 'none') return { network: 'disabled' };
-  const Path = network === 'host' || network === 'private' ? '' : network.replace(/^ns:/, '');
-  return { network: 'enabled', namespaces: [{ Name: 'network', Host: network === 'host', Path }] };
+  return { network: networkChoice(network), namespaces: [namespaceOption('network', network)] };
 }
 
 async function containerfileOf(directory: string, text: string | undefined): Promise<ContainerfileText> {

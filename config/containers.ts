@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { byteSize } from '../image/byte-size.ts';
 import { type ConfigFile, type ConfigSearch, findConfigFiles } from './config-files.ts';
 import { CONTAINERS_DEFAULTS, type ContainersConfig } from './containers-defaults.ts';
 import { ConfigError } from './error.ts';
@@ -119,16 +120,16 @@ function prefixed(names: readonly string[]): string[] {
   return names.map((name) => (name.startsWith('CAP_') ? name : `CAP_${name}`));
 }
 
-const CHOICES: readonly (readonly [keyof ContainersConfig['containers'], RegExp])[] = [
-  ['cgroups', /^(enabled|disabled|no-conmon|split|)$/],
-  ['umask', /^[0-7]{1,4}$/],
-  ['shm_size', /^[0-9]+(\.[0-9]+)?\s*([kmgtp]i?b?|b)?$/i],
+const CHOICES: readonly (readonly [keyof ContainersConfig['containers'], (value: string) => boolean])[] = [
+  ['cgroups', (value) => /^(enabled|disabled|no-conmon|split|)$/.test(value)],
+  ['umask', (value) => /^[0-7]{1,4}$/.test(value)],
+  ['shm_size', (value) => byteSize(value) !== undefined],
 ];
 
 function check(config: ContainersConfig, path: string): void {
-  for (const [key, pattern] of CHOICES) {
+  for (const [key, isPossible] of CHOICES) {
     const value = String(config.containers[key]);
-    if (!pattern.test(value))
+    if (!isPossible(value))
       throw new ConfigError('bad-config', `${path}: containers.${key} has no such value: "${value}"`, {
         facts: { path },
       });

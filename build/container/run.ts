@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { byteSize } from '../../image/byte-size.ts';
 import { hostIds } from '../../store/storage/id-mappings.ts';
 import { removeLeftovers } from '../exec/leftovers.ts';
 import { prepareVolumes } from '../exec/mounts/volume.ts';
@@ -233,24 +234,10 @@ function limitsOf(settings: RunOptions, defaultUlimits: readonly string[] = []):
     cpusetCpus: settings.CPUSetCPUs || undefined,
     cpusetMems: settings.CPUSetMems || undefined,
     cgroupParent: settings.CgroupParent || undefined,
-    shmSizeBytes: settings.ShmSize ? sizeBytes(settings.ShmSize) : undefined,
+    shmSizeBytes: byteSize(settings.ShmSize ?? ''),
     ulimits: [...defaultUlimits, ...(settings.Ulimit ?? [])].map(parseUlimit),
   };
   return limits;
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  '': 1,
-  b: 1,
-  k: 1024,
-  m: 1024 ** 2,
-  g: 1024 ** 3,
-  t: 1024 ** 4,
-};
-
-function sizeBytes(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)b?$/i.exec(text);
-  return match ? Math.floor(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1)) : 65536 * 1024;
 }
 
 function parseUlimit(text: string): { name: string; soft: number; hard: number } {

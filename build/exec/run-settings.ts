@@ -1,4 +1,5 @@
 import type { ContainersConfig } from '../../config/containers.ts';
+import { byteSize } from '../../image/byte-size.ts';
 import type { CreateWorkingContainerOptions, NamespaceOption, RunOptions } from '../container/contract.ts';
 import { BuildError } from '../error.ts';
 import { bridgeSettings } from '../run/bridge/settings.ts';
@@ -134,17 +135,15 @@ function limits(options: RunOptions): ResourceLimits {
     cpusetCpus: options.CPUSetCPUs || undefined,
     cpusetMems: options.CPUSetMems || undefined,
     cgroupParent: options.CgroupParent || undefined,
-    shmSizeBytes: options.ShmSize ? byteSize(options.ShmSize) : undefined,
+    shmSizeBytes: options.ShmSize ? shmSize(options.ShmSize) : undefined,
     ulimits: (options.Ulimit ?? []).map(ulimit),
   };
 }
 
-const UNITS: Record<string, number> = { '': 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
-
-function byteSize(text: string): number {
-  const match = /^(\d+(?:\.\d+)?)([bkmgt]?)(?:i?b)?$/i.exec(text.trim());
-  if (!match) throw new BuildError('bad-option', `invalid --shm-size: invalid size: '${text}'`);
-  return Math.floor(Number(match[1]) * (UNITS[(match[2] as string).toLowerCase()] as number));
+function shmSize(text: string): number {
+  const bytes = byteSize(text);
+  if (bytes === undefined) throw new BuildError('bad-option', `invalid --shm-size: invalid size: '${text}'`);
+  return bytes;
 }
 
 function ulimit(text: string): { name: string; soft: number; hard: number } {

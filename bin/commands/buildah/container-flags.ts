@@ -5,6 +5,7 @@ import type {
   NamespaceOption,
   RunOptions,
 } from '../../../build/container/contract.ts';
+import { namespaceOption, networkChoice } from '../../../build/container/namespace-option.ts';
 import { parseVolume, volumeFields } from '../../../build/exec/mounts/volume.ts';
 import type { IsolationKind } from '../../../build/run/contract.ts';
 import { detectIsolation } from '../../../build/run/detect.ts';
@@ -165,21 +166,18 @@ export function namespaceOptions(flags: Flags): Required<Pick<Options, 'namespac
     if (!flags.changed(flag)) continue;
     const how = flags.string(flag);
     const kind = name === 'cgroupns' ? 'cgroup' : name;
-    network =
-      kind === 'network' && how === 'none' ? 'disabled' : network === 'disabled' ? network : 'enabled';
-    namespaces.push(namespaceOption(kind, how));
+    if (network !== 'disabled') network = kind === 'network' ? networkChoice(how) : 'enabled';
+    namespaces.push(checkedNamespace(kind, how));
   }
   return { namespaces, network };
 }
 
-function namespaceOption(name: string, how: string): NamespaceOption {
-  if (['', 'container', 'private'].includes(how)) return { Name: name, Host: false, Path: '' };
-  if (how === 'host') return { Name: name, Host: true, Path: '' };
-  if (name === 'network' && how === 'none') return { Name: name, Host: false, Path: '' };
-  const path = how.replace(/^ns:/, '');
-  if ((path.startsWith('/') || name !== 'network') && !existsSync(path))
-    throw usage(`checking ${name} namespace: faccessat ${path}: no such file or directory`);
-  return { Name: name, Host: false, Path: path };
+function checkedNamespace(kind: string, text: string): NamespaceOption {
+  const option = namespaceOption(kind, text);
+  const { Path: path } = option;
+  if (path !== '' && (path.startsWith('/') || kind !== 'network') && !existsSync(path))
+    throw usage(`checking ${kind} namespace: faccessat ${path}: no such file or directory`);
+  return option;
 }
 
 async function runOptions(context: CommandContext, { surroundings }: Session): Promise<RunOptions> {
