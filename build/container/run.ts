@@ -38,8 +38,6 @@ export interface RunInContainerOptions {
   readonly cgroupManager?: string;
   readonly noHosts?: boolean;
   readonly noHostname?: boolean;
-  /** Of containers.conf, below everything else. */
-  readonly defaultEnvironment?: readonly string[];
   readonly hooksDirectories?: readonly string[];
   readonly defaultDns?: NonNullable<RunRequest['dns']>;
   readonly defaultDevices?: readonly string[];
@@ -51,6 +49,8 @@ export interface RunInContainerOptions {
   readonly defaultUlimits?: readonly string[];
   readonly sysctls?: readonly string[];
   readonly baseHostsFile?: string;
+  /** Of `host.containers.internal`, or `none` (containers.conf). */
+  readonly hostAddress?: string;
   /** The container's name is the host name where no other is given (containers.conf). */
   readonly nameAsHostname?: boolean;
   /** Where netavark and its networks are (containers.conf). */
@@ -123,7 +123,11 @@ async function requestOf(
     hosts:
       options.noHosts || settings.NoHosts
         ? false
-        : { entries: hostEntries(settings), baseFile: options.baseHostsFile },
+        : {
+            entries: hostEntries(settings),
+            baseFile: options.baseHostsFile,
+            hostAddress: options.hostAddress,
+          },
     hostnameFile: !(options.noHostname || settings.NoHostname),
     capabilities: { add: options.capabilitiesAdd ?? [], drop: options.capabilitiesDrop ?? [] },
     defaultCapabilities: container.capabilities,
@@ -165,7 +169,7 @@ function environmentOf(
   const own = container.ociConfig.config?.Env ?? [];
   const path = own.some((entry) => entry.startsWith('PATH=')) ? [] : [`PATH=${DEFAULT_PATH}`];
   const proxies = container.runOptions.HTTPProxy === false ? [] : proxyVariables(environment);
-  const layers = [path, options.defaultEnvironment ?? [], proxies, own, options.environment ?? []];
+  const layers = [path, proxies, own, options.environment ?? []];
   return layers.reduce<string[]>((merged, list) => mergeEnvironment(merged, list), []);
 }
 

@@ -51,6 +51,8 @@ export interface RunSettings {
   readonly noHosts?: boolean;
   readonly noHostname?: boolean;
   readonly baseHostsFile?: string;
+  /** Of `host.containers.internal`, or `none` (containers.conf). */
+  readonly hostAddress?: string;
   /** The container's name is the host name where the image gives none (containers.conf). */
   readonly nameAsHostname?: boolean;
   readonly capabilitiesAdd: readonly string[];

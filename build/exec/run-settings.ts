@@ -76,6 +76,7 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
     volumes: [...(defaults?.volumes ?? []), ...(options.Volumes ?? [])],
     sysctls: defaults?.default_sysctls,
     baseHostsFile: defaults?.base_hosts_file || undefined,
+    hostAddress: defaults?.host_containers_internal_ip || undefined,
     nameAsHostname: defaults?.container_name_as_hostname,
     mountsFiles: container.defaultMountsFile ? [container.defaultMountsFile] : undefined,
     mounts: inputs.mounts,

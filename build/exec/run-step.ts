@@ -103,7 +103,8 @@ function settingsOf(session: BuildSession, run: ResolvedRun, { container }: Moun
       ? (false as const)
       : {
           entries: settings.hostEntries ?? [],
-          ...(settings.baseHostsFile === undefined ? {} : { baseFile: settings.baseHostsFile }),
+          baseFile: settings.baseHostsFile,
+          hostAddress: settings.hostAddress,
         },
     hostnameFile: !settings.noHostname,
     capabilities: security.insecure

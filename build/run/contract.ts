@@ -91,6 +91,8 @@ export interface RunRequest {
     | {
         readonly entries: readonly { readonly name: string; readonly address: string }[];
         readonly baseFile?: string;
+        /** Of `host.containers.internal`; `none`: no such name; absent: the host's as the container reaches it. */
+        readonly hostAddress?: string;
       };
   readonly resolvConf?: boolean;
   readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };

@@ -79,17 +79,25 @@ function offeredResolvers({ network }: FileSituation): Partial<ResolverParts> {
 }
 
 function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
-  const hosts = request.hosts || { entries: [] };
+  const hosts: Exclude<RunRequest['hosts'], false | undefined> = request.hosts || { entries: [] };
   const hostIs = hostAddress();
   const hasNetwork = kinds.has('network');
   const own = hasNetwork ? ownAddresses(network) : [hostIs].filter((one) => one !== undefined);
   const names = hasNetwork ? ownNames(hostname, request) : [hostname];
   return hostsFile({
     extra: hosts.entries.map((entry) => ({ address: entry.address, names: entry.name.split(';') })),
-    base: hostText('baseFile' in hosts && hosts.baseFile !== undefined ? hosts.baseFile : '/etc/hosts'),
+    base: hostText(hosts.baseFile ?? '/etc/hosts'),
     own: hostname === '' ? [] : own.map((address) => ({ address, names })),
-    hostGateway: network?.host ?? hostAddress(network?.addresses),
+    hostGateway: gateway(hosts, network),
   });
+}
+
+function gateway(
+  hosts: Exclude<RunRequest['hosts'], false | undefined>,
+  network: NetworkOffer | undefined,
+): string | undefined {
+  if (hosts.hostAddress === 'none') return undefined;
+  return hosts.hostAddress ?? network?.host ?? hostAddress(network?.addresses);
 }
 
 /** On a bridge all, elsewhere the first, as Buildah writes them. */

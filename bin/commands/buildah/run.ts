@@ -111,7 +111,6 @@ async function runRun(context: CommandContext): Promise<number> {
 /** What containers.conf adds to every run. */
 function configured({ containers, engine, network }: Awaited<ReturnType<typeof containersConfig>>) {
   return {
-    defaultEnvironment: containers.env,
     hooksDirectories: engine.hooks_dir,
     defaultDns: {
       servers: containers.dns_servers,
@@ -124,6 +123,7 @@ function configured({ containers, engine, network }: Awaited<ReturnType<typeof c
     defaultUlimits: containers.default_ulimits,
     sysctls: containers.default_sysctls,
     baseHostsFile: containers.base_hosts_file || undefined,
+    hostAddress: containers.host_containers_internal_ip || undefined,
     nameAsHostname: containers.container_name_as_hostname,
     bridge: bridgeSettings({ engine, network }),
   };

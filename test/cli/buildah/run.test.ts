@@ -90,6 +90,23 @@ withRuntime('containers.conf may make the name the host name', async () => {
   assert.equal(await hostname(), 'thename');
 });
 
+withRuntime(
+  'containers.conf may say how a container reaches the host, and gives `run` no environment',
+  async () => {
+    const { id, root } = await container();
+    const file = join(directory, 'containers.conf');
+    const look = 'cat /etc/hosts >/seen; echo "env:$FOO" >>/seen';
+    const seen = async (address: string) => {
+      writeFileSync(file, `[containers]\nhost_containers_internal_ip = "${address}"\nenv = ["FOO=bar"]\n`);
+      environment.CONTAINERS_CONF = file;
+      await ok('run', '--network', 'host', id, 'sh', '-c', look);
+      return readFileSync(join(root, 'seen'), 'utf8');
+    };
+    assert.match(await seen('10.1.2.3'), /^10\.1\.2\.3\thost\.containers\.internal[^]*^env:$/m);
+    assert.doesNotMatch(await seen('none'), /host\.containers\.internal/);
+  },
+);
+
 withRuntime('X03: annotations of an image reach hooks of given directories alone', async () => {
   const { id } = await container();
   await ok('config', '--annotation', 'com.example.hook=wanted', '--annotation', 'run.oci.handler=evil', id);
