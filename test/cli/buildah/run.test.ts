@@ -102,7 +102,7 @@ withRuntime(
       await ok('run', '--network', 'host', id, 'sh', '-c', look);
       return readFileSync(join(root, 'seen'), 'utf8');
     };
-    assert.match(await seen('10.1.2.3'), /^10\.1\.2\.3\thost\.containers\.internal[^]*^env:$/m);
+    assert.match(await seen('10.1.2.3'), /^10\.1\.2\.3\thost\.containers\.internal[\s\S]*^env:$/m);
     assert.doesNotMatch(await seen('none'), /host\.containers\.internal/);
   },
 );
