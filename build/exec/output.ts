@@ -1,9 +1,11 @@
-import { createWriteStream, openSync } from 'node:fs';
-import { PassThrough } from 'node:stream';
+import { existsSync } from 'node:fs';
+import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { makeDirectories } from '../../config/make-directories.ts';
-import { isSystemError } from '../../errors.ts';
+import { isSystemError, systemReason } from '../../errors.ts';
+import { StoreError } from '../../store/error.ts';
 import type { IdMappings } from '../../store/layer/contract.ts';
+import { removeTree } from '../../store/storage/remove-tree.ts';
 import { layerTar } from '../commit/layer-tar.ts';
 import { BuildError } from '../error.ts';
 import { openOutput } from './log.ts';
@@ -31,37 +33,55 @@ async function writeOutput(
   const timestamp = seconds === undefined ? undefined : ({ seconds, mode: 'set' } as const);
   // Opened where it is read at once: a failure of one that nobody reads yet would end the process.
   const openTar = () => layerTar(root, timestamp, { idMappings, signal: surroundings.signal });
-  if (output.type === 'local') {
-    const { applyLayer } = await import('../../store/layer/apply.ts');
-    makeDestination(output.path);
-    await applyLayer(output.path, openTar(), {
-      whiteouts: 'delete',
-      ignoreChownErrors: surroundings.store.rootless,
-      inUserNamespace: surroundings.store.rootless,
-      signal: surroundings.signal,
-    });
-    return;
-  }
-  if (output.path !== '-') {
-    const file = openDestination(output.path);
-    return pipeline(openTar(), createWriteStream(output.path, { fd: file }));
-  }
+  if (output.type === 'local') return writeDirectory(session, output.path, openTar);
+  if (output.path !== '-') return writeTar(output.path, openTar);
   const through = new PassThrough();
   const stdout = openOutput(options.stdout);
   through.on('data', (chunk: Buffer) => stdout.write(chunk));
   await pipeline(openTar(), through);
 }
 
-function openDestination(path: string): number {
+/** A directory that was not there before is taken away again where it cannot be written whole. */
+async function writeDirectory(
+  { surroundings: { store, signal } }: BuildSession,
+  path: string,
+  openTar: () => Readable,
+): Promise<void> {
+  const { applyLayer } = await import('../../store/layer/apply.ts');
+  const isNew = !existsSync(path);
+  makeDestination(path);
   try {
-    return openSync(path, 'w');
+    await applyLayer(path, openTar(), {
+      whiteouts: 'delete',
+      ignoreChownErrors: store.rootless,
+      inUserNamespace: store.rootless,
+      signal,
+    });
   } catch (cause) {
-    if (!isSystemError(cause)) throw cause;
-    throw new BuildError(
-      'bad-argument',
-      `failed to export build output: failed while creating destination tar at "${path}": ${cause.message}`,
-      { cause },
-    );
+    if (isNew) await removeTree(path);
+    if (!(cause instanceof StoreError)) throw cause;
+    const { code, message, hint } = cause;
+    const what = `failed to export build output: writing ${path}: ${message}`;
+    throw new StoreError(code, what, { cause, ...(hint ? { hint } : {}) });
+  }
+}
+
+/** The file gets its name once it is whole. */
+async function writeTar(path: string, openTar: () => Readable): Promise<void> {
+  const { openArchiveOutput } = await import('../../transport/archive/output.ts');
+  const output = await openArchiveOutput(path).catch((cause: unknown) => {
+    const reason = isSystemError(cause) ? systemReason(cause) : 'is a directory';
+    const what = `failed while creating destination tar at "${path}": open ${path}: ${reason}`;
+    throw new BuildError('bad-argument', `failed to export build output: ${what}`, { cause });
+  });
+  try {
+    await pipeline(openTar(), output.stream);
+    await output.publish();
+  } catch (cause) {
+    await output.discard();
+    if (!isSystemError(cause) || cause.syscall !== 'write') throw cause;
+    const message = `failed to export build output: write ${path}: ${systemReason(cause)}`;
+    throw new BuildError('system', message, { cause });
   }
 }
 

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -29,6 +39,18 @@ test.after(async () => {
   await dated.remove();
   rmSync(programs, { recursive: true });
 });
+
+const small = join(base, 'small');
+const mountSmall = () => {
+  const words = ['-t', 'tmpfs', '-o', 'size=1500k', 'none', small];
+  return spawnSync('mount', words).status === 0;
+};
+mkdirSync(small);
+const canMount = mountSmall();
+if (canMount) execFileSync('umount', [small]);
+rmSync(small, { recursive: true });
+const withSmallDisk = canMount ? test : test.skip;
+if (!canMount) console.log('SKIP an output for which the disk has no room: mounting needs root');
 
 const MISUSES: readonly (readonly [flag: string, value: string, message: RegExp])[] = [
   ['--platform', '', /^Error: building system context: unable to parse --platform value \[\]$/],
@@ -111,6 +133,38 @@ test('an output that cannot be written is told before the image counts as tagged
   assert.ok(err.endsWith(`open ${path}: no such file or directory`) || err.includes(`open '${path}'`), err);
   assert.ok(!existsSync(path));
 });
+
+withSmallDisk(
+  'an output for which the disk has no room leaves what was there, and nothing of its own',
+  async () => {
+    mkdirSync(join(base, 'large'));
+    for (const name of ['a', 'b']) writeFileSync(join(base, 'large', name), randomBytes(1 << 20));
+    writeFileSync(join(base, 'large/Containerfile'), 'FROM scratch\nCOPY a b /\n');
+    mkdirSync(small);
+    assert.ok(mountSmall());
+    try {
+      writeFileSync(join(small, 'x.tar'), 'before');
+      for (const [output, said] of [
+        ['type=tar,dest=small/x.tar', `write ${small}/x.tar`],
+        ['type=local,dest=small/made', `writing ${small}/made: cannot unpack "b": write`],
+      ] as const) {
+        const { code, err } = await run('build', '-q', '-o', output, 'large');
+        assert.equal(code, 125);
+        assert.equal(err, `Error: failed to export build output: ${said}: no space left on device`);
+        assert.deepEqual(readdirSync(small), ['x.tar']);
+        assert.equal(readFileSync(join(small, 'x.tar'), 'utf8'), 'before');
+      }
+    } finally {
+      execFileSync('umount', [small]);
+    }
+    await ok('build', '-q', '-o', 'type=tar,dest=x.tar', 'large');
+    assert.deepEqual(
+      readdirSync(base).filter((name) => name.startsWith('x.tar')),
+      ['x.tar'],
+    );
+    assert.equal(execFileSync('tar', ['tf', join(base, 'x.tar')], { encoding: 'utf8' }), 'a\nb\n');
+  },
+);
 
 test('what the preprocessor says is a warning, and its exit code that of the build', async () => {
   writeFileSync(join(base, 'context/File.in'), 'FROM scratch\n');
