@@ -6,6 +6,7 @@ import { bridgeSettings } from '../run/bridge/settings.ts';
 import { CDI_DIRECTORIES } from '../run/cdi.ts';
 import { requestedNetwork } from '../run/connect.ts';
 import type { NamespaceKind, ResourceLimits } from '../run/contract.ts';
+import { runtimeOf } from '../run/runtime-name.ts';
 import type { RunSettings } from './options.ts';
 
 /** What the flags shared with `buildah from` say, and what `build` adds. */
@@ -46,7 +47,7 @@ export function runSettings(inputs: RunSettingsInputs): RunSettings {
   const network = namespaces.findLast((namespace) => namespace.Name === 'network');
   return {
     isolation: container.isolation ?? 'oci',
-    runtime: inputs.runtime,
+    runtime: configured ? runtimeOf(configured.engine, inputs.runtime) : inputs.runtime,
     runtimeFlags: inputs.runtimeFlags?.map((flag) => `--${flag}`),
     namespaces: namespaceRecord(namespaces),
     network:

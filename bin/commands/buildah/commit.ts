@@ -7,6 +7,7 @@ import type { PullPolicy, WorkingContainer } from '../../../build/container/cont
 import { withMount } from '../../../build/container/mount.ts';
 import { BuildError } from '../../../build/error.ts';
 import { storageName } from '../../../build/exec/destination.ts';
+import { runtimeOf } from '../../../build/run/runtime-name.ts';
 import type { ScanResult } from '../../../build/sbom/scan.ts';
 import { SlipwayError } from '../../../errors.ts';
 import { parseImageReference } from '../../../transport/references.ts';
@@ -15,6 +16,7 @@ import { refuseLateFlags, usage } from './arguments.ts';
 import { BLOB_CACHE_FLAG, blobDirectoryOf } from './blob-cache-flag.ts';
 import { COMPRESSION_FLAGS, compressionChoice } from './compression-flags.ts';
 import { CONFIDENTIAL_FLAG, refuseConfidential } from './confidential-flag.ts';
+import { containersConfig } from './containers-conf.ts';
 import { findContainer } from './containers-in-store.ts';
 import { ENCRYPTION_FLAGS, encryptionOptions } from './encryption-flags.ts';
 import { formatOf, parsePullPolicy } from './from.ts';
@@ -182,7 +184,7 @@ async function scanned(
   await using mounted = await withMount(session.store, container);
   return scanRootfs(session.surroundings, mounted.rootfs, options, {
     isolation: container.isolation,
-    runtime: context.io.environment.BUILDAH_RUNTIME || undefined,
+    runtime: runtimeOf((await containersConfig(context)).engine, context.io.environment.BUILDAH_RUNTIME),
     pullPolicy: SCANNER_PULL[context.flags.string('pull')] ?? parsePullPolicy(context.flags.string('pull')),
     stderr: context.io.stderr as Writable,
   });

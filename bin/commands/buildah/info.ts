@@ -8,6 +8,7 @@ import type { CommandContext, CommandSpec } from '../../cli/contract.ts';
 import { renderTemplate } from '../../cli/template/evaluate.ts';
 import { packageVersion } from '../../cli/version.ts';
 import { usage } from './arguments.ts';
+import { containersConfig } from './containers-conf.ts';
 import { BUILDAH_LEVEL } from './registry-flags.ts';
 import { openSession, type Session } from './session.ts';
 
@@ -29,7 +30,7 @@ async function runInfo(context: CommandContext): Promise<void> {
   if (format && !/\{\{.*\}\}/s.test(format)) throw usage(`invalid format provided: ${format}`);
   await using session = await openSession(context);
   const data = new Map<string, unknown>([
-    ['host', hostFacts(context)],
+    ['host', await hostFacts(context)],
     ['store', await storeFacts(session)],
     ...(flags.bool('debug') ? ([['debug', debugFacts()]] as const) : []),
   ]);
@@ -37,14 +38,16 @@ async function runInfo(context: CommandContext): Promise<void> {
   else io.stdout.write(`${renderTemplate(format, data)}${io.stdout.isTTY ? '\n' : ''}`);
 }
 
-function hostFacts({ io }: CommandContext): Map<string, unknown> {
+async function hostFacts(context: CommandContext): Promise<Map<string, unknown>> {
+  const { environment } = context.io;
+  const { engine } = await containersConfig(context);
   const { os, architecture, variant } = platformOf(process.platform, process.arch);
   const memory = memoryFacts();
   return new Map<string, unknown>([
     ['Distribution', distribution()],
     ['MemFree', memory.get('MemFree') ?? 0],
     ['MemTotal', memory.get('MemTotal') ?? 0],
-    ['OCIRuntime', io.environment.BUILDAH_RUNTIME || findRuntime(io.environment.PATH ?? '')],
+    ['OCIRuntime', environment.BUILDAH_RUNTIME || engine.runtime || findRuntime(environment.PATH ?? '')],
     ['SwapFree', memory.get('SwapFree') ?? 0],
     ['SwapTotal', memory.get('SwapTotal') ?? 0],
     ['arch', architecture],
@@ -53,7 +56,7 @@ function hostFacts({ io }: CommandContext): Map<string, unknown> {
     ['isolation', isolationFacts()],
     ['kernel', release()],
     ['os', os],
-    ['rootless', process.geteuid?.() !== 0 || Boolean(io.environment._CONTAINERS_USERNS_CONFIGURED)],
+    ['rootless', process.geteuid?.() !== 0 || Boolean(context.io.environment._CONTAINERS_USERNS_CONFIGURED)],
     ['uptime', uptimeText(uptime())],
     ['variant', variant ?? ''],
   ]);

@@ -4,6 +4,7 @@ import { BuildError } from '../../../build/error.ts';
 import { bridgeSettings } from '../../../build/run/bridge/settings.ts';
 import { runFailure } from '../../../build/run/failure.ts';
 import { prepareIsolation } from '../../../build/run/run.ts';
+import { runtimeOf } from '../../../build/run/runtime-name.ts';
 import type { CommandContext, CommandSpec, FlagSpec } from '../../cli/contract.ts';
 import { usage } from './arguments.ts';
 import { isolationOf, NAMESPACE_FLAGS, namespaceOptions } from './container-flags.ts';
@@ -74,13 +75,14 @@ async function runRun(context: CommandContext): Promise<number> {
   await using session = await openSession(context, { flags: FLAGS });
   const container = await findContainer(session, name);
   await using mounts = await prepareRunMounts(context, session, container);
+  const config = await containersConfig(context);
   const { exitCode, signal } = await runInContainer(session.surroundings, container, words, {
     environment: [...referenced(context), ...mounts.environment],
     user: flags.string('user') || undefined,
     workingDirectory: flags.string('workingdir') || undefined,
     hostname: flags.string('hostname') || undefined,
     isolation,
-    runtime: flags.string('runtime') || io.environment.BUILDAH_RUNTIME || undefined,
+    runtime: runtimeOf(config.engine, flags.string('runtime') || io.environment.BUILDAH_RUNTIME),
     runtimeFlags: flags.list('runtime-flag').map((flag) => `--${flag}`),
     noPivot: flags.bool('no-pivot'),
     cgroupManager: context.globals.string('cgroup-manager'),
@@ -96,7 +98,7 @@ async function runRun(context: CommandContext): Promise<number> {
     noHosts: flags.bool('no-hosts'),
     noHostname: flags.bool('no-hostname'),
     engine: `buildah-${BUILDAH_LEVEL}`,
-    ...configured(await containersConfig(context)),
+    ...configured(config),
   });
   if (!isValid(exitCode, validCodes)) {
     if (exitCode === 0) throw unexpectedSuccess();
