@@ -5,7 +5,7 @@ import type { Explanation } from '../../build/record/record.ts';
 import type { Store } from '../../store/storage/contract.ts';
 import { buildReport } from './build-report.ts';
 import { ReportData } from './build-report-data.ts';
-import { onNamedFile } from './error.ts';
+import { onNamedFile, UsageError } from './error.ts';
 
 const BIGGEST_FILES = 15;
 
@@ -17,6 +17,7 @@ export class ReportFile {
 
   /** @throws UsageError where it cannot be written: said before a long build, not after it */
   constructor(name: string, workingDirectory: string) {
+    if (name === '-') throw new UsageError('usage', '--report: stdout has the image id; name a file');
     this.#name = name;
     this.#path = resolve(workingDirectory, name);
     onNamedFile('--report: ', name, () => checkWritable(this.#path));

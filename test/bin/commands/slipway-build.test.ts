@@ -122,6 +122,8 @@ onlyRoot(
       equal(stdout, '');
       match(stderr, /^slipway: --report: \w+ \S+: (no such file or directory|is a directory)\n$/);
     }
+    const dash = await build('--report', '-', '.');
+    deepEqual([dash.code, dash.stderr], [1, 'slipway: --report: stdout has the image id; name a file\n']);
     const late = await build('--report', '/dev/full', '.');
     equal(late.code, 1);
     match(late.stdout, /^[0-9a-f]{64}\n$/);
