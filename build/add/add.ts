@@ -59,7 +59,9 @@ export async function addToContainer(
   const rename = place.rename === undefined ? undefined : fromText(place.rename);
   const write: OnEntry = (entry, _sizeBytes, content) => {
     if (direct) refuseWhiteout(entry);
-    writer.put({ ...entry, ...toHost(container.idMappings, entry), path: rename ?? entry.path }, content);
+    const path = rename ?? entry.path;
+    refuseWhiteoutName({ ...entry, path });
+    writer.put({ ...entry, ...toHost(container.idMappings, entry), path }, content);
   };
   using reused = direct && new ReusedFiles(direct.previous, direct.known, writer);
   const reader = new SourceReader(surroundings, options, owner, write, reused);
@@ -170,6 +172,15 @@ async function directTarget(
 function refuseWhiteout({ kind, path, deviceMajor, deviceMinor }: TreeEntry): void {
   if (kind === 'character' && deviceMajor === 0 && deviceMinor === 0)
     throw new BuildError('unsafe-path', `storing "/${toText(path)}": a device 0:0 cannot be part of a layer`);
+}
+
+/** Such a name says in the changeset of a layer that another file is gone (OCI image-spec, layer.md). */
+function refuseWhiteoutName({ path }: TreeEntry): void {
+  if (!path.slice(path.lastIndexOf('/') + 1).startsWith('.wh.')) return;
+  const reason = 'a name that starts with .wh. cannot be part of a layer, where it hides another';
+  throw new BuildError('unsafe-path', `storing "/${toText(path)}": ${reason}`, {
+    hint: 'Leave it out by --exclude or .containerignore, or rename it.',
+  });
 }
 
 async function stagingDirectory({ store }: BuildSurroundings, container: WorkingContainer): Promise<string> {

@@ -1,4 +1,6 @@
+import { isSystemError } from '../../errors.ts';
 import { closeDescriptor, OPEN, readDirectory, S_IF, statAt } from '../../store/kernel/index.ts';
+import { BuildError } from '../error.ts';
 import { componentPattern, hasWildcard } from './pattern.ts';
 import { type BytePath, cleanPath, fromBytes, fromText, type RootedDirectory, toText } from './rooted.ts';
 
@@ -17,9 +19,23 @@ export function expandGlob(root: RootedDirectory, pattern: string): BytePath[] {
       found = found.flatMap((path) => matching(root, path, part));
     else found = found.map((path) => joinBytes(path, fromText(part)));
   }
-  return unique(found)
-    .filter((path) => root.status(path, false) !== undefined)
-    .sort();
+  const isThere = (path: BytePath) => root.status(path, false) !== undefined;
+  const paths = unique(found);
+  // What was written without a wildcard is to be there: why it is not, is told.
+  return (
+    hasWildcard(pattern) ? paths.filter((path) => ifReached(() => isThere(path))) : paths.filter(isThere)
+  ).sort();
+}
+
+/** Undefined behind a link in a circle or to a name that is too long, which a wildcard may come upon. */
+function ifReached<T>(look: () => T): T | undefined {
+  try {
+    return look();
+  } catch (error) {
+    const cause = error instanceof BuildError ? error.cause : error;
+    if (isSystemError(cause, 'ELOOP', 'ENAMETOOLONG')) return undefined;
+    throw error;
+  }
 }
 
 function matching(root: RootedDirectory, directory: BytePath, part: string): BytePath[] {
@@ -38,7 +54,7 @@ function directoriesBelow(root: RootedDirectory, directory: BytePath): BytePath[
 }
 
 function names(root: RootedDirectory, directory: BytePath): { name: BytePath; isDirectory: boolean }[] {
-  const fd = root.open(directory, OPEN.readOnly | OPEN.directory);
+  const fd = ifReached(() => root.open(directory, OPEN.readOnly | OPEN.directory));
   if (fd === undefined) return [];
   try {
     return readDirectory(fd).map(({ name, type }) => ({

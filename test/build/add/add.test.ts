@@ -413,13 +413,30 @@ const BAD: readonly [what: string, sources: string[], options: AddOptions, code:
   ['a bad mode', ['f'], { chmod: 'u=q' }, 'bad-option'],
   ['a checksum of a local file', ['f'], { checksum: `sha256:${'0'.repeat(64)}` }, 'bad-option'],
   ['an empty name', [''], {}, 'bad-argument'],
+  ['a name that would hide another', ['.wh.f'], {}, 'unsafe-path'],
 ];
 for (const [what, sources, options, code] of BAD)
   test(`${what} is an error`, async () => {
     const { context, root, add } = place();
-    writeFileSync(join(context, 'f'), '');
+    for (const name of ['f', '.wh.f']) writeFileSync(join(context, name), '');
     await assert.rejects(add('/to/', sources, options), { code });
-    assert.deepEqual(readdirSync(root), []);
+    assert.deepEqual(
+      readdirSync(root, { recursive: true }).filter((name) => name !== 'to'),
+      [],
+    );
   });
+
+test('a pattern passes over links that lead nowhere one could look', async () => {
+  const { context, root, add } = place();
+  mkdirSync(join(context, 'd'));
+  writeFileSync(join(context, 'd/a'), '');
+  symlinkSync('x'.repeat(4000), join(context, 'long'));
+  symlinkSync('circle', join(context, 'circle'));
+  await add('/to/', ['*/a']);
+  assert.deepEqual(readdirSync(join(root, 'to')), ['a']);
+  await add('/to/', ['*/*']);
+  await assert.rejects(add('/to/', ['long/a']), { code: 'ENAMETOOLONG' });
+  await assert.rejects(add('/to/', ['circle/a']), { code: 'unsafe-path' });
+});
 
 test.run();
