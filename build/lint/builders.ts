@@ -6,6 +6,7 @@ import { fileConstructs } from './file-constructs.ts';
 import { flagConstructs } from './flag-constructs.ts';
 import { fromConstructs } from './from-constructs.ts';
 import { runConstructs } from './run-constructs.ts';
+import { stageConstructs } from './stage-constructs.ts';
 import { substitutionConstructs } from './substitution-constructs.ts';
 
 /** What a file uses beyond the plainest instructions, each thing once, by its first line. */
@@ -52,7 +53,7 @@ function constructsOfInstruction(instruction: Instruction): readonly Use[] {
               {
                 what: 'ONBUILD with a heredoc',
                 line,
-                verdicts: { buildah: no('it forgets the text of the heredoc') },
+                verdicts: { buildah: differs('it forgets the text of the heredoc') },
               },
             ]
           : []),
@@ -75,25 +76,4 @@ function argumentConstructs(words: readonly string[], line: number): readonly Us
       ? [{ what: 'TARGETSTAGE', line, verdicts: { buildah: differs('it leaves this argument unset') } }]
       : []),
   ];
-}
-
-/** COPY and mounts that name a stage further down. */
-function stageConstructs(instructions: readonly Instruction[]): readonly Use[] {
-  const ahead = new Map<string, number>();
-  for (const [at, instruction] of instructions.entries())
-    if (instruction.kind === 'from' && instruction.stageName !== undefined)
-      ahead.set(instruction.stageName.toLowerCase(), at);
-  return instructions.flatMap((instruction, at) => {
-    if (instruction.kind !== 'copy' || instruction.from === undefined) return [];
-    const stage = ahead.get(instruction.from.toLowerCase());
-    if (stage === undefined || stage < at) return [];
-    const why = no('a stage must stand above what copies from it');
-    return [
-      {
-        what: 'COPY --from a later stage',
-        line: instruction.position.line,
-        verdicts: { buildah: why, buildkit: why },
-      },
-    ];
-  });
 }

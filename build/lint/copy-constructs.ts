@@ -13,8 +13,9 @@ export function copyConstructs(copy: CopyInstruction): readonly Use[] {
   plain('link', copy.link);
   plain('parents', copy.parents);
   plain('exclude', copy.excludes.length > 0);
-  plain('checksum', copy.checksum);
-  plain('keep-git-dir', copy.keepGitDirectory);
+  if (copy.checksum !== undefined) uses.push(checksum(copy, line));
+  if (copy.keepGitDirectory)
+    uses.push({ what: 'ADD --keep-git-dir', line, verdicts: { buildah: no('it keeps no .git directory') } });
   if (copy.unpack !== undefined)
     uses.push({ what: 'ADD --unpack', line, verdicts: { buildah: no('it has no such flag') } });
   if (copy.chmod !== undefined && !/^(?:[0-7]+|.*\$.*)$/.test(copy.chmod))
@@ -26,6 +27,18 @@ export function copyConstructs(copy: CopyInstruction): readonly Use[] {
   if (copy.heredocs.length > 0) uses.push(...heredocs(copy, name));
   for (const source of copy.sources) uses.push(...remoteSource(source, line));
   return uses;
+}
+
+function checksum({ sources }: CopyInstruction, line: number): Use {
+  const isRemote = (source: string) => isGitSource(source) || isRemoteSource(source) || source.includes('$');
+  const what = 'ADD --checksum';
+  if (sources.every(isRemote)) return { what, line };
+  const why = no('a checksum is one of something that is downloaded');
+  return {
+    what: `${what} of a file in the context`,
+    line,
+    verdicts: { buildah: why, buildkit: why, slipway: why },
+  };
 }
 
 function heredocs(copy: CopyInstruction, name: string): readonly Use[] {

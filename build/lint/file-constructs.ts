@@ -35,6 +35,6 @@ function frontend(syntax: string): Use {
   const image = syntax.split(/\s/, 1)[0] as string;
   if (/^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(image))
     return { what: `# syntax=${image}`, line: 1 };
-  const why = no('it runs no frontend images and reads the file as a Containerfile');
+  const why = differs('it runs no frontend images and reads the file as a Containerfile');
   return { what: `# syntax=${image}`, line: 1, verdicts: { buildah: why, slipway: why } };
 }

@@ -53,13 +53,36 @@ const CASES: readonly [instruction: string, expected: string][] = [
   ["COPY <<E /x\nit's\nE", 'no yes yes'],
   ["COPY <<E /x\n'$PATH'\nE", 'yes differs yes'],
   ['COPY <<E /x\na\\b\nE', 'yes differs yes'],
-  ['ONBUILD RUN <<E\ntrue\nE', 'no yes yes'],
+  ['ONBUILD RUN <<E\ntrue\nE', 'differs yes yes'],
+  ['ADD --keep-git-dir https://example.com/a.git /', 'no yes yes'],
+  ['ADD --keep-git-dir=false https://example.com/a.git /', 'yes yes yes'],
+  ['ADD --checksum=sha256:00 https://example.com/a /', 'yes yes yes'],
+  ['ADD --checksum=sha256:00 a /', 'no no no'],
+  ['RUN --mount=target=/x,ro=false true', 'no yes yes'],
+  ['RUN --mount=target=/x,ro true', 'yes yes yes'],
+  ['RUN --mount=type=secret,id=a,required=true true', 'yes yes yes'],
+  ['RUN --mount=target=/x,U true', 'yes no yes'],
+  ['RUN --mount=target=/x,U=true true', 'no no no'],
+  ['RUN --mount=target=/x,Z true', 'yes no yes'],
+  ['RUN --mount=type=BIND,target=/x true', 'no yes yes'],
+  ['RUN --mount=TARGET=/x true', 'no yes yes'],
+  ['RUN --mount=target=/X,source=A true', 'yes yes yes'],
+  ['RUN --mount=type=devpts,target=/x true', 'no no no'],
+  ['RUN --mount=target=/x,from= true', 'no yes no'],
   ['ONBUILD COPY --chmod=u+x a b', 'no yes yes'],
   ['FROM --after=0 scratch', 'yes no yes'],
   ['FROM oci-archive:a.tar', 'yes no yes'],
   ['FROM localhost:5000/a', 'yes yes yes'],
   ['FROM scratch AS 1st', 'yes no yes'],
   ['COPY --from=later a b\nFROM scratch AS later', 'no no yes'],
+  ['FROM scratch AS Up\nFROM scratch\nCOPY --from=Up a b', 'yes yes yes'],
+  ['FROM scratch AS Up\nFROM scratch\nCOPY --from=up a b', 'no yes yes'],
+  ['FROM scratch AS Up\nFROM Up', 'yes no yes'],
+  ['FROM scratch AS Up\nFROM up', 'no yes yes'],
+  ['FROM scratch AS up\nFROM Up', 'no no yes'],
+  ['FROM scratch AS up\nFROM scratch\nRUN --mount=from=up,target=/x true', 'yes yes yes'],
+  ['FROM scratch AS up\nFROM scratch\nRUN --mount=from=UP,target=/x true', 'no yes yes'],
+  ['FROM scratch\nRUN --mount=from=0,target=/x true', 'no no yes'],
   [`LABEL a=${'x'.repeat(65_536)}`, 'yes no yes'],
 ];
 
@@ -70,7 +93,7 @@ for (const [instruction, expected] of CASES)
 
 test('directives and the name of the file', () => {
   equal(answers('# syntax=docker/dockerfile:1.26\nFROM scratch'), 'yes yes yes');
-  equal(answers('# syntax=example.com/other:1\nFROM scratch'), 'no yes no');
+  equal(answers('# syntax=example.com/other:1\nFROM scratch'), 'differs yes differs');
   equal(answers('FROM scratch', 'Containerfile.in'), 'yes no yes');
 });
 
