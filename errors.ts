@@ -40,6 +40,11 @@ export function isSystemError(error: unknown, ...codes: string[]): error is Node
   return codes.length === 0 || codes.includes((error as NodeJS.ErrnoException).code as string);
 }
 
+/** True for a system call that failed, as an error of Node or of our own calls tells of it; not for an abort. */
+export function isFailedCall(error: unknown): error is NodeJS.ErrnoException {
+  return isSystemError(error) && error.syscall !== undefined;
+}
+
 /**
  * What `read` gives; undefined where nothing is there: where the system refuses it with one of `codes`, such as
  * ENOENT. Without codes: where it refuses it for whatever reason.

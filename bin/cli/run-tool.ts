@@ -1,4 +1,4 @@
-import { SlipwayError, systemErrorText } from '../../errors.ts';
+import { isFailedCall, SlipwayError, systemErrorText } from '../../errors.ts';
 import { printable } from '../../image/printable.ts';
 import type { CommandContext, CommandEntry, CommandIo, CommandSpec, FlagSpec, ToolSpec } from './contract.ts';
 import { UsageError } from './error.ts';
@@ -221,8 +221,5 @@ function firstFailure(error: unknown): unknown {
 
 /** A failed system call is one line; a defect of ours shows where it came from. */
 function systemMessage(error: Error): string {
-  const code = (error as NodeJS.ErrnoException).code;
-  return typeof code === 'string' && (error as NodeJS.ErrnoException).syscall !== undefined
-    ? systemErrorText(error)
-    : (error.stack ?? error.message);
+  return isFailedCall(error) ? systemErrorText(error) : (error.stack ?? error.message);
 }

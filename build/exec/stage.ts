@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { isSystemError, SlipwayError, systemErrorText } from '../../errors.ts';
+import { isFailedCall, SlipwayError, systemErrorText } from '../../errors.ts';
 import { BuildError } from '../error.ts';
 import type { Instruction } from '../parse/instruction.ts';
 import { applyInstruction } from '../plan/apply.ts';
@@ -123,8 +123,18 @@ async function oneStep(
     const { message, exitCode } =
       error instanceof BuildError ? error : { message: String(error), exitCode: undefined };
     run.log.failed(message, exitCode);
-    if (run.session.options.keepFailed) await run.container.keep();
+    await keepIfWanted(run);
     throw atStep(error, instruction);
+  }
+}
+
+/** What keeps the container from being kept never hides what the step failed with. */
+async function keepIfWanted({ session, container }: StageRun): Promise<void> {
+  if (!session.options.keepFailed) return;
+  try {
+    await container.keep();
+  } catch (error) {
+    session.surroundings.onWarning?.(`the working container is not kept: ${(error as Error).message}`);
   }
 }
 
@@ -179,8 +189,7 @@ function atStep(thrown: unknown, instruction: Instruction): unknown {
 
 /** A failed system call as an error of the build; others are passed through. */
 function ofSystem(error: unknown): unknown {
-  if (error instanceof SlipwayError || !isSystemError(error) || error.syscall === undefined) return error;
-  return new BuildError('system', systemErrorText(error), { cause: error });
+  return isFailedCall(error) ? new BuildError('system', systemErrorText(error), { cause: error }) : error;
 }
 
 /** FROM alone: the base image itself, unless flags change something in it. */

@@ -1,5 +1,5 @@
 import type { Instruction } from '../parse/instruction.ts';
-import { mountFields } from '../parse/mount-fields.ts';
+import { mountSources } from '../parse/mount-fields.ts';
 import { no, type Use } from './construct.ts';
 
 interface NamedStage {
@@ -27,7 +27,7 @@ export function stageConstructs(instructions: readonly Instruction[]): readonly 
       case 'copy':
         return instruction.from === undefined ? [] : copyUses(instruction.from, at, stages, line);
       case 'run':
-        return sourcesOf(instruction.mounts).flatMap((from) => mountUses(from, stages, line));
+        return mountSources(instruction.mounts).flatMap((from) => mountUses(from, stages, line));
       default:
         return [];
     }
@@ -80,11 +80,5 @@ function alike(name: string, stages: readonly NamedStage[]): NamedStage | undefi
   return (
     stages.findLast((stage) => stage.name === name) ??
     stages.findLast((stage) => stage.name.toLowerCase() === name.toLowerCase())
-  );
-}
-
-function sourcesOf(mounts: readonly string[]): string[] {
-  return mounts.flatMap((mount) =>
-    mountFields(mount).flatMap(([key, value]) => (key === 'from' && value) || []),
   );
 }

@@ -11,6 +11,13 @@ export function mountFields(text: string): [key: string, value: string | undefin
   });
 }
 
+/** What the mounts of a RUN name by `from`: stages, contexts and images. */
+export function mountSources(mounts: readonly string[]): string[] {
+  return mounts.flatMap((mount) =>
+    mountFields(mount).flatMap(([key, value]) => (key === 'from' && value !== undefined ? [value] : [])),
+  );
+}
+
 /** `Z` and `z` differ. */
 function foldKey(key: string): string {
   return key.length === 1 ? key : key.toLowerCase();

@@ -1,7 +1,7 @@
 import { BuildError } from '../error.ts';
 import { expandWord } from '../parse/expand.ts';
 import type { Instruction } from '../parse/instruction.ts';
-import { mountFields } from '../parse/mount-fields.ts';
+import { mountSources } from '../parse/mount-fields.ts';
 import { StageNames } from './stage-names.ts';
 import { newStageState, type Stage, type StagesOptions } from './stages.ts';
 
@@ -124,9 +124,7 @@ function sourcesOf(instruction: Instruction): string[] {
   if (instruction.kind === 'onbuild') return [];
   if (instruction.kind === 'copy') return instruction.from === undefined ? [] : [instruction.from];
   if (instruction.kind !== 'run') return [];
-  return instruction.mounts.flatMap((mount) =>
-    mountFields(mount).flatMap(([key, value]) => (key === 'from' && value !== undefined ? [value] : [])),
-  );
+  return mountSources(instruction.mounts);
 }
 
 /** A word that cannot be expanded is reported where it is executed. */

@@ -31,8 +31,8 @@ export class BuildRecorder {
     surroundings: { readonly store: Store; readonly now: () => Date },
   ): Promise<BuildRecorder> {
     const recorder = new BuildRecorder(directory, identity, surroundings.now());
-    for (const { imageId } of recorder.#before?.steps ?? [])
-      if (imageId && (await surroundings.store.images.get(imageId))) recorder.#there.add(imageId);
+    if (recorder.#before)
+      for (const { id } of await surroundings.store.images.list()) recorder.#there.add(id);
     return recorder;
   }
 

@@ -44,6 +44,14 @@ export interface ContainerEnvFile {
   readonly imageId: string;
 }
 
+/** What goes into the /etc/hosts of a container. */
+export interface RequestedHosts {
+  readonly entries: readonly { readonly name: string; readonly address: string }[];
+  readonly baseFile?: string;
+  /** Of `host.containers.internal`; `none`: no such name; absent: the host's as the container reaches it. */
+  readonly hostAddress?: string;
+}
+
 /** One command run in a root file system. Everything is explicit: nothing of the caller's environment leaks in. */
 export interface RunRequest {
   /** The mounted root file system on the host. */
@@ -86,14 +94,7 @@ export interface RunRequest {
     readonly options: readonly string[];
   };
   /** `--no-hosts`, `--add-host`: name:ip pairs; `hosts: false` leaves the image's file alone. */
-  readonly hosts?:
-    | false
-    | {
-        readonly entries: readonly { readonly name: string; readonly address: string }[];
-        readonly baseFile?: string;
-        /** Of `host.containers.internal`; `none`: no such name; absent: the host's as the container reaches it. */
-        readonly hostAddress?: string;
-      };
+  readonly hosts?: false | RequestedHosts;
   readonly resolvConf?: boolean;
   readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
   /** Default capability set from containers.conf; absent: buildah's. */

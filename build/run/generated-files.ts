@@ -1,6 +1,6 @@
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
-import type { RunRequest } from './contract.ts';
+import type { RequestedHosts, RunRequest } from './contract.ts';
 import type { HostFacts } from './host.ts';
 import {
   hostAddress,
@@ -79,7 +79,7 @@ function offeredResolvers({ network }: FileSituation): Partial<ResolverParts> {
 }
 
 function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituation): string {
-  const hosts: Exclude<RunRequest['hosts'], false | undefined> = request.hosts || { entries: [] };
+  const hosts: RequestedHosts = request.hosts || { entries: [] };
   const hostIs = hostAddress();
   const hasNetwork = kinds.has('network');
   const own = hasNetwork ? ownAddresses(network) : [hostIs].filter((one) => one !== undefined);
@@ -93,11 +93,11 @@ function hostsText(request: RunRequest, { hostname, kinds, network }: FileSituat
 }
 
 function gateway(
-  hosts: Exclude<RunRequest['hosts'], false | undefined>,
+  { hostAddress: given }: RequestedHosts,
   network: NetworkOffer | undefined,
 ): string | undefined {
-  if (hosts.hostAddress === 'none') return undefined;
-  return hosts.hostAddress ?? network?.host ?? hostAddress(network?.addresses);
+  if (given === 'none') return undefined;
+  return given ?? network?.host ?? hostAddress(network?.addresses);
 }
 
 /** On a bridge all, elsewhere the first, as Buildah writes them. */

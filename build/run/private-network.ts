@@ -68,7 +68,10 @@ async function firstThatWorks(
   for (const { words, resolvers, host } of attempts) {
     const keeper = keep(program, words);
     const complaint = complaintsOf(keeper);
-    const addresses = await addressesOnceUp(pid, keeper, signal);
+    const addresses = await addressesOnceUp(pid, keeper, signal).catch(async (error: unknown) => {
+      await end(keeper);
+      throw error;
+    });
     if (addresses !== undefined)
       return { keeper, offer: { resolvers: reachable(resolvers, addresses), addresses, host } };
     await end(keeper);

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isSystemError } from '../../errors.ts';
-import { chownDescriptor, closeDescriptor, OPEN, openAt } from '../../store/kernel/index.ts';
+import { AT_FDCWD, chownDescriptor, closeDescriptor, OPEN, openAt } from '../../store/kernel/index.ts';
 import { libcFunction } from '../../store/kernel/libc.ts';
 import type { RunRequest } from './contract.ts';
 import { openHostTerminal, TerminalRelay } from './terminal.ts';
@@ -93,7 +93,7 @@ export function openStdio(
 function reopenPipe(number: number, flags: number): number | undefined {
   try {
     const path = `/proc/self/fd/${number}`;
-    return readlinkSync(path).startsWith('pipe:') ? openAt(-100, path, flags) : undefined;
+    return readlinkSync(path).startsWith('pipe:') ? openAt(AT_FDCWD, path, flags) : undefined;
   } catch (error) {
     if (isSystemError(error, 'EACCES', 'ENOENT')) return undefined;
     throw error;

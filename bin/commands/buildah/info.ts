@@ -56,7 +56,7 @@ async function hostFacts(context: CommandContext): Promise<Map<string, unknown>>
     ['isolation', isolationFacts()],
     ['kernel', release()],
     ['os', os],
-    ['rootless', process.geteuid?.() !== 0 || Boolean(context.io.environment._CONTAINERS_USERNS_CONFIGURED)],
+    ['rootless', process.geteuid?.() !== 0 || Boolean(environment._CONTAINERS_USERNS_CONFIGURED)],
     ['uptime', uptimeText(uptime())],
     ['variant', variant ?? ''],
   ]);
